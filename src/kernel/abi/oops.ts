@@ -1,0 +1,28 @@
+// Oracles and the codes of their violations. One code names one message; src/host/oops.ts holds the texts.
+export const ORACLE_HOST_PAGE = 1; // a page returned to the host is not assigned
+export const ORACLE_STALE_MAPPING = 2; // no SPTE, no TLB entry to a page outside its binding or invalidated
+export const ORACLE_BALANCE = 3; // begin and end balance
+export const ORACLE_CALLBACK = 4; // no callback on an unbound, freed or moved slot
+export const ORACLE_ONE_OWNER = 5; // one physical page: at most one (ASID, GPA)
+export const ORACLE_GUEST_DATA = 6; // a guest reads what it last wrote, and only its own data
+export const ORACLE_LOCKING = 7; // deadlock, lock order, sleep under a spinning lock, GP in own reader
+export const ORACLE_CONSERVATION = 8; // allocated + free + leaked = all
+export const ORACLE_PROGRESS = 9; // no actor retries for ever
+export const ORACLE_KERNEL_BUG = 10; // KVM_BUG_ON and internal consistency
+
+// Codes: oracle * 100 + n. Add yours with its meaning and argument list; the host's text table must cover all.
+export const OOPS_FREE_ASSIGNED = 101; // (pfn, rmpLo as f64 low 32, high 32): freed while assigned
+export const OOPS_HOST_WRITE_RMP = 102; // (pfn, errorCode): host write met an RMP violation
+export const OOPS_BALANCE_NEGATIVE = 301; // (kvm id, in_progress)
+export const OOPS_END_WITHOUT_RANGE = 302; // (kvm id)
+export const OOPS_UNLOCK_NOT_OWNER = 701; // (lock, class, owner task)
+export const OOPS_LOCK_ORDER = 702; // (class held, class taken, lock)
+export const OOPS_SLEEP_IN_ATOMIC = 703; // (class held, site)
+export const OOPS_RECURSIVE_LOCK = 704; // (lock, class)
+export const OOPS_GP_IN_READER = 705; // (srcu)
+export const OOPS_HELD_AT_EXIT = 706; // (lock, class): a task returned to user space with a lock held
+export const OOPS_HEAP_CORRUPT = 1001; // (address, class)
+export const OOPS_STACK_OVERFLOW = 1002; // (task)
+export const OOPS_USE_AFTER_FREE = 1003; // (address, expected magic)
+export const OOPS_DOUBLE_FREE = 1004; // (address or pfn)
+export const OOPS_REFCOUNT = 1005; // (pfn, refcount)

@@ -1,0 +1,30 @@
+// Variants: named switches that bring one mistake back at the one place where the code differs. Bit numbers of
+// SH_VARIANTS. B-numbers are those of docs/seed.md; the PLANT_ ones exist to prove that an oracle fires.
+export const V_B01 = 1; // unbind does not invalidate
+export const V_B02 = 2; // release looks the object up through inode->i_mapping
+export const V_B03 = 3; // restrictedmem.lock dropped between start and end of a hole punch
+export const V_B04 = 4; // hole punch passes an exclusive end to an inclusive interface
+export const V_B05 = 5; // gfn_range.end inclusive, treated as exclusive
+export const V_B06 = 6; // 2M off by one in the hook
+export const V_B07 = 7; // the hook allocates pages in order to free them
+export const V_B08 = 8; // attribute update makes pages private without looking at in_progress
+export const V_B09 = 9; // RMP failure in the hook: page freed all the same
+export const V_B10 = 10; // overlapping bind only warns and overwrites
+export const V_B11 = 11; // memory-error walk: no lock, wrong end, finds nothing
+export const V_B12 = 12; // second range_add overwrites the first
+export const V_B13 = 13; // ASID freed before the slots are unbound at VM destruction
+export const V_B14 = 14; // the direct map is restored on the success path
+export const V_B15 = 15; // the leak list gets the same page n times
+export const V_PLANT_NO_FLUSH = 32; // begin does not flush TLBs (oracle 2)
+export const V_PLANT_SKIP_ZAP = 33; // begin does not zap (oracle 2)
+export const V_PLANT_LOST_END = 34; // invalidate_end is dropped once (oracle 3)
+export const V_PLANT_STALE_SLOT = 35; // slot freed without unbind (oracle 4)
+export const V_PLANT_DOUBLE_ASSIGN = 36; // fault assigns a page another gfn owns (oracle 5)
+export const V_PLANT_NO_ZERO = 37; // a freed page keeps its content for the next owner (oracle 6)
+export const V_PLANT_LOCK_ORDER = 38; // one path takes two locks in the other order (oracle 7)
+export const V_PLANT_LOSE_PAGE = 39; // the allocator forgets a page (oracle 8)
+export const V_PLANT_RETRY_FOREVER = 40; // fault retries although nothing changed (oracle 9; shape of B30)
+export const V_PLANT_SLEEP_ATOMIC = 41; // sleeps under mmu_lock (oracle 7)
+export const V_PLANT_NO_RETRY_CHECK = 42; // fault installs without the sequence check (oracle 2)
+export const V_PLANT_SRCU_NO_WAIT = 43; // synchronize_srcu returns at once
+export const V_PLANT_BUSTED_LOCK = 44; // a lock that does not exclude, as locktorture's lock_busted
