@@ -1,0 +1,96 @@
+// A shard: one linear memory with one modelled kernel in it. Creating writes the geometry and boots; attaching makes the calling thread a task.
+import type { KernelExports } from '#kernel-exports';
+import * as layout from '../kernel/abi/layout.js';
+import { KernelError, KernelOops } from './errors.js';
+import { type BuildName, instantiateKernel, kernelModule, type KernelEnvironment } from './kernel-module.js';
+import { readViolations } from './oops.js';
+
+export interface ShardOptions {
+  build: BuildName;
+  /** PFNs the shard covers, [0, pfnCount). */
+  pfnCount: number;
+  partitions?: number;
+  maxTasks?: number;
+  seed?: bigint;
+  protocol?: number;
+  hook?: number;
+  oracles?: boolean;
+  /** Bit numbers of abi/variants.ts. */
+  variants?: readonly number[];
+  perturbMeanPoints?: number;
+  perturbNs?: number;
+  /** Size of the linear memory in 64 KiB pages; the maximum (4 GiB) costs nothing until touched. */
+  memoryPages?: number;
+  pfnBase?: number;
+}
+
+/** What another thread needs to join: structured-cloneable. */
+export interface ShardHandle {
+  build: BuildName;
+  memory: WebAssembly.Memory;
+  module: WebAssembly.Module;
+}
+
+/** One thread's view of a shard. */
+export interface Shard {
+  readonly handle: ShardHandle;
+  readonly x: KernelExports;
+  readonly buffer: SharedArrayBuffer;
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly taskId: number;
+}
+
+const noEnvironment: Omit<KernelEnvironment, 'stopped'> = { prDebug() {}, userHook() {} };
+
+/** The whole 4 GiB as 32-bit words: index = address / 4. */
+function wordsOf(memory: WebAssembly.Memory): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(memory.buffer as unknown as SharedArrayBuffer);
+}
+
+function instance(handle: ShardHandle, environment: Partial<KernelEnvironment>): KernelExports {
+  const buffer = handle.memory.buffer as unknown as SharedArrayBuffer;
+  return instantiateKernel(handle.module, handle.memory, {
+    ...noEnvironment,
+    stopped: () => {
+      throw new KernelOops(readViolations(buffer));
+    },
+    ...environment,
+  });
+}
+
+/** Boots a new shard; the calling thread is its task 0. */
+export function createShard(options: ShardOptions, environment: Partial<KernelEnvironment> = {}): Shard {
+  const memoryPages = options.memoryPages ?? 65536;
+  const memory = new WebAssembly.Memory({ initial: memoryPages, maximum: memoryPages, shared: true });
+  const handle: ShardHandle = { build: options.build, memory, module: kernelModule(options.build) };
+  const words = wordsOf(memory);
+  const set = (address: number, value: number): void => {
+    words[address / 4] = value;
+  };
+  set(layout.SH_MEMORY_END_PAGES, memoryPages);
+  set(layout.SH_PFN_COUNT, options.pfnCount);
+  set(layout.SH_PFN_BASE, options.pfnBase ?? 0);
+  set(layout.SH_PARTITION_COUNT, options.partitions ?? 1);
+  set(layout.SH_MAX_TASKS, options.maxTasks ?? 64);
+  set(layout.SH_PROTOCOL, options.protocol ?? layout.PROTOCOL_RFC_V8);
+  set(layout.SH_HOOK, options.hook ?? layout.HOOK_SNP);
+  set(layout.SH_ORACLES, options.oracles === false ? 0 : 1);
+  set(layout.SH_PERTURB_MEAN, options.perturbMeanPoints ?? 0);
+  set(layout.SH_PERTURB_NS, options.perturbNs ?? 0);
+  const seed = BigInt.asUintN(64, options.seed ?? 1n);
+  set(layout.SH_SEED, Number(seed & 0xffffffffn) | 0);
+  set(layout.SH_SEED + 4, Number(seed >> 32n) | 0);
+  for (const bit of options.variants ?? []) words[layout.SH_VARIANTS / 4 + (bit >> 5)]! |= 1 << (bit & 31);
+  const x = instance(handle, environment);
+  const error = x.bootKernel();
+  if (error !== 0) throw new KernelError('boot', error, { pfnCount: options.pfnCount, memoryPages });
+  return { handle, x, buffer: memory.buffer as unknown as SharedArrayBuffer, words, taskId: 0 };
+}
+
+/** Makes the calling thread a task of a shard that another thread has booted. */
+export function attachShard(handle: ShardHandle, environment: Partial<KernelEnvironment> = {}): Shard {
+  const x = instance(handle, environment);
+  const taskId = x.taskAttach();
+  if (taskId < 0) throw new KernelError('attach', -24, { reason: 'all task entries are taken' });
+  return { handle, x, buffer: handle.memory.buffer as unknown as SharedArrayBuffer, words: wordsOf(handle.memory), taskId };
+}

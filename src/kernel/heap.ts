@@ -1,0 +1,208 @@
+// Kernel heap. Small objects: size classes with a magazine per task (no lock, no atomic in the common case) over shared free lists;
+// after Linux's SLUB per-CPU lists and Bonwick's magazines. Large arrays: vmalloc, first fit over freed extents, else fresh memory,
+// which is zero and costs nothing until it is touched.
+import {
+  HEAP_CLASSES, LOCK_HEAP, LOCK_VMALLOC, SH_HEAP_END, SH_HEAP_NEXT, SUBSYS_HEAP, TASK_MAGAZINES,
+} from './abi/layout';
+import { OOPS_HEAP_CORRUPT, ORACLE_KERNEL_BUG } from './abi/oops';
+import { oops } from './oops';
+import { atomicCas32, atomicLoad32, current, fillBytes, load32, oraclesOn, store32, store64 } from './point';
+import { spinLock, spinUnlock } from './sync/spinlock';
+
+// SUBSYS_HEAP: HEAP_CLASSES x u32 heads of the shared free lists (under LOCK_HEAP); at +64 the head of the freed extents (LOCK_VMALLOC).
+// A free object: +0 next address, +4 FREE_MAGIC (a double free meets it).
+const FREE_MAGIC: u32 = 0x6b6b6b6b;
+const EXTENTS: usize = SUBSYS_HEAP + 64;
+// A freed extent starts with {next u32, bytes u32}, extents in address order.
+const MAGAZINE_BATCH: u32 = 16;
+const MAGAZINE_LIMIT: u32 = 48;
+const SLAB_BYTES: u32 = 65536;
+
+/** Size class of an object: 32, 64, 128, 256, 384, 512, 1024, ... 65536 bytes. */
+// @ts-ignore: decorator
+@inline
+function classOf(size: usize): u32 {
+  if (size <= 32) return 0;
+  const log2 = 32 - <u32>clz<u32>(<u32>size - 1);
+  if (log2 <= 8) return log2 - 5;
+  if (log2 == 9) return size <= 384 ? 4 : 5;
+  return log2 - 4;
+}
+
+// @ts-ignore: decorator
+@inline
+function classBytes(cls: u32): u32 {
+  if (cls <= 3) return <u32>32 << cls;
+  return cls == 4 ? 384 : <u32>512 << (cls - 5);
+}
+
+/**
+ * Allocates `size` bytes (at most 64 KiB), 16-byte aligned (64-byte when size >= 64). Contents undefined. 0 when out of memory.
+ * @context any; takes the heap lock only to refill the task's magazine. kernel: mm/slub.c kmalloc.
+ */
+export function kmalloc(size: usize): usize {
+  const cls = classOf(size);
+  const magazine = current + TASK_MAGAZINES + <usize>cls * 16;
+  let object: usize = load32(magazine);
+  if (object == 0) {
+    if (!refill(magazine, cls)) return 0;
+    object = load32(magazine);
+  }
+  store32(magazine, load32(object));
+  store32(magazine + 4, load32(magazine + 4) - 1);
+  store32(magazine + 8, load32(magazine + 8) + 1);
+  if (ORACLES && load32(object + 4) != FREE_MAGIC) oops(ORACLE_KERNEL_BUG, OOPS_HEAP_CORRUPT, <f64>object, <f64>cls);
+  store64(object, 0);
+  return object;
+}
+
+export function kzalloc(size: usize): usize {
+  const object = kmalloc(size);
+  if (object != 0) fillBytes(object, 0, size);
+  return object;
+}
+
+/** Frees an object of `size` bytes. With the oracles on its memory is poisoned, so that a late reader meets no valid magic. */
+export function kfree(object: usize, size: usize): void {
+  if (object == 0) return;
+  const cls = classOf(size);
+  if (oraclesOn()) {
+    if (load32(object + 4) == FREE_MAGIC) oops(ORACLE_KERNEL_BUG, OOPS_HEAP_CORRUPT, <f64>object, <f64>cls);
+    fillBytes(object, 0x6b, size);
+  }
+  const magazine = current + TASK_MAGAZINES + <usize>cls * 16;
+  store32(object, load32(magazine));
+  store32(object + 4, FREE_MAGIC);
+  store32(magazine, <u32>object);
+  const count = load32(magazine + 4) + 1;
+  store32(magazine + 4, count);
+  store32(magazine + 8, load32(magazine + 8) - 1);
+  if (count > MAGAZINE_LIMIT) flush(magazine, cls, count - MAGAZINE_BATCH);
+}
+
+/** Moves up to a batch of objects from the shared list, or from a fresh slab, into the magazine. */
+function refill(magazine: usize, cls: u32): bool {
+  const head: usize = <usize>cls * 4 + SUBSYS_HEAP;
+  let moved: u32 = 0;
+  spinLock(LOCK_HEAP);
+  while (moved < MAGAZINE_BATCH) {
+    const object = load32(head);
+    if (object == 0) break;
+    store32(head, load32(object));
+    store32(object, load32(magazine));
+    store32(magazine, object);
+    moved++;
+  }
+  spinUnlock(LOCK_HEAP);
+  store32(magazine + 4, load32(magazine + 4) + moved);
+  return moved != 0 || carve(magazine, cls);
+}
+
+/** Cuts a fresh slab into objects for the magazine. Small shards get small slabs, so that a tiny host stays tiny. */
+function carve(magazine: usize, cls: u32): bool {
+  const bytes = classBytes(cls);
+  let slab = max<u32>(bytes, min<u32>(SLAB_BYTES, bytes * MAGAZINE_BATCH));
+  const address = freshMemory(slab);
+  if (address == 0) return false;
+  const count = slab / bytes;
+  for (let n = count; n != 0; n--) {
+    const object = address + <usize>(n - 1) * bytes;
+    store32(object, load32(magazine));
+    store32(object + 4, FREE_MAGIC);
+    store32(magazine, <u32>object);
+  }
+  store32(magazine + 4, load32(magazine + 4) + count);
+  return true;
+}
+
+function flush(magazine: usize, cls: u32, count: u32): void {
+  const head: usize = <usize>cls * 4 + SUBSYS_HEAP;
+  spinLock(LOCK_HEAP);
+  for (let n = count; n != 0; n--) {
+    const object = load32(magazine);
+    store32(magazine, load32(object));
+    store32(object, load32(head));
+    store32(head, object);
+  }
+  spinUnlock(LOCK_HEAP);
+  store32(magazine + 4, load32(magazine + 4) - count);
+}
+
+/** Never used, zero memory from the end of the heap, 64-byte aligned; 0 when there is none left. */
+function freshMemory(bytes: u32): usize {
+  let next = atomicLoad32(SH_HEAP_NEXT);
+  while (true) {
+    const wanted = (<u64>next + <u64>bytes + 63) & ~(<u64>63);
+    if (wanted > <u64>load32(SH_HEAP_END)) return 0;
+    const seen = atomicCas32(SH_HEAP_NEXT, next, <u32>wanted);
+    if (seen == next) return next;
+    next = seen;
+  }
+  return 0;
+}
+
+/** Rounds a vmalloc size: extents are multiples of 64 bytes. */
+// @ts-ignore: decorator
+@inline
+function extentBytes(bytes: u64): u64 {
+  return (max<u64>(bytes, 64) + 63) & ~(<u64>63);
+}
+
+/**
+ * Allocates a zeroed array of any size, 64-byte aligned; 0 when out of memory. Untouched pages stay uncommitted.
+ * @context takes LOCK_VMALLOC (spinning). kernel: mm/vmalloc.c vzalloc.
+ */
+export function vmalloc(bytes: u64): usize {
+  const wanted = extentBytes(bytes);
+  if (wanted > 0xffff0000) return 0;
+  let found: usize = 0;
+  spinLock(LOCK_VMALLOC);
+  let link: usize = EXTENTS;
+  for (let extent: usize = load32(link); extent != 0; extent = load32(link)) {
+    const available = load32(extent + 4);
+    if (available >= <u32>wanted) {
+      const rest = available - <u32>wanted;
+      if (rest == 0) store32(link, load32(extent));
+      else store32(extent + 4, rest);
+      found = extent + rest;
+      break;
+    }
+    link = extent;
+  }
+  spinUnlock(LOCK_VMALLOC);
+  if (found == 0) return freshMemory(<u32>wanted);
+  fillBytes(found, 0, <usize>wanted);
+  return found;
+}
+
+/** Frees a vmalloc array; neighbouring extents are joined. */
+export function vfree(address: usize, bytes: u64): void {
+  if (address == 0) return;
+  const size = <u32>extentBytes(bytes);
+  spinLock(LOCK_VMALLOC);
+  let link: usize = EXTENTS;
+  let next: usize = load32(link);
+  while (next != 0 && next < address) {
+    link = next;
+    next = load32(next);
+  }
+  store32(address, <u32>next);
+  store32(address + 4, size);
+  store32(link, <u32>address);
+  if (next != 0 && address + size == next) {
+    store32(address, load32(next));
+    store32(address + 4, size + load32(next + 4));
+  }
+  if (link != EXTENTS && link + load32(link + 4) == address) {
+    store32(link, load32(address));
+    store32(link + 4, load32(link + 4) + load32(address + 4));
+  }
+  spinUnlock(LOCK_VMALLOC);
+}
+
+/** Live objects of a size class (allocated minus freed), of one task's counter: sum over all tasks for the truth. */
+export function heapLive(task: usize, cls: u32): i32 {
+  return <i32>load32(task + TASK_MAGAZINES + <usize>cls * 16 + 8);
+}
+
+export function heapClassCount(): u32 { return HEAP_CLASSES; }

@@ -1,0 +1,351 @@
+// The scheduling point: every access to shared memory, every wait, clock and random number of the kernel passes here.
+// This is the only file that knows there are several builds: `fast` compiles each accessor to the bare instruction, `perturbed`
+// counts down to an injected delay at atomic operations, `controlled` announces the operation to a scheduler before it is
+// performed, which may suspend the virtual thread. After crossbeam's `primitive` module and Linux's READ_ONCE family.
+import {
+  SH_ORACLES, SH_PERTURB_MEAN, SH_PERTURB_NS, SH_STOP, SH_VARIANTS, STOP_OOPS, TASK_RNG,
+} from './abi/layout';
+import {
+  POINT_ADD, POINT_AND, POINT_ATOMIC_LOAD, POINT_ATOMIC_STORE, POINT_CAS, POINT_COPY, POINT_FENCE, POINT_FILL, POINT_LOAD,
+  POINT_OR, POINT_RELAX, POINT_STORE, POINT_SUB, POINT_XCHG,
+} from './abi/point';
+
+/** Announces an operation to the scheduler of the controlled build; the virtual thread may be suspended in here. */
+// @ts-ignore: decorator
+@external("env", "point")
+declare function hostPoint(kind: i32, address: usize, size: i32, value: u64): void;
+// @ts-ignore: decorator
+@external("env", "futexWait")
+declare function hostFutexWait(address: usize, expected: u32, timeoutNs: i64): i32;
+// @ts-ignore: decorator
+@external("env", "futexWake")
+declare function hostFutexWake(address: usize, count: u32): u32;
+/** Monotonic clock of the host, one for all threads, nanoseconds. */
+// @ts-ignore: decorator
+@external("env", "nowNs")
+declare function hostNowNs(): f64;
+/** Throws a JavaScript exception: the run is over and this thread leaves the kernel as it stands. */
+// @ts-ignore: decorator
+@external("env", "stopped")
+declare function hostStopped(): void;
+/** Prints a pr_debug line; the host knows the format of each site. */
+// @ts-ignore: decorator
+@external("env", "prDebug")
+export declare function hostPrDebug(site: i32, a: f64, b: f64, c: f64, d: f64, e: f64, f: f64): void;
+/** The user's arch hook (HOOK_USER): gfns are [start, end). */
+// @ts-ignore: decorator
+@external("env", "userHook")
+export declare function userHook(vmId: i32, slotId: i32, startGfn: f64, endGfn: f64): void;
+
+/**
+ * The task this thread runs: the CPU's register that names the thread, not state of the model. The controlled build's
+ * scheduler sets it at every switch.
+ */
+export let current: usize = 0;
+export function setCurrent(task: usize): void { current = task; }
+
+/** Points until the next perturbation: private to the thread. */
+let countdown: i32 = 1;
+
+// @ts-ignore: decorator
+@inline
+function perturb(): void {
+  if (PERTURBED) {
+    if (--countdown <= 0) perturbSlow();
+  }
+}
+
+/** Leaves the kernel for good when the run has oopsed: how a violation stops every thread at its next point. */
+export function checkStop(): void {
+  if (atomic.load<u32>(SH_STOP) >= <u32>STOP_OOPS) hostStopped();
+}
+
+/** Draws the distance to the next perturbation and performs one delay: a spin, or a yield of the real CPU. */
+function perturbSlow(): void {
+  checkStop();
+  const mean = load<u32>(SH_PERTURB_MEAN);
+  if (mean == 0 || current == 0) {
+    countdown = 4096;
+    return;
+  }
+  countdown = 1 + <i32>(randomU32() % (2 * mean));
+  const boundNs = load<u32>(SH_PERTURB_NS);
+  if (boundNs == 0) return;
+  const draw = randomU32();
+  if ((draw & 7) == 0) {
+    // A nap on a word nobody wakes gives the CPU to another thread: the wide windows come from here.
+    memory.atomic.wait32(current, ~load<u32>(current), 0);
+    memory.atomic.wait32(current, load<u32>(current), <i64>(draw % boundNs));
+  } else {
+    for (let n = draw % (boundNs >> 2) + 1; n != 0; n--) atomic.fence();
+  }
+}
+
+/** xoroshiro128+ on the task's own stream: the only source of randomness in the kernel. */
+export function randomU32(): u32 {
+  const s0 = load<u64>(current + TASK_RNG);
+  let s1 = load<u64>(current + TASK_RNG + 8);
+  const result = s0 + s1;
+  s1 ^= s0;
+  store<u64>(current + TASK_RNG, rotl<u64>(s0, 24) ^ s1 ^ (s1 << 16));
+  store<u64>(current + TASK_RNG + 8, rotl<u64>(s1, 37));
+  return <u32>(result >> 32);
+}
+
+/** Whether a named variant is on. Always false in builds without variants. */
+// @ts-ignore: decorator
+@inline
+export function variant(bit: i32): bool {
+  return VARIANTS && ((load<u32>(SH_VARIANTS + <usize>((bit >> 5) << 2)) >>> (bit & 31)) & 1) != 0;
+}
+
+/** Whether the inline oracles run. Always false in builds without them. */
+// @ts-ignore: decorator
+@inline
+export function oraclesOn(): bool {
+  return ORACLES && load<u32>(SH_ORACLES) != 0;
+}
+
+/** Host clock in nanoseconds. About 80 ns a call: not for fast paths. */
+export function nowNs(): f64 { return hostNowNs(); }
+
+
+// --- plain accesses: a held lock protects the data, or only this task can reach it ---
+
+// @ts-ignore: decorator
+@inline
+export function load8(p: usize): u32 {
+  if (CONTROLLED) hostPoint(POINT_LOAD, p, 1, 0);
+  return load<u8>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function store8(p: usize, value: u32): void {
+  if (CONTROLLED) hostPoint(POINT_STORE, p, 1, <u64>value);
+  store<u8>(p, value);
+}
+
+// @ts-ignore: decorator
+@inline
+export function load16(p: usize): u32 {
+  if (CONTROLLED) hostPoint(POINT_LOAD, p, 2, 0);
+  return load<u16>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function store16(p: usize, value: u32): void {
+  if (CONTROLLED) hostPoint(POINT_STORE, p, 2, <u64>value);
+  store<u16>(p, value);
+}
+
+// @ts-ignore: decorator
+@inline
+export function load32(p: usize): u32 {
+  if (CONTROLLED) hostPoint(POINT_LOAD, p, 4, 0);
+  return load<u32>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function store32(p: usize, value: u32): void {
+  if (CONTROLLED) hostPoint(POINT_STORE, p, 4, <u64>value);
+  store<u32>(p, value);
+}
+
+// @ts-ignore: decorator
+@inline
+export function load64(p: usize): u64 {
+  if (CONTROLLED) hostPoint(POINT_LOAD, p, 8, 0);
+  return load<u64>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function store64(p: usize, value: u64): void {
+  if (CONTROLLED) hostPoint(POINT_STORE, p, 8, <u64>value);
+  store<u64>(p, value);
+}
+
+// @ts-ignore: decorator
+@inline
+export function loadF64(p: usize): f64 {
+  if (CONTROLLED) hostPoint(POINT_LOAD, p, 8, 0);
+  return load<f64>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function storeF64(p: usize, value: f64): void {
+  if (CONTROLLED) hostPoint(POINT_STORE, p, 8, reinterpret<u64>(value));
+  store<f64>(p, value);
+}
+
+// --- atomic accesses: sequentially consistent, for everything another task may touch at the same moment ---
+
+// @ts-ignore: decorator
+@inline
+export function atomicLoad8(p: usize): u32 {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_LOAD, p, 1, 0);
+  perturb();
+  return atomic.load<u8>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicStore8(p: usize, value: u32): void {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 1, <u64>value);
+  perturb();
+  atomic.store<u8>(p, <u8>value);
+}
+
+// @ts-ignore: decorator
+@inline
+export function atomicLoad32(p: usize): u32 {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_LOAD, p, 4, 0);
+  perturb();
+  return atomic.load<u32>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicStore32(p: usize, value: u32): void {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 4, <u64>value);
+  perturb();
+  atomic.store<u32>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicXchg32(p: usize, value: u32): u32 {
+  if (CONTROLLED) hostPoint(POINT_XCHG, p, 4, <u64>value);
+  perturb();
+  return atomic.xchg<u32>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicAdd32(p: usize, value: u32): u32 {
+  if (CONTROLLED) hostPoint(POINT_ADD, p, 4, <u64>value);
+  perturb();
+  return atomic.add<u32>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicSub32(p: usize, value: u32): u32 {
+  if (CONTROLLED) hostPoint(POINT_SUB, p, 4, <u64>value);
+  perturb();
+  return atomic.sub<u32>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicOr32(p: usize, value: u32): u32 {
+  if (CONTROLLED) hostPoint(POINT_OR, p, 4, <u64>value);
+  perturb();
+  return atomic.or<u32>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicAnd32(p: usize, value: u32): u32 {
+  if (CONTROLLED) hostPoint(POINT_AND, p, 4, <u64>value);
+  perturb();
+  return atomic.and<u32>(p, value);
+}
+/** Compare-and-exchange; returns the old value (equal to `expected` on success). */
+// @ts-ignore: decorator
+@inline
+export function atomicCas32(p: usize, expected: u32, replacement: u32): u32 {
+  if (CONTROLLED) hostPoint(POINT_CAS, p, 4, <u64>replacement);
+  perturb();
+  return atomic.cmpxchg<u32>(p, expected, replacement);
+}
+
+// @ts-ignore: decorator
+@inline
+export function atomicLoad64(p: usize): u64 {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_LOAD, p, 8, 0);
+  perturb();
+  return atomic.load<u64>(p);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicStore64(p: usize, value: u64): void {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 8, <u64>value);
+  perturb();
+  atomic.store<u64>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicXchg64(p: usize, value: u64): u64 {
+  if (CONTROLLED) hostPoint(POINT_XCHG, p, 8, <u64>value);
+  perturb();
+  return atomic.xchg<u64>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicAdd64(p: usize, value: u64): u64 {
+  if (CONTROLLED) hostPoint(POINT_ADD, p, 8, <u64>value);
+  perturb();
+  return atomic.add<u64>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicSub64(p: usize, value: u64): u64 {
+  if (CONTROLLED) hostPoint(POINT_SUB, p, 8, <u64>value);
+  perturb();
+  return atomic.sub<u64>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicOr64(p: usize, value: u64): u64 {
+  if (CONTROLLED) hostPoint(POINT_OR, p, 8, <u64>value);
+  perturb();
+  return atomic.or<u64>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function atomicAnd64(p: usize, value: u64): u64 {
+  if (CONTROLLED) hostPoint(POINT_AND, p, 8, <u64>value);
+  perturb();
+  return atomic.and<u64>(p, value);
+}
+/** Compare-and-exchange; returns the old value (equal to `expected` on success). */
+// @ts-ignore: decorator
+@inline
+export function atomicCas64(p: usize, expected: u64, replacement: u64): u64 {
+  if (CONTROLLED) hostPoint(POINT_CAS, p, 8, <u64>replacement);
+  perturb();
+  return atomic.cmpxchg<u64>(p, expected, replacement);
+}
+
+// @ts-ignore: decorator
+@inline
+export function fence(): void {
+  if (CONTROLLED) hostPoint(POINT_FENCE, 0, 0, 0);
+  atomic.fence();
+}
+
+export function fillBytes(p: usize, byte: u32, n: usize): void {
+  if (CONTROLLED) hostPoint(POINT_FILL, p, <i32>n, byte);
+  memory.fill(p, <u8>byte, n);
+}
+
+export function copyBytes(to: usize, from: usize, n: usize): void {
+  if (CONTROLLED) hostPoint(POINT_COPY, to, <i32>n, <u64>from);
+  memory.copy(to, from, n);
+}
+
+/**
+ * Sleeps until `futexWake(p)`, unless *p differs from `expected`. Returns 0 woken, 1 not equal, 2 timed out.
+ * @context sleeps; a timeout of -1 waits for ever, which only tests may ask for (no wait without a bound).
+ */
+export function futexWait(p: usize, expected: u32, timeoutNs: i64): i32 {
+  if (CONTROLLED) return hostFutexWait(p, expected, timeoutNs);
+  return memory.atomic.wait32(p, <i32>expected, timeoutNs);
+}
+
+/** Wakes up to `count` waiters of p; returns how many. 25-70 ns even without a waiter: call it only when one is recorded. */
+export function futexWake(p: usize, count: u32): u32 {
+  if (CONTROLLED) return hostFutexWake(p, count);
+  return memory.atomic.notify(p, <i32>count);
+}
+
+/** One turn of a spin loop: marks the loop as a spin for the scheduler. */
+export function cpuRelax(): void {
+  if (CONTROLLED) hostPoint(POINT_RELAX, 0, 0, 0);
+  perturb();
+  // Wasm has no PAUSE: a few dependent fences keep the core's store buffer and the cache line quiet instead.
+  if (!CONTROLLED) atomic.fence();
+}
