@@ -107,6 +107,7 @@ export const TASK_HEARTBEAT = 88; // u32, raised at every operation boundary and
 export const TASK_KILLED = 92; // 1: the host found the thread dead
 export const TASK_RCU_CALLBACKS = 96; // head, tail, count of deferred frees: 3 x u32
 export const TASK_ERROR_ARGS = 112; // 4 x f64: values of the last error
+export const TASK_BARRIER = 144; // u32: target of full barriers and of spin pauses
 export const TASK_HELD = 192; // HELD_MAX x 8: {lock address u32, class | mode << 16}
 export const HELD_MAX = 24;
 export const TASK_MAGAZINES = 384; // HEAP_CLASSES x 16: {head u32, count u32, live i32 (allocated - freed by this task), pad}
