@@ -1,0 +1,117 @@
+// Compiles the modelled kernel (AssemblyScript) to WebAssembly: every build from the same sources, in one process, and
+// only when a source changed. Also writes the exports' TypeScript types, so that host code is checked against the kernel.
+//
+//   node src/build/kernel.mjs                             all builds -> dist/kernel/<build>.wasm
+//   node src/build/kernel.mjs --only fast,perturbed       some
+//   node src/build/kernel.mjs --entry FILE --out NAME     another entry file -> dist/kernel/NAME-<build>.wasm
+import { existsSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { exportsDeclaration } from './kernel-exports.mjs';
+import { ROOT, hashFiles, listFiles, messageOf, readIfThere, replaceFile } from './files.mjs';
+import { withLock } from './lock.mjs';
+
+const SOURCES = path.join(ROOT, 'src/kernel');
+const OUTPUT = path.join(ROOT, 'dist/kernel');
+const BUILDS = ['fast', 'fast-stat', 'perturbed'];
+
+/**
+ * Memory: imported, so that every thread's instance shares one; declared as small as it can be and up to 4 GiB, so that any
+ * shard fits. asc's static data, if any, lies below the kernel's own (64 KiB up). --debug keeps function names for traces;
+ * the code is the same with and without it.
+ */
+const FLAGS = [
+  ['-O3', '--runtime', 'stub', '--use', 'abort=', '--debug', '--sourceMap', '--noColors'],
+  ['--enable', 'threads', '--importMemory', '--noExportMemory', '--sharedMemory'],
+  ['--initialMemory', '1', '--maximumMemory', '65536', '--memoryBase', '1024'],
+  ['--bindings', 'raw', '--baseDir', ROOT],
+].flat();
+
+/**
+ * @param {string} build name of a file in src/kernel/build
+ * @param {string} entry relative to the root
+ * @param {string} name of the output, without extension
+ * @returns {Promise<Map<string, string | Uint8Array>>} what asc wrote, by file extension
+ */
+async function compile(build, entry, name) {
+  const { default: asc } = await import('assemblyscript/asc');
+  /** @type {Map<string, string | Uint8Array>} */
+  const written = new Map();
+  let messages = '';
+  const sink = { write: (/** @type {string | Uint8Array} */ text) => void (messages += text) };
+  const { error } = await asc.main([`src/kernel/build/${build}.ts`, entry, ...FLAGS, '--outFile', `${name}.wasm`], {
+    stdout: /** @type {never} */ (sink),
+    stderr: /** @type {never} */ (sink),
+    writeFile: (file, contents) => void written.set(file.slice(name.length), contents),
+  });
+  if (error !== null) throw new Error(`kernel build '${build}':\n${messages}${messageOf(error)}`);
+  if (messages.trim() !== '') process.stderr.write(messages);
+  return written;
+}
+
+/**
+ * @param {string[]} builds
+ * @param {string} entry relative to the root
+ * @param {string} prefix of the output files' names
+ */
+async function compileAll(builds, entry, prefix) {
+  const started = performance.now();
+  const typesOf = builds.includes('perturbed') ? 'perturbed' : builds[0];
+  for (const build of builds) {
+    const name = prefix + build;
+    const written = await compile(build, entry, name);
+    for (const extension of ['.wasm.map', '.wasm']) {
+      const contents = written.get(extension);
+      if (contents === undefined) throw new Error(`asc wrote no ${extension} file for '${build}'`);
+      replaceFile(path.join(OUTPUT, name + extension), contents);
+    }
+    if (build === typesOf) {
+      const types = prefix === '' ? 'exports' : prefix.slice(0, -1);
+      replaceFile(path.join(OUTPUT, `${types}.d.ts`), exportsDeclaration(String(written.get('.d.ts')), entry));
+      replaceFile(path.join(OUTPUT, `${types}.js`), 'export {};\n');
+    }
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  process.stderr.write(`kernel: ${builds.map((build) => prefix + build).join(', ')} compiled in ${seconds} s\n`);
+}
+
+/**
+ * @param {string[]} builds
+ * @param {string} entry relative to the root
+ * @param {string} prefix
+ */
+async function buildWhenChanged(builds, entry, prefix) {
+  const own = ['kernel.mjs', 'kernel-exports.mjs'].map((name) => path.join(ROOT, 'src/build', name));
+  const sources = [...new Set([...listFiles(SOURCES, /\.ts$/), path.resolve(ROOT, entry), ...own])];
+  const compiler = readIfThere(path.join(ROOT, 'node_modules/assemblyscript/package.json')) ?? '';
+  const stale = builds.filter((build) => {
+    const stamp = path.join(OUTPUT, `.${prefix}${build}.stamp`);
+    const there = existsSync(path.join(OUTPUT, `${prefix}${build}.wasm`));
+    return !there || readIfThere(stamp) !== hashFiles(sources, compiler);
+  });
+  if (stale.length === 0) return;
+  const hash = hashFiles(sources, compiler);
+  await compileAll(stale, entry, prefix);
+  for (const build of stale) replaceFile(path.join(OUTPUT, `.${prefix}${build}.stamp`), hash);
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: { only: { type: 'string' }, entry: { type: 'string' }, out: { type: 'string' } },
+  });
+  if ((values.entry === undefined) !== (values.out === undefined)) throw new Error('--entry and --out go together');
+  const builds = values.only?.split(',') ?? BUILDS;
+  const unknown = builds.filter((build) => !existsSync(path.join(SOURCES, 'build', `${build}.ts`)));
+  if (unknown.length > 0) throw new Error(`no build '${unknown.join(', ')}' in src/kernel/build`);
+  const entry = path.relative(ROOT, path.resolve(values.entry ?? path.join(SOURCES, 'index.ts')));
+  mkdirSync(OUTPUT, { recursive: true });
+  const prefix = values.out === undefined ? '' : `${values.out}-`;
+  await withLock(path.join(OUTPUT, '.lock'), () => buildWhenChanged(builds, entry, prefix));
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${messageOf(error)}\n`);
+  process.exitCode = 1;
+}
