@@ -11,7 +11,7 @@ export function listFiles(folder, name) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && name.test(entry.name))
     .map((entry) => path.join(entry.parentPath, entry.name))
-    .sort();
+    .toSorted();
 }
 
 /** @param {readonly string[]} files @param {string} [salt] */

@@ -40,8 +40,8 @@ async function compile(build, entry, name) {
   let messages = '';
   const sink = { write: (/** @type {string | Uint8Array} */ text) => void (messages += text) };
   const { error } = await asc.main([`src/kernel/build/${build}.ts`, entry, ...FLAGS, '--outFile', `${name}.wasm`], {
-    stdout: /** @type {never} */ (sink),
-    stderr: /** @type {never} */ (sink),
+    stdout: sink,
+    stderr: sink,
     writeFile: (file, contents) => void written.set(file.slice(name.length), contents),
   });
   if (error !== null) throw new Error(`kernel build '${build}':\n${messages}${messageOf(error)}`);

@@ -52,7 +52,9 @@ function installPackages() {
 function typesFingerprint() {
   const files = TYPED_ROOMS.filter((room) => existsSync(path.join(ROOT, room)))
     .flatMap((room) => listFiles(path.join(ROOT, room), /\.(ts|mjs|json)$/))
-    .concat(['package.json', 'tsconfig.json', 'tsconfig.base.json', 'vitest.config.ts'].map((name) => path.join(ROOT, name)));
+    .concat(
+      ['package.json', 'tsconfig.json', 'tsconfig.base.json', 'vitest.config.ts'].map((name) => path.join(ROOT, name)),
+    );
   const declarations = path.join(ROOT, 'dist/kernel/exports.d.ts');
   if (existsSync(declarations)) files.push(declarations);
   return files
