@@ -52,6 +52,7 @@ const PLANTED: [rule: RuleName, file: string, bad: string, good: string][] = [
   ['import order', 'workers/a.ts', `import { x } from '#src/report/b.js';`, `import { x } from '../src/explore/b.js';`],
   ['import order', 'src/build/a.mjs', `import { x } from '../host/b.js';`, `import { x } from './b.mjs';`],
   ['import order', 'test/a.test.ts', `import { x } from '../src/host/b.js';`, `import { x } from '#src/host/b.js';`],
+  ['import order', 'src/shm/a.ts', `import '../cli/b.js';`, `const x = "import '../cli/b.js';";`],
   ['raw atomics', 'src/torture/a.ts', 'Atomics.load(v, 0);', '// Atomics.load(v, 0);'],
   ['raw atomics', 'workers/a.ts', 'const x = `${Atomics.add(v, 0, 1)}`;', "const x = 'Atomics.add(v, 0, 1)';"],
   ['random numbers', 'test/a.test.ts', 'const x = Math.random();', "it('uses no Math.random', () => {});"],

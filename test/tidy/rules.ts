@@ -64,7 +64,9 @@ function importProblem(file: string, specifier: string): string | undefined {
 
 const importOrder: Check = (file, text) => {
   const code = blank(text, { comments: true, strings: false });
-  return [...code.matchAll(IMPORT)].flatMap((match) => {
+  const bare = codeOf(text); // an `import` inside a string is no import
+  const imports = [...code.matchAll(IMPORT)].filter((match) => bare[match.index] !== ' ');
+  return imports.flatMap((match) => {
     const problem = importProblem(file, match[2]!);
     return problem === undefined ? [] : [`${lineAt(code, match.index)}: ${problem}`];
   });
