@@ -1,0 +1,155 @@
+// struct kvm, its memslot sets and struct kvm_memory_slot: offsets, flags and arguments that the kernel and the host share.
+// After virt/kvm/kvm_main.c, include/linux/kvm_host.h and include/uapi/linux/kvm.h; each comment names the field's protection.
+
+// --- struct kvm: allocated zeroed, one 64-byte line for each lock that different paths fight for ---
+export const KVM_MAGIC_VALUE = 0x6d76316b; // "k1vm": a live VM
+export const KVM_MAGIC = 0; // u32 KVM_MAGIC_VALUE; fixed from createVm to the end of destroyVm
+export const KVM_ID = 4; // u32 number of the VM in its shard; fixed
+export const KVM_NEXT = 8; // u32 next in SH_VM_LIST; kvm_lock
+export const KVM_ASID = 12; // u32 ASID of an SNP guest, 0: none; written at creation and by sev_vm_destroy
+export const KVM_TYPE = 16; // u32 KVM_TYPE_*; fixed
+export const KVM_HOOK = 20; // u32 HOOK_*: what kvm_x86_invalidate_restricted_mem is for this VM; fixed (SH_HOOK at creation)
+export const KVM_HOME = 24; // u32 home partition; fixed
+export const KVM_BUGGED = 28; // u32 1: kvm_vm_bugged(), set once; atomic
+export const KVM_USERS = 32; // u32 references (users_count); atomic
+export const KVM_SHADOW = 36; // u32 address of the guest-data oracle's tables (abi/guest.ts), 0: none
+export const KVM_SPARE_A = 40; // 24 bytes
+
+export const KVM_MMU_LOCK = 64; // rwlock
+// The invalidation protocol (invalidate.ts): written under mmu_lock for write, read under mmu_lock or (unsafe) without.
+export const KVM_INVALIDATE_SEQ = 128; // u64 +1 per end; read without the lock: atomic
+export const KVM_INVALIDATE_START = 136; // u64 first gfn of the union of open ranges, INVALID_GFN: none added
+export const KVM_INVALIDATE_END = 144; // u64 exclusive
+export const KVM_INVALIDATE_IN_PROGRESS = 152; // i32 open begin..end sections; read without the lock: atomic
+export const KVM_LOST_END = 156; // u32 1: V_PLANT_LOST_END has dropped its one end; mmu_lock write
+export const KVM_SRCU = 192; // srcu_struct
+export const KVM_SLOTS_LOCK = 256; // mutex
+export const KVM_SLOTS_ARCH_LOCK = 320; // mutex
+export const KVM_LOCK = 384; // mutex: kvm->lock
+export const KVM_MN_LOCK = 448; // spinlock mn_invalidate_lock (16 bytes)
+export const KVM_MN_ACTIVE = 464; // u32 mn_active_invalidate_count; mn_invalidate_lock
+export const KVM_MN_RCUWAIT = 480; // rcuwait (16 bytes): the one waiter in kvm_swap_active_memslots
+export const KVM_MEMSLOTS = 512; // u32[KVM_ADDRESS_SPACES] active set of each address space; published under slots_arch_lock, read in kvm->srcu
+export const KVM_MEMSLOT_SETS = 520; // u32[KVM_ADDRESS_SPACES][2] the two sets; fixed
+export const KVM_NR_MEMSLOT_PAGES = 536; // u64 pages of all slots; slots_lock
+export const KVM_MEM_ATTR = 576; // xarray mem_attr_array (32 bytes): gfn -> value entry KVM_ATTR_*; stores under slots_lock
+export const KVM_COUNTERS = 640; // KVM_COUNTER_MAX x u32, see KC_*; atomic adds
+// TDP MMU (tdp.ts): the root first, the rest is that file's.
+export const KVM_TDP_ROOT = 768; // u32
+export const KVM_MMU_AREA = 772; // 124 bytes for tdp.ts
+export const KVM_ONLINE_VCPUS = 896; // u32 vCPUs created; written under kvm->lock, read with atomics
+export const KVM_CREATED_VCPUS = 900; // u32 vCPUs being created or online; kvm->lock
+export const KVM_VCPUS = 904; // u32[KVM_MAX_VCPUS] addresses by vCPU index, published before online_vcpus is raised
+export const KVM_SPARE_B = 1160; // 120 bytes
+export const KVM_SIZE = 1280;
+
+export const KVM_ADDRESS_SPACES = 2; // KVM_ADDRESS_SPACE_NUM: normal and SMM
+export const KVM_MAX_VCPUS = 64;
+export const KVM_TYPE_NORMAL = 0;
+export const KVM_TYPE_SNP = 1; // sev_snp_guest()
+
+// Counters of a VM: word n at KVM_COUNTERS + 4 * n.
+export const KC_GRACE_PERIODS = 0; // synchronize_srcu_expedited(&kvm->srcu) of memslot updates
+export const KC_BEGINS = 1; // kvm_mmu_invalidate_begin
+export const KC_ENDS = 2; // kvm_mmu_invalidate_end
+export const KC_RM_BEGINS = 3; // restrictedmem invalidate_start callbacks that met the slot
+export const KC_RM_SKIPPED = 4; // those that did not
+export const KC_RM_ENDS = 5;
+export const KC_RM_ERRORS = 6; // SIGBUS from the error callback
+export const KC_HOOK_CALLS = 7; // kvm_arch_invalidate_restricted_mem reached an implementation
+export const KC_FLUSHES = 8; // kvm_flush_remote_tlbs asked for by an invalidation
+export const KC_MN_STARTS = 9; // mmu_notifier range_start
+export const KC_MN_ENDS = 10;
+export const KC_MN_WAITS = 11; // times kvm_swap_active_memslots had to sleep for range_end
+export const KC_RECLAIMED = 12; // kvm_arch_guest_memory_reclaimed (WBINVD on all CPUs for SEV)
+export const KC_ATTR_UPDATES = 13; // KVM_SET_MEMORY_ATTRIBUTES that changed something
+export const KC_ATTR_ERRORS = 14; // update_mem_attr failed (only logged)
+export const KC_SWAPS = 15; // kvm_swap_active_memslots
+export const KC_SHADOW_FLUSHES = 16; // kvm_arch_flush_shadow_memslot
+export const KC_MN_FORCED = 17; // destroy met an open range_start and forced the count to 0
+export const KVM_COUNTER_MAX = 32;
+
+// --- struct kvm_memslots: one complete set of the slots of an address space ---
+export const SLOTS_GENERATION = 0; // u64 bit 63: update in progress; odd values of the low bits never repeat within an address space
+export const SLOTS_NODE_INDEX = 8; // u32 0 or 1: which node of a slot links it into this set; fixed
+export const SLOTS_COUNT = 12; // u32 slots in the set
+export const SLOTS_GFN_ROOT = 16; // u32 slot at the root of the tree by base_gfn
+export const SLOTS_HVA_ROOT = 20; // u32 slot at the root of the interval tree by userspace_addr
+export const SLOTS_LAST_USED = 24; // u32 slot found last (last_used_slot); a hint, atomic
+export const SLOTS_AS_ID = 28; // u32; fixed
+export const SLOTS_ID_HASH = 64; // u32[SLOTS_ID_BUCKETS] heads of the chains by id
+export const SLOTS_ID_BUCKETS = 256;
+export const SLOTS_SIZE = 1088;
+// All but LAST_USED: changed only while the set is inactive, by the holder of slots_lock + slots_arch_lock.
+
+// --- struct kvm_memory_slot ---
+export const SLOT_NOTIFIER = 0; // restrictedmem_notifier, 16 bytes: first, so that container_of is the same address
+export const SLOT_MAGIC = 16; // u32 SLOT_MAGIC_VALUE; cleared by kvm_free_memslot
+export const SLOT_KVM = 20; // u32 struct kvm; fixed
+export const SLOT_ID = 24; // u32; fixed
+export const SLOT_AS_ID = 28; // u32; fixed
+export const SLOT_BASE_GFN = 32; // u64; fixed (MOVE makes a new slot)
+export const SLOT_NPAGES = 40; // u64; fixed
+export const SLOT_USERSPACE_ADDR = 48; // u64; fixed
+export const SLOT_FLAGS = 56; // u32 KVM_MEM_* | KVM_MEMSLOT_INVALID; fixed
+export const SLOT_RM_FILE = 60; // u32 restrictedmem file, 0: none; slots_lock; callbacks hold restrictedmem.lock
+export const SLOT_RM_INDEX = 64; // u64 page offset of the slot's first page in the file; fixed
+export const SLOT_BOUND = 72; // u32 1 between restrictedmem_bind and the end of restrictedmem_unbind
+export const SLOT_BEGINS = 76; // u32 invalidate_start callbacks (clamped ones included); atomic
+export const SLOT_ENDS = 80; // u32 invalidate_end callbacks; atomic
+export const SLOT_CB_LAST = 84; // u32 task id + 1 of the last callback; a hint for reports
+export const SLOT_LPAGE_2M = 88; // u32 address of one byte per 2M page of the slot: LPAGE_*; slots_lock + mmu_lock write, read under mmu_lock
+export const SLOT_LPAGE_1G = 92; // u32 the same per 1G page
+export const SLOT_LPAGE_BYTES_2M = 96; // u32 length of the array
+export const SLOT_LPAGE_BYTES_1G = 100; // u32
+// Links into set n: as left child, right child; by hva also the largest last address of the subtree; next in the id chain.
+export const SLOT_GFN_NODE = 104; // 2 x {left u32, right u32}
+export const SLOT_HVA_NODE = 120; // 2 x {left u32, right u32, subtreeLast u64}
+export const SLOT_ID_NODE = 152; // 2 x next u32
+export const SLOT_PRIORITY = 160; // u32 heap order of the trees, from the slot's id
+export const SLOT_SPARE = 164; // 28 bytes
+export const SLOT_SIZE = 192;
+export const SLOT_MAGIC_VALUE = 0x746f6c73; // "slot"
+export const SLOT_MAGIC_FREED = 0x64616564; // kvm_free_memslot has been here
+
+// One byte per large page of a slot (struct kvm_lpage_info).
+export const LPAGE_MIXED = 1; // KVM_LPAGE_MIXED_FLAG: its gfns have different attributes
+export const LPAGE_DISALLOWED = 2; // head or tail not fully inside the slot, or hva and gfn misaligned to each other
+
+// Slot flags, as user space passes them, and the kernel's own.
+export const KVM_MEM_LOG_DIRTY_PAGES = 1;
+export const KVM_MEM_READONLY = 2;
+export const KVM_MEM_PRIVATE = 4; // RFC era: the region carries a restrictedmem file (KVM_MEM_GUEST_MEMFD later)
+export const KVM_MEMSLOT_INVALID = 65536; // being deleted or moved: faults retry
+
+export const KVM_USER_MEM_SLOTS = 32764; // 32767 ids, three of them KVM's own
+export const KVM_MEM_SLOTS_NUM = 32767;
+export const KVM_MEM_MAX_NR_PAGES = 0x7fffffff;
+
+// struct kvm_userspace_memory_region_ext: the argument of kvmSetMemoryRegion.
+export const REGION_SLOT = 0; // u32 id | as_id << 16
+export const REGION_FLAGS = 4; // u32 KVM_MEM_*
+export const REGION_GPA = 8; // u64 bytes
+export const REGION_MEMORY_SIZE = 16; // u64 bytes
+export const REGION_USERSPACE_ADDR = 24; // u64
+export const REGION_RESTRICTED_OFFSET = 32; // u64 bytes
+export const REGION_RESTRICTED_FD = 40; // u32 file address (the model's file descriptor)
+export const REGION_ARG_SIZE = 48;
+
+// Kinds of a memslot change (enum kvm_mr_change).
+export const KVM_MR_CREATE = 0;
+export const KVM_MR_DELETE = 1;
+export const KVM_MR_MOVE = 2;
+export const KVM_MR_FLAGS_ONLY = 3;
+
+// Memory attributes.
+export const KVM_MEMORY_ATTRIBUTE_PRIVATE = 8;
+
+// KVM_RUN exit reasons and the flags of a memory-fault exit.
+export const KVM_EXIT_UNKNOWN = 0;
+export const KVM_EXIT_MMIO = 6;
+export const KVM_EXIT_SHUTDOWN = 8;
+export const KVM_EXIT_INTR = 10;
+export const KVM_EXIT_INTERNAL_ERROR = 17;
+export const KVM_EXIT_MEMORY_FAULT = 39;
+export const KVM_MEMORY_EXIT_FLAG_PRIVATE = 8;
