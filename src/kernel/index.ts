@@ -4,3 +4,4 @@ export { bootKernel } from './boot';
 export * from './task';
 export * from './heap';
 export * from './names';
+export * from './sync/index';

@@ -343,7 +343,7 @@ export function futexWait(p: usize, expected: u32, timeoutNs: i64): i32 {
 /** Wakes up to `count` waiters of p; returns how many. 25-70 ns even without a waiter: call it only when one is recorded. */
 export function futexWake(p: usize, count: u32): u32 {
   if (CONTROLLED) return hostFutexWake(p, count);
-  return memory.atomic.notify(p, <i32>count);
+  return atomic.notify(p, <i32>count);
 }
 
 /** One turn of a spin loop: marks the loop as a spin for the scheduler. */

@@ -1,0 +1,187 @@
+// lockdep: a stack of held locks per task and one graph of "class B was taken while class A was held" for the shard. A cycle in the
+// graph is a possible deadlock, reported when the edge that closes it first appears, whether or not the deadlock happens.
+// An edge that is known costs one bit test. kernel: kernel/locking/lockdep.c, Documentation/locking/lockdep-design.rst.
+//
+// Edges have two letters: how the first lock is held (S shared, E exclusive) and how the second is taken (N: it can wait for readers
+// or be waited for in a queue; R: a recursive reader, which waits only for a writer that holds the lock). Two readers do not block
+// each other, so a path through "taken as R, held as S" is no dependency; a cycle counts only if no joint of it is of that kind.
+// synchronize_srcu and synchronize_rcu wait for readers as a writer would: an empty write section, an N edge into the SRCU's class.
+import { LC_MAX, LC_NONE, LC_RCU } from '../abi/classes';
+import { HELD_MAX, SH_LOCKDEP, TASK_HELD, TASK_HELD_COUNT, TASK_RCU_NESTING, TASK_SPIN_DEPTH } from '../abi/layout';
+import {
+  OOPS_GP_IN_READER, OOPS_HELD_AT_EXIT, OOPS_HELD_OVERFLOW, OOPS_LOCK_ORDER, OOPS_RECURSIVE_LOCK, OOPS_SLEEP_IN_ATOMIC,
+  OOPS_UNLOCK_NOT_OWNER, ORACLE_LOCKING,
+} from '../abi/oops';
+import {
+  GRAPH_EN, GRAPH_ER, GRAPH_ROW_SIZE, GRAPH_SN, GRAPH_SR, HELD_CLASS_MASK, HELD_MODE_SHIFT, HELD_READ, HELD_RECURSIVE, HELD_SPINNING,
+  HELD_TRY, LOCK_CLASS, LOCK_OWNER, OWNER_MASK, SITE_SYNCHRONIZE_SRCU,
+} from '../abi/sync';
+import { ENOMEM } from '../abi/errno';
+import { vmalloc } from '../heap';
+import { oops } from '../oops';
+import { atomicOr64, current, load32, load64, store32 } from '../point';
+
+/** Allocates the empty graph. Returns 0 or -ENOMEM. @context boot, one thread. */
+export function lockdepInit(): i32 {
+  if (!LOCKDEP) return 0;
+  store32(SH_LOCKDEP, 0);
+  const graph = vmalloc(LC_MAX * GRAPH_ROW_SIZE);
+  store32(SH_LOCKDEP, <u32>graph);
+  return graph == 0 ? -ENOMEM : 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function heldEntry(n: u32): usize {
+  return current + TASK_HELD + <usize>n * 8;
+}
+
+/**
+ * Checks that lock `l` may be taken now and pushes it on the held stack. `mode`: HELD_*.
+ * @context before the lock is waited for (after it was taken, for a trylock). kernel: lock_acquire().
+ */
+export function lockdepAcquire(l: usize, cls: u32, mode: u32): void {
+  if (!LOCKDEP) return;
+  const count = load32(current + TASK_HELD_COUNT);
+  if (count != 0 && (mode & HELD_TRY) == 0) {
+    if ((mode & (HELD_SPINNING | HELD_RECURSIVE)) == 0) mightSleep(cls);
+    checkHeld(l, cls, mode, count);
+  }
+  if (count >= <u32>HELD_MAX) oops(ORACLE_LOCKING, OOPS_HELD_OVERFLOW, <f64>l, <f64>cls);
+  store32(heldEntry(count), <u32>l);
+  store32(heldEntry(count) + 4, cls | (mode << HELD_MODE_SHIFT));
+  store32(current + TASK_HELD_COUNT, count + 1);
+  if ((mode & HELD_SPINNING) != 0) store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) + 1);
+}
+
+/** Takes `l` off the held stack, wherever it lies in it. @context the lock is still held. kernel: lock_release(). */
+export function lockdepRelease(l: usize): void {
+  if (!LOCKDEP) return;
+  const last = load32(current + TASK_HELD_COUNT) - 1;
+  let n = last;
+  while (<i32>n >= 0 && load32(heldEntry(n)) != <u32>l) n--;
+  if (<i32>n < 0) oops(ORACLE_LOCKING, OOPS_UNLOCK_NOT_OWNER, <f64>l, <f64>load32(l + LOCK_CLASS), <f64>(load32(l + LOCK_OWNER) & OWNER_MASK) - 1);
+  if (((load32(heldEntry(n) + 4) >> HELD_MODE_SHIFT) & HELD_SPINNING) != 0) {
+    store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) - 1);
+  }
+  for (; n < last; n++) {
+    store32(heldEntry(n), load32(heldEntry(n + 1)));
+    store32(heldEntry(n) + 4, load32(heldEntry(n + 1) + 4));
+  }
+  store32(current + TASK_HELD_COUNT, last);
+}
+
+/** The exclusive holder becomes a reader. @context `l` held for write. kernel: lock_downgrade(). */
+export function lockdepDowngrade(l: usize): void {
+  if (!LOCKDEP) return;
+  let n = load32(current + TASK_HELD_COUNT) - 1;
+  while (<i32>n >= 0 && load32(heldEntry(n)) != <u32>l) n--;
+  if (<i32>n < 0) oops(ORACLE_LOCKING, OOPS_UNLOCK_NOT_OWNER, <f64>l, <f64>load32(l + LOCK_CLASS), <f64>(load32(l + LOCK_OWNER) & OWNER_MASK) - 1);
+  store32(heldEntry(n) + 4, load32(heldEntry(n) + 4) | (HELD_READ << HELD_MODE_SHIFT));
+}
+
+/**
+ * A grace period of `s` is about to be waited for: an empty write section.
+ * @context may sleep; violation inside a read section of `s`. kernel: srcu_lock_sync(), lock_sync().
+ */
+export function lockdepSyncSrcu(s: usize): void {
+  if (!LOCKDEP) return;
+  mightSleep(SITE_SYNCHRONIZE_SRCU);
+  lockdepSync(s, load32(s + LOCK_CLASS));
+}
+
+/** The same for any grace period: `l` is the address its read sections have on the held stack. */
+export function lockdepSync(l: usize, cls: u32): void {
+  if (!LOCKDEP) return;
+  const count = load32(current + TASK_HELD_COUNT);
+  for (let n: u32 = 0; n < count; n++) {
+    if (load32(heldEntry(n)) == <u32>l) oops(ORACLE_LOCKING, OOPS_GP_IN_READER, <f64>l);
+    if (cls != LC_NONE && (load32(heldEntry(n) + 4) & HELD_CLASS_MASK) == cls) oops(ORACLE_LOCKING, OOPS_LOCK_ORDER, <f64>cls, <f64>cls, <f64>l);
+  }
+  if (count != 0) checkHeld(l, cls, 0, count);
+}
+
+/** Sleeping is allowed here? `site`: SITE_*, or the class of the sleeping lock. @context called where the kernel may sleep. */
+export function mightSleep(site: u32): void {
+  if (!LOCKDEP) return;
+  if (load32(current + TASK_SPIN_DEPTH) != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, <f64>spinningClass(), <f64>site);
+  if (load32(current + TASK_RCU_NESTING) != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, LC_RCU, <f64>site);
+}
+
+/** No lock may be held where a system call ends. */
+export function lockdepHeldNothing(): void {
+  if (!LOCKDEP || load32(current + TASK_HELD_COUNT) == 0) return;
+  oops(ORACLE_LOCKING, OOPS_HELD_AT_EXIT, <f64>load32(heldEntry(0)), <f64>(load32(heldEntry(0) + 4) & HELD_CLASS_MASK));
+}
+
+/** Class of the innermost spinning lock held. */
+function spinningClass(): u32 {
+  for (let n = load32(current + TASK_HELD_COUNT); n != 0; n--) {
+    const held = load32(heldEntry(n - 1) + 4);
+    if (((held >> HELD_MODE_SHIFT) & HELD_SPINNING) != 0) return held & HELD_CLASS_MASK;
+  }
+  return LC_NONE;
+}
+
+/** Compares the lock to be taken with each lock held: recursion, and the order of the two classes. */
+function checkHeld(l: usize, cls: u32, mode: u32, count: u32): void {
+  const graph: usize = load32(SH_LOCKDEP);
+  for (let n: u32 = 0; n < count; n++) {
+    const held = load32(heldEntry(n) + 4);
+    const heldClass = held & HELD_CLASS_MASK;
+    const heldMode = held >> HELD_MODE_SHIFT;
+    if (load32(heldEntry(n)) == <u32>l || (heldClass == cls && cls != LC_NONE)) {
+      // Only readers that never queue may nest: any other reader can be stuck behind a writer that waits for its first section.
+      if ((heldMode & mode & HELD_RECURSIVE) == 0) oops(ORACLE_LOCKING, OOPS_RECURSIVE_LOCK, <f64>l, <f64>cls);
+      continue;
+    }
+    if (heldClass == LC_NONE || cls == LC_NONE) continue;
+    const kind: usize = ((heldMode & HELD_READ) != 0 ? GRAPH_SN : GRAPH_EN) + ((mode & HELD_RECURSIVE) != 0 ? 8 : 0);
+    // Bits are only ever set, so a plain read is enough: an old value leads to the slow path once more.
+    if (((load64(graph + <usize>heldClass * GRAPH_ROW_SIZE + kind) >> cls) & 1) == 0) newEdge(graph, heldClass, cls, kind, l);
+  }
+}
+
+/**
+ * Adds an edge, then looks for a way back. In this order, so that of two tasks which add the two halves of a cycle at once, at least
+ * one sees the other's.
+ */
+function newEdge(graph: usize, heldClass: u32, cls: u32, kind: usize, l: usize): void {
+  atomicOr64(graph + <usize>heldClass * GRAPH_ROW_SIZE + kind, <u64>1 << cls);
+  const takenRecursive = kind == GRAPH_SR || kind == GRAPH_ER;
+  const heldShared = kind == GRAPH_SN || kind == GRAPH_SR;
+  const via = findCycle(graph, cls, takenRecursive, heldClass, heldShared);
+  if (via != 0) oops(ORACLE_LOCKING, OOPS_LOCK_ORDER, <f64>heldClass, <f64>cls, <f64>l, <f64>via);
+}
+
+/**
+ * Searches from class `from` (reached as a recursive reader or not) for `target`; returns the class from which the target was reached, or 0.
+ * A class may be reached in two ways, which allow different ways on, so there are two sets of each.
+ */
+function findCycle(graph: usize, from: u32, recursive: bool, target: u32, targetShared: bool): u32 {
+  let todoN: u64 = recursive ? 0 : <u64>1 << from;
+  let todoR: u64 = recursive ? <u64>1 << from : 0;
+  let seenN: u64 = todoN;
+  let seenR: u64 = todoR;
+  const goal = <u64>1 << target;
+  while ((todoN | todoR) != 0) {
+    const reachedN = todoN != 0;
+    const cls = <u32>ctz<u64>(reachedN ? todoN : todoR);
+    const row = graph + <usize>cls * GRAPH_ROW_SIZE;
+    let nextN = load64(row + GRAPH_EN);
+    let nextR = load64(row + GRAPH_ER);
+    if (reachedN) {
+      todoN &= todoN - 1;
+      nextN |= load64(row + GRAPH_SN);
+      nextR |= load64(row + GRAPH_SR);
+    } else {
+      todoR &= todoR - 1;
+    }
+    if ((nextN & goal) != 0 || (!targetShared && (nextR & goal) != 0)) return cls;
+    todoN |= nextN & ~seenN;
+    todoR |= nextR & ~seenR;
+    seenN |= nextN;
+    seenR |= nextR;
+  }
+  return 0;
+}

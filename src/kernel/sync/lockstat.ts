@@ -1,0 +1,76 @@
+// Lock statistics: how often each class of lock is taken by each task, how often and how long it is waited for, how long it is held.
+// Entries belong to one task, so counting needs no atomics; layout: abi/lockstat.ts. kernel: CONFIG_LOCK_STAT in kernel/locking/lockdep.c.
+import { LC_MAX } from '../abi/classes';
+import { SH_LOCKSTAT, SH_MAX_TASKS } from '../abi/layout';
+import {
+  LOCKSTAT_ACQUISITIONS, LOCKSTAT_BUCKETS, LOCKSTAT_CONTENDED, LOCKSTAT_ENTRY_SIZE, LOCKSTAT_HOLD_HISTOGRAM, LOCKSTAT_HOLD_MAX_NS,
+  LOCKSTAT_HOLD_SAMPLES, LOCKSTAT_HOLD_SUM_NS, LOCKSTAT_SAMPLE_LOCK, LOCKSTAT_SAMPLE_MASK, LOCKSTAT_SAMPLE_SINCE_NS,
+  LOCKSTAT_WAIT_HISTOGRAM, LOCKSTAT_WAIT_MAX_NS, LOCKSTAT_WAIT_SUM_NS,
+} from '../abi/lockstat';
+import { vmalloc } from '../heap';
+import { load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
+import { currentId } from '../task';
+
+/** Allocates the table. A shard too small for it runs without statistics (SH_LOCKSTAT stays 0). @context boot, one thread. */
+export function lockstatInit(): void {
+  if (!LOCKSTAT) return;
+  store32(SH_LOCKSTAT, 0);
+  const bytes = <u64>load32(SH_MAX_TASKS) * LC_MAX * LOCKSTAT_ENTRY_SIZE;
+  store32(SH_LOCKSTAT, <u32>vmalloc(bytes));
+}
+
+// @ts-ignore: decorator
+@inline
+function entryOf(table: usize, cls: u32): usize {
+  return table + <usize>(currentId() * LC_MAX + cls) * LOCKSTAT_ENTRY_SIZE;
+}
+
+/** Counts an acquisition; every 64th starts a sample of the hold time. @context the lock has just been taken. */
+export function lockstatAcquire(l: usize, cls: u32): void {
+  const table = load32(SH_LOCKSTAT);
+  if (table == 0) return;
+  const entry = entryOf(table, cls);
+  const count = load64(entry + LOCKSTAT_ACQUISITIONS) + 1;
+  store64(entry + LOCKSTAT_ACQUISITIONS, count);
+  if ((count & LOCKSTAT_SAMPLE_MASK) != 0) return;
+  store32(entry + LOCKSTAT_SAMPLE_LOCK, <u32>l);
+  storeF64(entry + LOCKSTAT_SAMPLE_SINCE_NS, nowNs());
+}
+
+/** Ends the sample of the hold time, if this lock is the sampled one. @context the lock is about to be released. */
+export function lockstatRelease(l: usize, cls: u32): void {
+  const table = load32(SH_LOCKSTAT);
+  if (table == 0) return;
+  const entry = entryOf(table, cls);
+  if (load32(entry + LOCKSTAT_SAMPLE_LOCK) != <u32>l) return;
+  store32(entry + LOCKSTAT_SAMPLE_LOCK, 0);
+  store32(entry + LOCKSTAT_HOLD_SAMPLES, load32(entry + LOCKSTAT_HOLD_SAMPLES) + 1);
+  const heldNs = max<f64>(0, nowNs() - loadF64(entry + LOCKSTAT_SAMPLE_SINCE_NS));
+  note(entry + LOCKSTAT_HOLD_SUM_NS, entry + LOCKSTAT_HOLD_MAX_NS, entry + LOCKSTAT_HOLD_HISTOGRAM, heldNs);
+}
+
+/** Records a wait that began at `sinceNs` and has just ended. @context slow paths only. */
+export function lockstatWait(cls: u32, sinceNs: f64): void {
+  const table = load32(SH_LOCKSTAT);
+  if (table == 0) return;
+  const entry = entryOf(table, cls);
+  store64(entry + LOCKSTAT_CONTENDED, load64(entry + LOCKSTAT_CONTENDED) + 1);
+  const waitedNs = max<f64>(0, nowNs() - sinceNs);
+  note(entry + LOCKSTAT_WAIT_SUM_NS, entry + LOCKSTAT_WAIT_MAX_NS, entry + LOCKSTAT_WAIT_HISTOGRAM, waitedNs);
+}
+
+function note(sum: usize, maximum: usize, histogram: usize, ns: f64): void {
+  storeF64(sum, loadF64(sum) + ns);
+  if (ns > loadF64(maximum)) storeF64(maximum, ns);
+  const slot = histogram + <usize>lockstatBucket(ns) * 4;
+  store32(slot, load32(slot) + 1);
+}
+
+/** Bucket of a duration; the layout is explained in abi/lockstat.ts. */
+export function lockstatBucket(ns: f64): u32 {
+  const value = <u64>ns;
+  if (value < 4) return <u32>value;
+  const log2 = 63 - <u32>clz<u64>(value);
+  const bucket = (log2 - 1) * 4 + (<u32>(value >> (log2 - 2)) & 3);
+  return min<u32>(bucket, LOCKSTAT_BUCKETS - 1);
+}

@@ -1,0 +1,216 @@
+// RCU as this kernel uses it: short read sections that do not sleep, a wait for all that have begun, deferred frees. Each task publishes the
+// number of the grace period in which its outermost section began; after userspace RCU's reader words.
+// kernel: kernel/rcu/tree.c synchronize_rcu(), kvfree_rcu(), rcu_barrier().
+//
+// SUBSYS_SYNC: +0 gp u32: number of the newest grace period, raised by whoever starts one; 0 is never used
+//              +4 waiting u32: 1 while a grace period sleeps; the futex it sleeps on
+//              +8 pending u32: full or closed blocks of deferred frees, a stack linked by BLOCK_NEXT
+//              +12 leaked u32: objects that kfreeRcu had to give up because no block could be allocated
+// TASK_RCU_CTR: 0 outside read sections, else the gp number seen at the start of the outermost one. A grace period g waits for each task once:
+// until its word is 0 or not older than g. A reader that has read gp but not yet published it when the scan comes by begins its section after
+// the scan, hence after everything that the caller did before the grace period: it need not be waited for.
+// TASK_RCU_CALLBACKS: +0 u32 open block of deferred frees; taken and put back by exchange, so that rcuBarrier may take it from another task.
+import { LC_RCU } from '../abi/classes';
+import {
+  LOCK_RCU_GP, SH_MAX_TASKS, SUBSYS_SYNC, TASK_RCU_CALLBACKS, TASK_RCU_CTR, TASK_RCU_NESTING, WAIT_RCU,
+} from '../abi/layout';
+import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
+import { kfree, kmalloc } from '../heap';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, nowNs, store32 } from '../point';
+import { taskAddress, waitBegin, waitEnd } from '../task';
+import { lockdepAcquire, lockdepRelease, lockdepSync, mightSleep } from './lockdep';
+import { lockstatWait } from './lockstat';
+import { mutexLock, mutexTrylock, mutexUnlock } from './mutex';
+import { park } from './word';
+
+const GP: usize = SUBSYS_SYNC;
+const WAITING: usize = SUBSYS_SYNC + 4;
+const PENDING: usize = SUBSYS_SYNC + 8;
+const LEAKED: usize = SUBSYS_SYNC + 12;
+
+// A block of deferred frees: entries of {address u32, size u32}. Objects cannot carry the link themselves: readers may still read them.
+const BLOCK_NEXT: usize = 0;
+const BLOCK_COUNT: usize = 4;
+const BLOCK_GP: usize = 8; // the grace period that must end, set when the block is closed
+const BLOCK_ENTRIES: usize = 16;
+const BLOCK_SIZE: usize = 512;
+const BLOCK_MAX: u32 = 62;
+
+/** @context boot, one thread. */
+export function rcuInit(): void {
+  store32(WAITING, 0);
+  store32(PENDING, 0);
+  store32(LEAKED, 0);
+  atomicStore32(GP, 1);
+}
+
+/** Begins a read section; sections nest. @context any; no sleep until rcuReadUnlock. kernel: rcu_read_lock(). */
+// @ts-ignore: decorator
+@inline
+export function rcuReadLock(): void {
+  const nesting = load32(current + TASK_RCU_NESTING);
+  if (nesting == 0) {
+    if (LOCKDEP) lockdepAcquire(GP, LC_RCU, HELD_READ | HELD_RECURSIVE);
+    atomicStore32(current + TASK_RCU_CTR, atomicLoad32(GP));
+  }
+  store32(current + TASK_RCU_NESTING, nesting + 1);
+}
+
+/** @context inside a read section. kernel: rcu_read_unlock(). */
+// @ts-ignore: decorator
+@inline
+export function rcuReadUnlock(): void {
+  const nesting = load32(current + TASK_RCU_NESTING) - 1;
+  store32(current + TASK_RCU_NESTING, nesting);
+  if (nesting != 0) return;
+  if (LOCKDEP) lockdepRelease(GP);
+  atomicStore32(current + TASK_RCU_CTR, 0);
+  if (atomicLoad32(WAITING) != 0) wakeWaiting();
+}
+
+function wakeWaiting(): void {
+  if (atomicXchg32(WAITING, 0) != 0) futexWake(WAITING, 0xffffffff);
+}
+
+/**
+ * Waits until every read section that began before the call has ended. Callers need no lock among themselves.
+ * @context sleeps; not inside a read section. kernel: synchronize_rcu().
+ */
+export function synchronizeRcu(): void {
+  if (LOCKDEP) {
+    lockdepSync(GP, LC_RCU);
+    mightSleep(SITE_SYNCHRONIZE_RCU);
+  }
+  const since = LOCKSTAT ? nowNs() : 0;
+  awaitGracePeriod(startGracePeriod());
+  if (LOCKSTAT) lockstatWait(LC_RCU, since);
+}
+
+function startGracePeriod(): u32 {
+  const gp = atomicAdd32(GP, 1) + 1;
+  return gp != 0 ? gp : atomicAdd32(GP, 1) + 1;
+}
+
+/** Whether a task is in a read section that began before grace period `gp`. */
+// @ts-ignore: decorator
+@inline
+function holdsUp(task: usize, gp: u32): bool {
+  const ctr = atomicLoad32(task + TASK_RCU_CTR);
+  return ctr != 0 && <i32>(ctr - gp) < 0;
+}
+
+/** No wake-up is lost: as with SRCU's `draining`, the flag is set before the look at the reader, who clears it after his section. */
+function awaitGracePeriod(gp: u32): void {
+  const tasks = load32(SH_MAX_TASKS);
+  let waited = false;
+  for (let id: u32 = 0; id < tasks; id++) {
+    const task = taskAddress(id);
+    while (holdsUp(task, gp)) {
+      if (!waited) waitBegin(GP, WAIT_RCU);
+      waited = true;
+      atomicStore32(WAITING, 1);
+      if (holdsUp(task, gp)) park(WAITING, 1);
+    }
+  }
+  if (waited) waitEnd();
+}
+
+function gracePeriodOver(gp: u32): bool {
+  for (let id = load32(SH_MAX_TASKS); id != 0; id--) {
+    if (holdsUp(taskAddress(id - 1), gp)) return false;
+  }
+  return true;
+}
+
+/**
+ * Frees an object once all readers that may see it are gone. It must be unreachable for new readers already.
+ * @context any, also under spinning locks and in read sections; never waits. kernel: kfree_rcu().
+ */
+export function kfreeRcu(p: usize, size: usize): void {
+  if (p == 0) return;
+  const slot = current + TASK_RCU_CALLBACKS;
+  let block: usize = atomicXchg32(slot, 0);
+  if (block == 0) {
+    block = kmalloc(BLOCK_SIZE);
+    if (block == 0) {
+      // No memory to remember it by, no right to wait, readers may be at it: the object is lost.
+      atomicAdd32(LEAKED, 1);
+      return;
+    }
+    store32(block + BLOCK_COUNT, 0);
+  }
+  const count = load32(block + BLOCK_COUNT);
+  const entry = block + BLOCK_ENTRIES + <usize>count * 8;
+  store32(entry, <u32>p);
+  store32(entry + 4, <u32>size);
+  store32(block + BLOCK_COUNT, count + 1);
+  if (count + 1 < BLOCK_MAX) {
+    atomicStore32(slot, <u32>block);
+    return;
+  }
+  closeBlock(block);
+  if (mutexTrylock(LOCK_RCU_GP)) {
+    freeBlocks(false);
+    mutexUnlock(LOCK_RCU_GP);
+  }
+}
+
+/** Starts the grace period of a block's frees and puts the block on the stack of closed ones. */
+function closeBlock(block: usize): void {
+  store32(block + BLOCK_GP, startGracePeriod());
+  pushPending(block);
+}
+
+function pushPending(block: usize): void {
+  let head = atomicLoad32(PENDING);
+  while (true) {
+    store32(block + BLOCK_NEXT, head);
+    const seen = atomicCas32(PENDING, head, <u32>block);
+    if (seen == head) return;
+    head = seen;
+  }
+}
+
+/**
+ * Frees the objects of closed blocks whose grace period is over; with `wait` of all of them. Blocks that must stay go back on the stack.
+ * @context LOCK_RCU_GP held: one at a time, so that rcuBarrier never misses blocks which another task has in its hands. Sleeps if `wait`.
+ */
+function freeBlocks(wait: bool): void {
+  let block: usize = atomicXchg32(PENDING, 0);
+  while (block != 0) {
+    const next: usize = load32(block + BLOCK_NEXT);
+    const gp = load32(block + BLOCK_GP);
+    if (wait) awaitGracePeriod(gp);
+    if (wait || gracePeriodOver(gp)) freeBlock(block);
+    else pushPending(block);
+    block = next;
+  }
+}
+
+function freeBlock(block: usize): void {
+  let entry = block + BLOCK_ENTRIES;
+  for (let n = load32(block + BLOCK_COUNT); n != 0; n--) {
+    kfree(load32(entry), load32(entry + 4));
+    entry += 8;
+  }
+  kfree(block, BLOCK_SIZE);
+}
+
+/**
+ * Returns when every object given to kfreeRcu before the call, by any task, is free.
+ * @context sleeps; not inside a read section. Takes LOCK_RCU_GP. kernel: rcu_barrier().
+ */
+export function rcuBarrier(): void {
+  if (LOCKDEP) {
+    lockdepSync(GP, LC_RCU);
+    mightSleep(SITE_SYNCHRONIZE_RCU);
+  }
+  mutexLock(LOCK_RCU_GP);
+  const tasks = load32(SH_MAX_TASKS);
+  for (let id: u32 = 0; id < tasks; id++) {
+    const block: usize = atomicXchg32(taskAddress(id) + TASK_RCU_CALLBACKS, 0);
+    if (block != 0) closeBlock(block);
+  }
+  freeBlocks(true);
+  mutexUnlock(LOCK_RCU_GP);
+}
