@@ -13,6 +13,7 @@ export const XAS_NODE: usize = 4; // u32: address of the node it is in, or one o
 export const XAS_OFFSET: usize = 8; // u32: slot in that node (the canonical one of a multi-index entry)
 export const XAS_SHIFT: usize = 12; // u32: shift of the entry to store, 0 for a single index
 export const XAS_SIBS: usize = 16; // u32: siblings behind the entry to store
+export const XAS_LEAF: usize = 20; // u32: XAS_NODE again, when it is a lowest node and the index is in its own slot: XAS_OFFSET is then stale
 export const XAS_INDEX: usize = 24; // u64: the index it stands at
 export const XAS_SIZE: usize = 32;
 
@@ -25,17 +26,40 @@ export const XAS_HEAD: u32 = 0;
 export const XAS_BOUNDS: u32 = 1;
 export const XAS_RESTART: u32 = 3;
 
+/** Puts the cursor at a slot. */
+// @ts-ignore: decorator
+@inline
+export function xasPlace(xas: usize, node: usize, offset: u32): void {
+  store32(xas + XAS_NODE, <u32>node);
+  store32(xas + XAS_OFFSET, offset);
+  store32(xas + XAS_LEAF, 0);
+}
+
+/** Takes the cursor out of the tree: HEAD, BOUNDS, RESTART or an error. */
+// @ts-ignore: decorator
+@inline
+export function xasLeave(xas: usize, state: u32): void {
+  store32(xas + XAS_NODE, state);
+  store32(xas + XAS_LEAF, 0);
+}
+
+/** Slot of the cursor in its node. */
+// @ts-ignore: decorator
+@inline
+export function xasOffset(xas: usize): u32 {
+  return load32(xas + XAS_LEAF) != 0 ? slotOf(load64(xas + XAS_INDEX), 0) : load32(xas + XAS_OFFSET);
+}
+
 /** Stands at `index`, nothing walked yet, single-index stores. */
 export function xasInit(xas: usize, xa: usize, index: u64): void {
   store32(xas + XAS_XA, <u32>xa);
-  store32(xas + XAS_OFFSET, 0);
   xasSet(xas, index);
 }
 
 /** Moves to any other index of the same array; clears an error. */
 export function xasSet(xas: usize, index: u64): void {
   store64(xas + XAS_INDEX, index);
-  store32(xas + XAS_NODE, XAS_RESTART);
+  xasLeave(xas, XAS_RESTART);
   store32(xas + XAS_SHIFT, 0);
   store32(xas + XAS_SIBS, 0);
 }
@@ -50,7 +74,7 @@ export function xasSetOrder(xas: usize, index: u64, order: u32): void {
 /** Forgets the walk but not the index: the next step starts from the head. */
 // @ts-ignore: decorator
 @inline
-export function xasReset(xas: usize): void { store32(xas + XAS_NODE, XAS_RESTART); }
+export function xasReset(xas: usize): void { xasLeave(xas, XAS_RESTART); }
 // @ts-ignore: decorator
 @inline
 export function xasIndex(xas: usize): u64 { return load64(xas + XAS_INDEX); }
@@ -58,7 +82,7 @@ export function xasIndex(xas: usize): u64 { return load64(xas + XAS_INDEX); }
 // @ts-ignore: decorator
 @inline
 export function xasError(xas: usize): i32 { return xaErr(load32(xas + XAS_NODE)); }
-export function xasSetError(xas: usize, error: i32): void { store32(xas + XAS_NODE, xaMkErr(error)); }
+export function xasSetError(xas: usize, error: i32): void { xasLeave(xas, xaMkErr(error)); }
 /** Whether the cursor has no position: off the end, to be restarted, or in error. */
 // @ts-ignore: decorator
 @inline
@@ -83,7 +107,7 @@ export function xasRetry(xas: usize, entry: u32): bool {
 function xasStart(xas: usize): u32 {
   const index = load64(xas + XAS_INDEX);
   const head = headLoad(load32(xas + XAS_XA));
-  store32(xas + XAS_NODE, XAS_HEAD);
+  xasLeave(xas, XAS_HEAD);
   const fits = xaIsNode(head) ? index >> <u64>nodeShift(xaToNode(head)) < 64 : index == 0;
   if (fits) return head;
   store32(xas + XAS_NODE, XAS_BOUNDS);
@@ -99,13 +123,14 @@ export function xasDescend(xas: usize, node: usize): u32 {
   const shift = nodeShift(node);
   let offset = slotOf(load64(xas + XAS_INDEX), shift);
   let entry = slotLoad(node, offset);
-  store32(xas + XAS_NODE, <u32>node);
+  const own = !xaIsSibling(entry);
   while (xaIsSibling(entry)) {
     offset = xaToSibling(entry);
     entry = slotLoad(node, offset);
     if (xaIsNode(entry)) entry = XA_RETRY_ENTRY;
   }
-  store32(xas + XAS_OFFSET, offset);
+  xasPlace(xas, node, offset);
+  if (own && shift == 0) store32(xas + XAS_LEAF, <u32>node);
   return entry;
 }
 
@@ -132,7 +157,7 @@ export function xasLoad(xas: usize): u32 {
 export function xasReload(xas: usize): u32 {
   const node: usize = load32(xas + XAS_NODE);
   if (node == 0) return headLoad(load32(xas + XAS_XA));
-  let entry = slotLoad(node, load32(xas + XAS_OFFSET));
+  let entry = slotLoad(node, xasOffset(xas));
   while (xaIsSibling(entry)) entry = slotLoad(node, xaToSibling(entry));
   return entry;
 }
@@ -142,7 +167,7 @@ export function xasSibling(xas: usize): bool {
   const node = load32(xas + XAS_NODE);
   if (!xasInNode(node)) return false;
   const shift = nodeShift(node);
-  return load64(xas + XAS_INDEX) > slotIndex(load64(xas + XAS_INDEX), shift, load32(xas + XAS_OFFSET));
+  return load64(xas + XAS_INDEX) > slotIndex(load64(xas + XAS_INDEX), shift, xasOffset(xas));
 }
 
 /** First slot behind the entry at `offset`: its siblings are skipped. @context rcu_read_lock or xa_lock. */
@@ -161,9 +186,9 @@ export function xasPause(xas: usize): void {
   if (xasInvalid(node)) return;
   const index = load64(xas + XAS_INDEX);
   let next = index + 1;
-  if (node != 0) next = slotIndex(index, nodeShift(node), entryEnd(node, load32(xas + XAS_OFFSET)));
+  if (node != 0) next = slotIndex(index, nodeShift(node), entryEnd(node, xasOffset(xas)));
   store64(xas + XAS_INDEX, next);
-  store32(xas + XAS_NODE, next <= index ? XAS_BOUNDS : XAS_RESTART);
+  xasLeave(xas, next <= index ? XAS_BOUNDS : XAS_RESTART);
 }
 
 /** Goes one index up (not to the next entry) and returns what is there; wraps from ULONG_MAX to 0. @context rcu_read_lock or xa_lock. */
@@ -182,14 +207,12 @@ function xasMove(xas: usize, step: i32, edge: u32): u32 {
   const node = load32(xas + XAS_NODE);
   if ((node & 2) != 0) return xasLoad(xas); // RESTART or error: the first step loads the index itself
   const index = load64(xas + XAS_INDEX);
-  const offset = load32(xas + XAS_OFFSET);
+  const leaf: usize = load32(xas + XAS_LEAF);
+  const offset = slotOf(index, 0);
   store64(xas + XAS_INDEX, index + <u64><i64>step);
-  if (xasInNode(node) && nodeShift(<usize>node) == 0 && offset != edge && offset == (<u32>index & XA_CHUNK_MASK)) {
-    const entry = slotLoad(node, offset + <u32>step);
-    if (!xaIsSibling(entry)) {
-      store32(xas + XAS_OFFSET, offset + <u32>step);
-      return entry;
-    }
+  if (leaf != 0 && offset != edge) {
+    const entry = slotLoad(leaf, offset + <u32>step);
+    if (!xaIsSibling(entry)) return entry;
   }
   xasReset(xas);
   return xasLoad(xas);

@@ -5,11 +5,12 @@ import { atomicLoad32, load32, load64, store32, store64 } from '../point';
 import { stackPop, stackPush } from '../task';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import {
-  marksLoad, NODE_OFFSET, NODE_PARENT, NODE_SLOTS, nodeShift, slotIndex, slotLoad, slotOf, ULONG_MAX, XA_CHUNK_MASK, XA_CHUNK_SIZE,
-  XA_MAX_MARKS, XA_RETRY_ENTRY, xaIsNode, xaIsSibling, xaToNode,
+  marksLoad, NODE_OFFSET, NODE_PARENT, nodeShift, slotIndex, slotLoad, slotOf, ULONG_MAX, XA_CHUNK_MASK, XA_CHUNK_SIZE,
+  XA_MAX_MARKS, XA_RETRY_ENTRY, xaIsInternal, xaIsNode, xaIsSibling, xaToNode,
 } from './xarray-node';
 import {
-  XAS_BOUNDS, XAS_INDEX, XAS_NODE, XAS_OFFSET, XAS_RESTART, XAS_SIZE, xasIndex, xasInit, xasInNode, xasInvalid, xasLoad, xasRetry, xasSibling,
+  XAS_BOUNDS, XAS_INDEX, XAS_LEAF, XAS_NODE, XAS_RESTART, XAS_SIZE, xasIndex, xasInit, xasInNode, xasInvalid, xasLeave, xasLoad, xasPlace,
+  xasRetry, xasSibling,
 } from './xarray-cursor';
 import { xasGetMark } from './xarray-marks';
 
@@ -35,13 +36,12 @@ export function xasFindMarked(xas: usize, last: u64, mark: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function xasNextEntry(xas: usize, last: u64): u32 {
-  const node = load32(xas + XAS_NODE);
-  const offset = load32(xas + XAS_OFFSET);
+  const leaf: usize = load32(xas + XAS_LEAF);
   const index = load64(xas + XAS_INDEX);
-  if (xasInNode(node) && offset != XA_CHUNK_MASK && index < last && nodeShift(<usize>node) == 0 && offset == (<u32>index & XA_CHUNK_MASK)) {
-    const entry = atomicLoad32(<usize>node + NODE_SLOTS + 4 + (<usize>offset << 2));
-    if (entry != 0 && (entry & 3) != 2) {
-      store32(xas + XAS_OFFSET, offset + 1);
+  const offset = slotOf(index, 0);
+  if (leaf != 0 && offset != XA_CHUNK_MASK && index < last) {
+    const entry = slotLoad(leaf, offset + 1);
+    if (entry != 0 && !xaIsInternal(entry)) {
       store64(xas + XAS_INDEX, index + 1);
       return entry;
     }
@@ -113,15 +113,18 @@ function findBehind(xas: usize, last: u64, mark: u32): u32 {
     index = slotIndex(index, shift, offset);
   }
   store64(xas + XAS_INDEX, index);
-  store32(xas + XAS_OFFSET, offset);
-  // Without an entry the cursor stands at an index not looked at yet: a search with a larger `last` goes on there.
-  if (entry != 0) store32(xas + XAS_NODE, <u32>node);
-  else store32(xas + XAS_NODE, node == 0 || index <= start ? XAS_BOUNDS : XAS_RESTART);
+  if (entry == 0) {
+    // The cursor stands at an index not looked at yet: a search with a larger `last` goes on there.
+    xasLeave(xas, node == 0 || index <= start ? XAS_BOUNDS : XAS_RESTART);
+    return 0;
+  }
+  xasPlace(xas, node, offset);
+  if (shift == 0) store32(xas + XAS_LEAF, <u32>node);
   return entry;
 }
 
 function outOfBounds(xas: usize): u32 {
-  store32(xas + XAS_NODE, XAS_BOUNDS);
+  xasLeave(xas, XAS_BOUNDS);
   return 0;
 }
 

@@ -1,10 +1,10 @@
 // Marks of the XArray: three bits an entry, with a summary bit for each slot of every node above, so that a search for a mark skips whole
 // subtrees. kernel: lib/xarray.c xas_set_mark, xas_clear_mark, xas_init_marks, xas_squash_marks.
-import { atomicLoad32, atomicStore32, load32 } from '../point';
+import { atomicLoad32, atomicStore32, load32, store32 } from '../point';
 import {
-  marksLoad, marksLocked, marksPublish, nodeHasMarks, NODE_OFFSET, NODE_PARENT, XA_MARKS, XA_MAX_MARKS,
+  COUNT_MARKED, marksLoad, marksLocked, marksPublish, NODE_COUNTS, nodeHasMarks, NODE_OFFSET, NODE_PARENT, XA_MARKS, XA_MAX_MARKS,
 } from './xarray-node';
-import { XAS_NODE, XAS_OFFSET, XAS_XA, xasInvalid } from './xarray-cursor';
+import { XAS_NODE, XAS_XA, xasInvalid, xasOffset } from './xarray-cursor';
 
 /** Whether any entry carries the mark: the root's summary bit. */
 // @ts-ignore: decorator
@@ -28,19 +28,20 @@ export function xasGetMark(xas: usize, mark: u32): bool {
   const node = load32(xas + XAS_NODE);
   if (xasInvalid(node)) return false;
   if (node == 0) return xaMarked(load32(xas + XAS_XA), mark);
-  return (marksLoad(node, mark) >> <u64>load32(xas + XAS_OFFSET) & 1) != 0;
+  return (marksLoad(node, mark) >> <u64>xasOffset(xas) & 1) != 0;
 }
 
 /** Marks the entry the cursor is at, which must not be NULL, and the slots above it. @context xa_lock. */
 export function xasSetMark(xas: usize, mark: u32): void {
   let node: usize = load32(xas + XAS_NODE);
   if (xasInvalid(<u32>node)) return;
-  let offset = load32(xas + XAS_OFFSET);
+  let offset = xasOffset(xas);
   while (node != 0) {
     const bits = marksLocked(node, mark);
     const bit = <u64>1 << <u64>offset;
     if ((bits & bit) != 0) return; // then everything above is set too
     marksPublish(node, mark, bits | bit);
+    store32(node + NODE_COUNTS, load32(node + NODE_COUNTS) | COUNT_MARKED);
     offset = load32(node + NODE_OFFSET);
     node = load32(node + NODE_PARENT);
   }
@@ -51,7 +52,7 @@ export function xasSetMark(xas: usize, mark: u32): void {
 export function xasClearMark(xas: usize, mark: u32): void {
   let node: usize = load32(xas + XAS_NODE);
   if (xasInvalid(<u32>node)) return;
-  let offset = load32(xas + XAS_OFFSET);
+  let offset = xasOffset(xas);
   while (node != 0) {
     const bits = marksLocked(node, mark);
     const bit = <u64>1 << <u64>offset;

@@ -16,13 +16,21 @@ export const XARRAY_SIZE: usize = 32;
 // +0: 16 bytes kept free for kfreeRcu, so that a reader still inside a dying node never sees its link words.
 export const NODE_SHIFT: usize = 16; // u32: index bits below one slot; constant
 export const NODE_OFFSET: usize = 20; // u32: slot in the parent; constant (a node that gains a parent is slot 0, as heads are)
-export const NODE_COUNT: usize = 24; // u32: slots that are not NULL, siblings included; xa_lock
-export const NODE_NR_VALUES: usize = 28; // u32: slots whose entry is a value, siblings included; xa_lock
+export const NODE_COUNTS: usize = 24; // u32, see below; xa_lock
 export const NODE_PARENT: usize = 32; // u32: address, 0 for the top; written under xa_lock, read under RCU
 export const NODE_XA: usize = 36; // u32: the array; constant
 export const NODE_MARKS: usize = 40; // 3 x u64: bit s = slot s is marked, or something below it; written under xa_lock
 export const NODE_SLOTS: usize = 64; // 64 x u32 entries; written under xa_lock, read under RCU
 export const NODE_SIZE: usize = 320;
+
+// NODE_COUNTS, one word so that the common store changes it once:
+//   bits 7:0    count: slots that are not NULL, siblings included
+//   bit 8       a mark was set in this node since it was made (it may be clear again)
+//   bits 23:16  nr_values: slots whose entry is a value, siblings included
+export const COUNT_ONE: u32 = 1;
+export const COUNT_MASK: u32 = 0xff;
+export const COUNT_MARKED: u32 = 0x100;
+export const COUNT_VALUE: u32 = 0x10000;
 
 export const XA_CHUNK_SHIFT: u32 = 6;
 export const XA_CHUNK_SIZE: u32 = 64;
@@ -160,8 +168,7 @@ export function nodeAlloc(xa: usize, parent: usize, offset: u32, shift: u32): us
  * @context xa_lock; the node must be unreachable already, else the grace period could end before a new reader enters it.
  */
 export function nodeFree(node: usize): void {
-  store32(node + NODE_COUNT, 0);
-  store32(node + NODE_NR_VALUES, 0);
+  store32(node + NODE_COUNTS, 0);
   kfreeRcu(node, NODE_SIZE);
 }
 
@@ -178,9 +185,17 @@ export function marksLocked(node: usize, mark: u32): u64 { return load64(markWor
 // @ts-ignore: decorator
 @inline
 export function marksPublish(node: usize, mark: u32, bits: u64): void { atomicStore64(markWord(node, mark), bits); }
-/** Whether any slot carries any mark: lets the common store skip them all. @context xa_lock. */
+/** Whether a slot may carry a mark: lets the common store skip them all. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
-export function nodeHasMarks(node: usize): bool {
-  return (load64(node + NODE_MARKS) | load64(node + NODE_MARKS + 8) | load64(node + NODE_MARKS + 16)) != 0;
+export function nodeHasMarks(node: usize): bool { return (load32(node + NODE_COUNTS) & COUNT_MARKED) != 0; }
+/** Slots in use. @context xa_lock. */
+// @ts-ignore: decorator
+@inline
+export function nodeCount(node: usize): u32 { return load32(node + NODE_COUNTS) & COUNT_MASK; }
+/** Adds to count and nr_values. @context xa_lock. */
+// @ts-ignore: decorator
+@inline
+export function nodeAdd(node: usize, slots: i32, values: i32): void {
+  store32(node + NODE_COUNTS, load32(node + NODE_COUNTS) + <u32>slots + <u32>values * COUNT_VALUE);
 }

@@ -4,12 +4,13 @@
 import { ENOMEM } from '../abi/errno';
 import { atomicStore32, load32, load64, store32, store64 } from '../point';
 import {
-  headLocked, headMaxIndex, headPublish, marksPublish, nodeAlloc, nodeFree, nodeHasMarks, NODE_COUNT, NODE_NR_VALUES, NODE_OFFSET,
-  NODE_PARENT, NODE_SHIFT, nodeShift, slotLocked, slotPublish, ULONG_MAX, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, XA_MARKS,
-  XA_MAX_MARKS, XA_RETRY_ENTRY, XA_ZERO_ENTRY, xaIsNode, xaIsSibling, xaIsValue, xaMkNode, xaMkSibling, xaToNode,
+  COUNT_MARKED, COUNT_MASK, COUNT_ONE, COUNT_VALUE, headLocked, headMaxIndex, headPublish, marksPublish, nodeAdd, nodeAlloc, nodeCount, nodeFree,
+  NODE_COUNTS, NODE_OFFSET, NODE_PARENT, nodeShift, slotLocked, slotOf, slotPublish, ULONG_MAX, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE,
+  XA_MARKS, XA_MAX_MARKS, XA_RETRY_ENTRY, XA_ZERO_ENTRY, xaIsInternal, xaIsNode, xaIsSibling, xaIsValue, xaMkNode, xaMkSibling, xaToNode,
 } from './xarray-node';
 import {
-  XAS_BOUNDS, XAS_HEAD, XAS_INDEX, XAS_NODE, XAS_OFFSET, XAS_SHIFT, XAS_SIBS, XAS_XA, xasDescend, xasInvalid, xasLoad, xasSetError,
+  XAS_BOUNDS, XAS_HEAD, XAS_INDEX, XAS_LEAF, XAS_NODE, XAS_SHIFT, XAS_SIBS, XAS_XA, xasDescend, xasInvalid, xasLeave, xasLoad, xasOffset,
+  xasPlace, xasSetError,
 } from './xarray-cursor';
 import { xasInitMarks, xasSquashMarks } from './xarray-marks';
 
@@ -50,10 +51,10 @@ function xasExpand(xas: usize): i32 {
       xasSetError(xas, -ENOMEM);
       return -1;
     }
-    store32(node + NODE_COUNT, 1);
-    if (xaIsValue(head)) store32(node + NODE_NR_VALUES, 1);
+    nodeAdd(node, 1, xaIsValue(head) ? 1 : 0);
     slotPublish(node, 0, head);
     const marks = load32(xa + XA_MARKS);
+    if (marks != 0) store32(node + NODE_COUNTS, load32(node + NODE_COUNTS) | COUNT_MARKED);
     for (let mark: u32 = 0; mark < XA_MAX_MARKS; mark++) marksPublish(node, mark, marks >> mark & 1);
     if (xaIsNode(head)) atomicStore32(xaToNode(head) + NODE_PARENT, <u32>node);
     head = xaMkNode(node);
@@ -66,18 +67,18 @@ function xasExpand(xas: usize): i32 {
 /** Makes the child node for the cursor's slot (or for the head) and hangs it in. 0: out of memory, error set. @context xa_lock. */
 function addChild(xas: usize, parent: usize, shift: u32): usize {
   const xa: usize = load32(xas + XAS_XA);
-  const offset: u32 = parent == 0 ? 0 : load32(xas + XAS_OFFSET);
+  const offset: u32 = parent == 0 ? 0 : xasOffset(xas);
   const node = nodeAlloc(xa, parent, offset, shift);
   if (node == 0) {
     // Nothing was stored: a node that was made for this store alone must not stay behind empty.
-    if (parent != 0 && load32(parent + NODE_COUNT) == 0) xasDeleteNode(xas);
+    if (parent != 0 && nodeCount(parent) == 0) xasDeleteNode(xas);
     xasSetError(xas, -ENOMEM);
     return 0;
   }
   if (parent == 0) {
     headPublish(xa, xaMkNode(node));
   } else {
-    store32(parent + NODE_COUNT, load32(parent + NODE_COUNT) + 1);
+    nodeAdd(parent, 1, 0);
     slotPublish(parent, offset, xaMkNode(node));
   }
   return node;
@@ -95,7 +96,7 @@ export function xasCreate(xas: usize, allowRoot: bool): u32 {
   let shift: u32;
   if (xasInvalid(<u32>node) && (<u32>node & ~2) != XAS_BOUNDS) return 0; // an error sticks
   if (xasInvalid(<u32>node) || node == 0) {
-    store32(xas + XAS_NODE, XAS_HEAD);
+    xasLeave(xas, XAS_HEAD);
     node = 0;
     const grown = xasExpand(xas);
     if (grown < 0) return 0;
@@ -104,7 +105,7 @@ export function xasCreate(xas: usize, allowRoot: bool): u32 {
     entry = headLocked(load32(xas + XAS_XA));
   } else {
     shift = nodeShift(node);
-    entry = slotLocked(node, load32(xas + XAS_OFFSET));
+    entry = slotLocked(node, xasOffset(xas));
   }
   while (shift > order) {
     shift -= XA_CHUNK_SHIFT;
@@ -127,7 +128,7 @@ export function freeNodes(top: usize): void {
   let offset: u32 = 0;
   while (true) {
     const entry = slotLocked(node, offset);
-    if (load32(node + NODE_SHIFT) != 0 && xaIsNode(entry)) {
+    if (nodeShift(node) != 0 && xaIsNode(entry)) {
       node = xaToNode(entry);
       offset = 0;
       continue;
@@ -153,12 +154,12 @@ export function freeNodes(top: usize): void {
 function xasShrink(xas: usize): void {
   const xa: usize = load32(xas + XAS_XA);
   let node = xaToNode(headLocked(xa));
-  while (load32(node + NODE_COUNT) == 1) {
+  while (nodeCount(node) == 1) {
     const entry = slotLocked(node, 0);
     if (entry == 0 || entry == XA_ZERO_ENTRY) break;
     const child = xaIsNode(entry);
-    if (!child && load32(node + NODE_SHIFT) != 0) break; // a multi-index entry does not fit the head
-    store32(xas + XAS_NODE, XAS_BOUNDS);
+    if (!child && nodeShift(node) != 0) break; // a multi-index entry does not fit the head
+    xasLeave(xas, XAS_BOUNDS);
     if (child) atomicStore32(xaToNode(entry) + NODE_PARENT, 0);
     headPublish(xa, entry);
     if (!child) slotPublish(node, 0, XA_RETRY_ENTRY);
@@ -171,31 +172,26 @@ function xasShrink(xas: usize): void {
 /** Gives back the cursor's node if it is empty, and the nodes above that get empty by this. @context xa_lock. kernel: xas_delete_node. */
 export function xasDeleteNode(xas: usize): void {
   let node: usize = load32(xas + XAS_NODE);
-  while (load32(node + NODE_COUNT) == 0) {
+  while (nodeCount(node) == 0) {
     const parent: usize = load32(node + NODE_PARENT);
     const offset = load32(node + NODE_OFFSET);
     if (parent == 0) {
-      store32(xas + XAS_NODE, XAS_BOUNDS);
+      xasLeave(xas, XAS_BOUNDS);
       headPublish(load32(xas + XAS_XA), 0);
       nodeFree(node);
       return;
     }
-    store32(xas + XAS_NODE, <u32>parent);
-    store32(xas + XAS_OFFSET, offset);
+    xasPlace(xas, parent, offset);
     slotPublish(parent, offset, 0);
-    store32(parent + NODE_COUNT, load32(parent + NODE_COUNT) - 1);
+    nodeAdd(parent, -1, 0);
     nodeFree(node);
     node = parent;
   }
   if (load32(node + NODE_PARENT) == 0) xasShrink(xas);
 }
 
-/**
- * Stores `entry` (NULL erases) at the cursor's index or block and returns the entry that was there. Memory errors: see xasError.
- * The cursor stays at the entry. A smaller store into a larger entry replaces the whole of it; NULL erases whole entries.
- * @context xa_lock. kernel: xas_store.
- */
-export function xasStore(xas: usize, entry: u32): u32 {
+/** @context xa_lock. */
+function storeSlow(xas: usize, entry: u32): u32 {
   const old = entry != 0 ? xasCreate(xas, !xaIsNode(entry) && entry != XA_ZERO_ENTRY) : xasLoad(xas);
   const node: usize = load32(xas + XAS_NODE);
   if (xasInvalid(<u32>node)) return old;
@@ -209,7 +205,7 @@ export function xasStore(xas: usize, entry: u32): u32 {
     return old;
   }
   if (sibs != 0) {
-    xasSquashMarks(node, load32(xas + XAS_OFFSET), sibs);
+    xasSquashMarks(node, xasOffset(xas), sibs);
   }
   if (entry == 0) eraseSlots(xas, node, old);
   else fillSlots(xas, node, entry, old);
@@ -218,7 +214,7 @@ export function xasStore(xas: usize, entry: u32): u32 {
 
 /** Writes the canonical slot and its siblings. @context xa_lock; the cursor is in `node`. */
 function fillSlots(xas: usize, node: usize, entry: u32, old: u32): void {
-  let offset = load32(xas + XAS_OFFSET);
+  let offset = xasOffset(xas);
   const last = offset + load32(xas + XAS_SIBS);
   const sibling = xaMkSibling(offset);
   const value: i32 = xaIsValue(entry) ? 1 : 0;
@@ -241,12 +237,12 @@ function fillSlots(xas: usize, node: usize, entry: u32, old: u32): void {
   if (change != 0) {
     while (++offset < XA_CHUNK_SIZE && xaIsSibling(slotLocked(node, offset))) values += change;
   }
-  countSlots(node, filled, values);
+  nodeAdd(node, filled, values);
 }
 
 /** Clears the block's slots and the rest of the last entry it touches. @context xa_lock; the cursor is in `node`. */
 function eraseSlots(xas: usize, node: usize, old: u32): void {
-  let offset = load32(xas + XAS_OFFSET);
+  let offset = xasOffset(xas);
   const last = offset + load32(xas + XAS_SIBS);
   let cleared: i32 = 0;
   let values: i32 = 0;
@@ -265,37 +261,63 @@ function eraseSlots(xas: usize, node: usize, old: u32): void {
       owner = seen;
     }
   }
-  countSlots(node, -cleared, -values);
+  nodeAdd(node, -cleared, -values);
   if (cleared != 0) xasDeleteNode(xas);
 }
 
+/** Whether the slot behind is a sibling: then an entry at `offset` of a lowest node owns several slots. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
-function countSlots(node: usize, count: i32, values: i32): void {
-  store32(node + NODE_COUNT, load32(node + NODE_COUNT) + <u32>count);
-  store32(node + NODE_NR_VALUES, load32(node + NODE_NR_VALUES) + <u32>values);
+function continues(leaf: usize, offset: u32): bool {
+  return offset != XA_CHUNK_MASK && xaIsSibling(slotLocked(leaf, offset + 1));
 }
 
 /**
- * NULL into the single slot the cursor is at: what truncation does for every page. The common case costs one atomic store; the end of a node,
- * marks and multi-index entries take the general way.
- * @context xa_lock.
+ * xasStore of NULL, inlined for what truncation does to every page: a single entry of a lowest node that has other entries and no marks. One
+ * atomic store; all else takes the general way.
+ * @context xa_lock; the cursor is set to a single index.
  */
+// @ts-ignore: decorator
+@inline
 export function xasStoreNull(xas: usize): u32 {
-  const node: usize = load32(xas + XAS_NODE);
-  const offset = load32(xas + XAS_OFFSET);
-  if (xasInvalid(<u32>node) || node == 0 || offset == XA_CHUNK_MASK) return xasStore(xas, 0);
-  const entry = slotLocked(node, offset);
-  const count = load32(node + NODE_COUNT);
-  if ((entry & 3) == 2 || entry == 0 || count <= 1 || xaIsSibling(slotLocked(node, offset + 1)) || nodeHasMarks(node)) {
-    return xasStore(xas, 0);
+  const leaf: usize = load32(xas + XAS_LEAF);
+  if (leaf != 0) {
+    const offset = slotOf(load64(xas + XAS_INDEX), 0);
+    const entry = slotLocked(leaf, offset);
+    const counts = load32(leaf + NODE_COUNTS);
+    // Two left in the top node: the other one may have to move into the head.
+    const plenty = (counts & (COUNT_MARKED | COUNT_MASK)) - 3 <= XA_CHUNK_SIZE - 3;
+    if (plenty && entry != 0 && !xaIsInternal(entry) && !continues(leaf, offset)) {
+      slotPublish(leaf, offset, 0);
+      store32(leaf + NODE_COUNTS, counts - COUNT_ONE - (entry & 1) * COUNT_VALUE);
+      return entry;
+    }
   }
-  slotPublish(node, offset, 0);
-  store32(node + NODE_COUNT, count - 1);
-  if (xaIsValue(entry)) store32(node + NODE_NR_VALUES, load32(node + NODE_NR_VALUES) - 1);
-  // The top node's last entry may have to move into the head.
-  if (count == 2 && load32(node + NODE_PARENT) == 0) xasDeleteNode(xas);
-  return entry;
+  return storeSlow(xas, 0);
+}
+
+/** The same for an entry: a single slot of a lowest node, empty or with a single entry in it. @context xa_lock. */
+// @ts-ignore: decorator
+@inline
+function storeLeaf(xas: usize, leaf: usize, entry: u32): u32 {
+  const offset = slotOf(load64(xas + XAS_INDEX), 0);
+  const old = slotLocked(leaf, offset);
+  if (xaIsInternal(old) || xaIsInternal(entry) || continues(leaf, offset)) return storeSlow(xas, entry);
+  slotPublish(leaf, offset, entry);
+  nodeAdd(leaf, old == 0 ? 1 : 0, <i32>(entry & 1) - <i32>(old & 1));
+  return old;
+}
+
+/**
+ * Stores `entry` (NULL erases) at the cursor's index or block and returns the entry that was there. Memory errors: see xasError.
+ * The cursor stays at the entry. A smaller store into a larger entry replaces the whole of it; NULL erases whole entries.
+ * @context xa_lock. kernel: xas_store.
+ */
+export function xasStore(xas: usize, entry: u32): u32 {
+  if (load32(xas + XAS_SIBS) != 0) return storeSlow(xas, entry);
+  if (entry == 0) return xasStoreNull(xas);
+  const leaf: usize = load32(xas + XAS_LEAF);
+  return leaf != 0 ? storeLeaf(xas, leaf, entry) : storeSlow(xas, entry);
 }
 
 /**
@@ -308,7 +330,7 @@ export function xasCreateRange(xas: usize, last: u64): i32 {
   last |= <u64>XA_CHUNK_MASK; // even the range [0, 0] gets a node
   while (true) {
     store64(xas + XAS_INDEX, index | <u64>XA_CHUNK_MASK);
-    store32(xas + XAS_NODE, XAS_BOUNDS);
+    xasLeave(xas, XAS_BOUNDS);
     store32(xas + XAS_SHIFT, 0);
     xasCreate(xas, true);
     const node = load32(xas + XAS_NODE);

@@ -7,7 +7,7 @@ import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { spinLock, spinLockInit, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
 import {
-  XAS_NODE, XAS_OFFSET, XAS_SIZE, xasError, xasInit, xasLoad, xasReset, xasSetOrder,
+  XAS_NODE, XAS_SIZE, xasError, xasInit, xasInNode, xasLoad, xasOffset, xasReset, xasSetOrder,
 } from './xarray-cursor';
 import { xasClearMark, xasGetMark, xasSetMark } from './xarray-marks';
 import {
@@ -213,8 +213,8 @@ export function xaGetOrder(xa: usize, index: u64): u32 {
   const entry = xasLoad(xas);
   const node = load32(xas + XAS_NODE);
   let order: u32 = 0;
-  if (entry != 0 && (node & 3) == 0 && node != 0) {
-    const offset = load32(xas + XAS_OFFSET);
+  if (entry != 0 && xasInNode(node)) {
+    const offset = xasOffset(xas);
     while (offset + (<u32>1 << order) < XA_CHUNK_SIZE && xaIsSibling(slotLoad(node, offset + (<u32>1 << order)))) order++;
     order += nodeShift(node);
   }
