@@ -19,7 +19,7 @@ import {
 import { ENOMEM } from '../abi/errno';
 import { vmalloc } from '../heap';
 import { oops } from '../oops';
-import { atomicOr64, current, load32, load64, store32 } from '../point';
+import { atomicOr64, current, load32, load64, store32, store64 } from '../point';
 
 /** Allocates the empty graph. Returns 0 or -ENOMEM. @context boot, one thread. */
 export function lockdepInit(): i32 {
@@ -37,47 +37,73 @@ function heldEntry(n: u32): usize {
 }
 
 /**
- * Checks that lock `l` may be taken now and pushes it on the held stack. `mode`: HELD_*.
+ * Checks that lock `l` may be taken now and pushes it on the held stack. `mode`: HELD_*, a constant.
  * @context before the lock is waited for (after it was taken, for a trylock). kernel: lock_acquire().
  */
+// @ts-ignore: decorator
+@inline
 export function lockdepAcquire(l: usize, cls: u32, mode: u32): void {
-  if (!LOCKDEP) return;
-  const count = load32(current + TASK_HELD_COUNT);
-  if (count != 0 && (mode & HELD_TRY) == 0) {
-    if ((mode & (HELD_SPINNING | HELD_RECURSIVE)) == 0) mightSleep(cls);
-    checkHeld(l, cls, mode, count);
+  if (LOCKDEP) {
+    const count = load32(current + TASK_HELD_COUNT);
+    if (count != 0) lockdepCheck(l, cls, mode, count);
+    store64(heldEntry(count), <u64>l | (<u64>(cls | (mode << HELD_MODE_SHIFT)) << 32));
+    store32(current + TASK_HELD_COUNT, count + 1);
+    if ((mode & HELD_SPINNING) != 0) store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) + 1);
   }
-  if (count >= <u32>HELD_MAX) oops(ORACLE_LOCKING, OOPS_HELD_OVERFLOW, <f64>l, <f64>cls);
-  store32(heldEntry(count), <u32>l);
-  store32(heldEntry(count) + 4, cls | (mode << HELD_MODE_SHIFT));
-  store32(current + TASK_HELD_COUNT, count + 1);
-  if ((mode & HELD_SPINNING) != 0) store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) + 1);
 }
 
-/** Takes `l` off the held stack, wherever it lies in it. @context the lock is still held. kernel: lock_release(). */
+/** The part of lockdepAcquire for tasks that hold a lock already. */
+export function lockdepCheck(l: usize, cls: u32, mode: u32, count: u32): void {
+  if (count >= <u32>HELD_MAX) oops(ORACLE_LOCKING, OOPS_HELD_OVERFLOW, <f64>l, <f64>cls);
+  if ((mode & HELD_TRY) != 0) return;
+  if ((mode & (HELD_SPINNING | HELD_RECURSIVE)) == 0) mightSleep(cls);
+  checkHeld(l, cls, mode, count);
+}
+
+/** Takes `l` off the held stack. @context the lock is still held. kernel: lock_release(). */
+// @ts-ignore: decorator
+@inline
 export function lockdepRelease(l: usize): void {
-  if (!LOCKDEP) return;
+  if (LOCKDEP) {
+    const last = load32(current + TASK_HELD_COUNT) - 1;
+    // Nearly always the lock that was taken last: the rest is out of line.
+    if (<i32>last >= 0 && load32(heldEntry(last)) == <u32>l) {
+      const spinning = (load32(heldEntry(last) + 4) >> HELD_MODE_SHIFT) & HELD_SPINNING;
+      if (spinning != 0) store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) - 1);
+      store32(current + TASK_HELD_COUNT, last);
+    } else {
+      lockdepRemove(l);
+    }
+  }
+}
+
+/** Takes `l` off the held stack, wherever it lies in it. */
+export function lockdepRemove(l: usize): void {
   const last = load32(current + TASK_HELD_COUNT) - 1;
-  let n = last;
-  while (<i32>n >= 0 && load32(heldEntry(n)) != <u32>l) n--;
-  if (<i32>n < 0) oops(ORACLE_LOCKING, OOPS_UNLOCK_NOT_OWNER, <f64>l, <f64>load32(l + LOCK_CLASS), <f64>(load32(l + LOCK_OWNER) & OWNER_MASK) - 1);
-  if (((load32(heldEntry(n) + 4) >> HELD_MODE_SHIFT) & HELD_SPINNING) != 0) {
+  const found = findHeld(l, last);
+  if (((load32(heldEntry(found) + 4) >> HELD_MODE_SHIFT) & HELD_SPINNING) != 0) {
     store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) - 1);
   }
-  for (; n < last; n++) {
-    store32(heldEntry(n), load32(heldEntry(n + 1)));
-    store32(heldEntry(n) + 4, load32(heldEntry(n + 1) + 4));
-  }
+  for (let n = found; n < last; n++) store64(heldEntry(n), load64(heldEntry(n + 1)));
   store32(current + TASK_HELD_COUNT, last);
+}
+
+/** Index of `l` in the held stack; who does not hold it must not release it. */
+function findHeld(l: usize, last: u32): u32 {
+  let n = last;
+  while (<i32>n >= 0 && load32(heldEntry(n)) != <u32>l) n--;
+  if (<i32>n < 0) {
+    const owner = <f64>(load32(l + LOCK_OWNER) & OWNER_MASK) - 1;
+    oops(ORACLE_LOCKING, OOPS_UNLOCK_NOT_OWNER, <f64>l, <f64>load32(l + LOCK_CLASS), owner);
+  }
+  return n;
 }
 
 /** The exclusive holder becomes a reader. @context `l` held for write. kernel: lock_downgrade(). */
 export function lockdepDowngrade(l: usize): void {
   if (!LOCKDEP) return;
-  let n = load32(current + TASK_HELD_COUNT) - 1;
-  while (<i32>n >= 0 && load32(heldEntry(n)) != <u32>l) n--;
-  if (<i32>n < 0) oops(ORACLE_LOCKING, OOPS_UNLOCK_NOT_OWNER, <f64>l, <f64>load32(l + LOCK_CLASS), <f64>(load32(l + LOCK_OWNER) & OWNER_MASK) - 1);
-  store32(heldEntry(n) + 4, load32(heldEntry(n) + 4) | (HELD_READ << HELD_MODE_SHIFT));
+  const entry = heldEntry(findHeld(l, load32(current + TASK_HELD_COUNT) - 1));
+  store32(entry + 4, load32(entry + 4) | (HELD_READ << HELD_MODE_SHIFT));
 }
 
 /**

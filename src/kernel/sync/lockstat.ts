@@ -1,14 +1,13 @@
 // Lock statistics: how often each class of lock is taken by each task, how often and how long it is waited for, how long it is held.
 // Entries belong to one task, so counting needs no atomics; layout: abi/lockstat.ts. kernel: CONFIG_LOCK_STAT in kernel/locking/lockdep.c.
 import { LC_MAX } from '../abi/classes';
-import { SH_LOCKSTAT, SH_MAX_TASKS } from '../abi/layout';
+import { SH_LOCKSTAT, SH_MAX_TASKS, TASK_LOCKSTAT, TASK_SAMPLE_LOCK, TASK_SAMPLE_SINCE_NS } from '../abi/layout';
 import {
   LOCKSTAT_ACQUISITIONS, LOCKSTAT_BUCKETS, LOCKSTAT_CONTENDED, LOCKSTAT_ENTRY_SIZE, LOCKSTAT_HOLD_HISTOGRAM, LOCKSTAT_HOLD_MAX_NS,
-  LOCKSTAT_HOLD_SAMPLES, LOCKSTAT_HOLD_SUM_NS, LOCKSTAT_SAMPLE_LOCK, LOCKSTAT_SAMPLE_MASK, LOCKSTAT_SAMPLE_SINCE_NS,
-  LOCKSTAT_WAIT_HISTOGRAM, LOCKSTAT_WAIT_MAX_NS, LOCKSTAT_WAIT_SUM_NS,
+  LOCKSTAT_HOLD_SAMPLES, LOCKSTAT_HOLD_SUM_NS, LOCKSTAT_SAMPLE_MASK, LOCKSTAT_WAIT_HISTOGRAM, LOCKSTAT_WAIT_MAX_NS, LOCKSTAT_WAIT_SUM_NS,
 } from '../abi/lockstat';
 import { vmalloc } from '../heap';
-import { load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
+import { current, load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
 import { currentId } from '../task';
 
 /** Allocates the table. A shard too small for it runs without statistics (SH_LOCKSTAT stays 0). @context boot, one thread. */
@@ -19,41 +18,59 @@ export function lockstatInit(): void {
   store32(SH_LOCKSTAT, <u32>vmalloc(bytes));
 }
 
+/** Counts an acquisition; every 64th starts a sample of the hold time. @context the lock has just been taken. */
 // @ts-ignore: decorator
 @inline
-function entryOf(table: usize, cls: u32): usize {
-  return table + <usize>(currentId() * LC_MAX + cls) * LOCKSTAT_ENTRY_SIZE;
+export function lockstatAcquire(l: usize, cls: u32): void {
+  const entries: usize = load32(current + TASK_LOCKSTAT);
+  if (entries == 0) {
+    lockstatAttach();
+  } else {
+    const entry = entries + <usize>cls * LOCKSTAT_ENTRY_SIZE;
+    const count = load64(entry + LOCKSTAT_ACQUISITIONS) + 1;
+    store64(entry + LOCKSTAT_ACQUISITIONS, count);
+    if ((count & LOCKSTAT_SAMPLE_MASK) == 0) lockstatSample(l);
+  }
 }
 
-/** Counts an acquisition; every 64th starts a sample of the hold time. @context the lock has just been taken. */
-export function lockstatAcquire(l: usize, cls: u32): void {
+/** Looks up the task's part of the table; its very first acquisition goes uncounted. */
+export function lockstatAttach(): void {
   const table = load32(SH_LOCKSTAT);
-  if (table == 0) return;
-  const entry = entryOf(table, cls);
-  const count = load64(entry + LOCKSTAT_ACQUISITIONS) + 1;
-  store64(entry + LOCKSTAT_ACQUISITIONS, count);
-  if ((count & LOCKSTAT_SAMPLE_MASK) != 0) return;
-  store32(entry + LOCKSTAT_SAMPLE_LOCK, <u32>l);
-  storeF64(entry + LOCKSTAT_SAMPLE_SINCE_NS, nowNs());
+  if (table != 0) store32(current + TASK_LOCKSTAT, table + currentId() * LC_MAX * LOCKSTAT_ENTRY_SIZE);
+}
+
+/** One sample per task is under way at a time: a lock held for long is not pushed out by those taken inside it. */
+export function lockstatSample(l: usize): void {
+  if (load32(current + TASK_SAMPLE_LOCK) != 0) return;
+  store32(current + TASK_SAMPLE_LOCK, <u32>l);
+  storeF64(current + TASK_SAMPLE_SINCE_NS, nowNs());
 }
 
 /** Ends the sample of the hold time, if this lock is the sampled one. @context the lock is about to be released. */
+// @ts-ignore: decorator
+@inline
 export function lockstatRelease(l: usize, cls: u32): void {
-  const table = load32(SH_LOCKSTAT);
-  if (table == 0) return;
-  const entry = entryOf(table, cls);
-  if (load32(entry + LOCKSTAT_SAMPLE_LOCK) != <u32>l) return;
-  store32(entry + LOCKSTAT_SAMPLE_LOCK, 0);
+  if (load32(current + TASK_SAMPLE_LOCK) == <u32>l) lockstatSampled(cls);
+}
+
+export function lockstatSampled(cls: u32): void {
+  store32(current + TASK_SAMPLE_LOCK, 0);
+  const entry = entryOf(cls);
   store32(entry + LOCKSTAT_HOLD_SAMPLES, load32(entry + LOCKSTAT_HOLD_SAMPLES) + 1);
-  const heldNs = max<f64>(0, nowNs() - loadF64(entry + LOCKSTAT_SAMPLE_SINCE_NS));
+  const heldNs = max<f64>(0, nowNs() - loadF64(current + TASK_SAMPLE_SINCE_NS));
   note(entry + LOCKSTAT_HOLD_SUM_NS, entry + LOCKSTAT_HOLD_MAX_NS, entry + LOCKSTAT_HOLD_HISTOGRAM, heldNs);
+}
+
+// @ts-ignore: decorator
+@inline
+function entryOf(cls: u32): usize {
+  return <usize>load32(current + TASK_LOCKSTAT) + <usize>cls * LOCKSTAT_ENTRY_SIZE;
 }
 
 /** Records a wait that began at `sinceNs` and has just ended. @context slow paths only. */
 export function lockstatWait(cls: u32, sinceNs: f64): void {
-  const table = load32(SH_LOCKSTAT);
-  if (table == 0) return;
-  const entry = entryOf(table, cls);
+  if (load32(current + TASK_LOCKSTAT) == 0) return;
+  const entry = entryOf(cls);
   store64(entry + LOCKSTAT_CONTENDED, load64(entry + LOCKSTAT_CONTENDED) + 1);
   const waitedNs = max<f64>(0, nowNs() - sinceNs);
   note(entry + LOCKSTAT_WAIT_SUM_NS, entry + LOCKSTAT_WAIT_MAX_NS, entry + LOCKSTAT_WAIT_HISTOGRAM, waitedNs);
