@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+// The executable: turns source maps on, then loads the command line, so that stacks show the TypeScript sources.
+process.setSourceMapsEnabled(true);
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `rmptorture ... | head` closes the pipe early; that is no failure.
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+const { main } = await import('./main.js');
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,32 @@
+// Ctrl-C once: the run ends in order and writes its partial report. Twice: the process leaves at once.
+
+export interface Interrupt {
+  signal: AbortSignal;
+  /** 130 or 143 once a signal has come. */
+  readonly exitCode: number | undefined;
+  dispose(): void;
+}
+
+/** Turns SIGINT and SIGTERM into an abort signal for the time of a command. */
+export function interruptible(): Interrupt {
+  const controller = new AbortController();
+  let code: number | undefined;
+  const handle = (signal: NodeJS.Signals): void => {
+    const next = signal === 'SIGINT' ? 130 : 143;
+    if (code !== undefined) process.exit(next);
+    code = next;
+    controller.abort();
+  };
+  process.on('SIGINT', handle);
+  process.on('SIGTERM', handle);
+  return {
+    signal: controller.signal,
+    get exitCode() {
+      return code;
+    },
+    dispose() {
+      process.off('SIGINT', handle);
+      process.off('SIGTERM', handle);
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// `rmptorture torture [profile.yaml]`: runs a load profile on real threads with every oracle on.
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { UsageError } from '../host/errors.js';
+import { wallMs } from '../host/clock.js';
+import { tortureText } from '../report/torture.js';
+import { showCount } from '../report/units.js';
+import type { TortureProgress, TortureResult } from '../torture/run.js';
+import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
+import { interruptible } from './signals.js';
+
+interface Options {
+  json?: boolean;
+  out?: string;
+  seed?: string;
+  duration?: string;
+  set: string[];
+  quiet?: boolean;
+  debug?: string;
+  logLevel: string;
+}
+
+const QUICKSTART = fileURLToPath(new URL('../../../config/quickstart.yaml', import.meta.url));
+
+/** Builds the command; `done` receives the exit code. */
+export function tortureCommand(done: (code: number) => void): Command {
+  return new Command('torture')
+    .description('run a load profile on real threads, every oracle on')
+    .argument('[profile]', 'profile (default: config/quickstart.yaml)')
+    .option('--json', 'print the result document on stdout, nothing else')
+    .option('--out <dir>', 'where to write the result files (default: results/<time>-torture)')
+    .option('--seed <n>', 'seed of all randomness, decimal or 0x')
+    .option('--duration <time>', 'recorded time, such as 30s (overrides the profile)')
+    .option('--set <key=value>', 'override a profile key; may be repeated', collect, [])
+    .option('--quiet', 'no progress line')
+    .option('--debug <glob>', "turn on pr_debug sites by function name, such as 'kvm_restrictedmem_*'")
+    .option('--log-level <level>', 'trace, debug, info, warn, error or silent', 'warn')
+    .option('--no-color', 'no colours')
+    .action(async (profile: string | undefined, options: Options) => done(await torture(profile, options)));
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+async function torture(profileArgument: string | undefined, options: Options): Promise<number> {
+  const { readDocument } = await import('../torture/document.js');
+  const { profileSchema } = await import('../torture/schema.js');
+  const { runTorture } = await import('../torture/run.js');
+  const profilePath = resolve(profileArgument ?? QUICKSTART);
+  const override = options.duration === undefined ? options.set : [...options.set, `duration=${options.duration}`];
+  const profile = readDocument(profilePath, profileSchema, override);
+  const seed = readSeed(options.seed ?? profile.seed);
+  const out = resolve(options.out ?? join('results', `${new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19)}-torture`));
+  if (options.out !== undefined && existsSync(join(out, 'result.json'))) {
+    throw new UsageError('--out', `--out ${options.out}: there is a result.json already; name another folder`);
+  }
+  const interrupt = interruptible();
+  const draw = options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
+  try {
+    const result = await runTorture({
+      profile,
+      profilePath,
+      seed,
+      again: again(profilePath, override, seed),
+      signal: interrupt.signal,
+      ...(draw ? { onProgress: drawProgress } : {}),
+      ...(options.debug === undefined ? {} : { debug: options.debug }),
+    });
+    if (draw) process.stderr.write('\r\u001B[K');
+    await mkdir(out, { recursive: true });
+    await writeFile(join(out, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
+    process.stdout.write(options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`);
+    return interrupt.exitCode ?? exitCode(result);
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+function again(profilePath: string, override: readonly string[], seed: bigint): string {
+  const sets = override.map((pair) => ` --set '${pair}'`).join('');
+  return `npx rmptorture torture ${profilePath} --seed 0x${seed.toString(16)}${sets}`;
+}
+
+function readSeed(text: string | number | undefined): bigint {
+  if (text === undefined) return randomBytes(8).readBigUInt64LE();
+  if (!/^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(String(text))) {
+    throw new UsageError('--seed', `--seed ${text}: expected a number below 2^64, decimal or 0x`);
+  }
+  return BigInt.asUintN(64, BigInt(text));
+}
+
+function drawProgress(progress: TortureProgress): void {
+  const touch = progress.operations['touch'];
+  const punch = progress.operations['punch_hole'];
+  const parts = [
+    `${(progress.elapsedMs / 1000).toFixed(1)}/${(progress.totalMs / 1000).toFixed(0)} s`,
+    `touch ${showCount(touch?.ratePerSecond ?? 0)}/s`,
+    `punch ${showCount(punch?.ratePerSecond ?? 0)}/s`,
+    `allocated ${showCount(progress.pages.allocated)}`,
+    `assigned ${showCount(progress.pages.assigned)}`,
+    `violations ${progress.violations}`,
+  ];
+  process.stderr.write(`\r\u001B[K${parts.join('  ').slice(0, (process.stderr.columns ?? 80) - 1)}`);
+}
+
+function exitCode(result: TortureResult): number {
+  switch (result.verdict) {
+    case 'violated':
+      return EXIT_VIOLATION;
+    case 'threshold':
+      return EXIT_THRESHOLD;
+    case 'inconclusive':
+      return EXIT_INCONCLUSIVE;
+    default:
+      return EXIT_PASSED;
+  }
+}

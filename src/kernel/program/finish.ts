@@ -1,0 +1,19 @@
+// The end of an operation: statistics, the ring of recent operations, and the check that nothing is held on the way out.
+import { PR_WARMUP_END_NS } from '../abi/program';
+import { loadF64, nowNs } from '../point';
+import { lockdepHeldNothing } from '../sync/lockdep';
+import { ringNote } from '../task';
+import { opCount, opLatency } from './opstat';
+
+/**
+ * Finishes an operation that was due at `startNs`, returned `ret` and covered `pages`. Operations of the warm-up are not recorded.
+ * @context nothing may be held.
+ */
+export function finishOp(program: usize, op: u32, ret: i32, pages: u64, startNs: f64): void {
+  const endNs = nowNs();
+  lockdepHeldNothing();
+  ringNote(op, ret, <f64>pages, startNs, endNs);
+  if (startNs < loadF64(program + PR_WARMUP_END_NS)) return;
+  opCount(program, op, ret, pages);
+  opLatency(program, op, endNs - startNs);
+}

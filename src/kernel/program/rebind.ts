@@ -1,0 +1,45 @@
+// The rebinder: what a VMM does when it re-arranges guest memory. Deletes a memslot (unbind with its invalidations), creates it again whole or as two
+// pieces whose second one starts at an unaligned file offset, as QEMU does around the legacy windows.
+import { PAGE_SHIFT } from '../abi/layout';
+import {
+  OP_SLOT_CREATE, OP_SLOT_DELETE, TG_FILE, TG_FIRST_OFFSET, TG_HVA, TG_PAGE_COUNT, TG_SLOT_FLAGS, TG_SLOT_ID, TG_SPARE_ID, TG_SPLIT, TG_START_GFN,
+  TG_VM,
+} from '../abi/program';
+import { load32, load64, nowNs, randomU32, store64 } from '../point';
+import { setMemslot } from '../syscall';
+import { drawTarget, randomBelow } from './keys';
+import { finishOp } from './finish';
+
+/** Deletes the pieces of one slot and creates it anew, half of the time split in two. Returns the operations done. */
+export function rebindStep(program: usize, startNs: f64): u32 {
+  const target = drawTarget(program);
+  const pages = load64(target + TG_PAGE_COUNT);
+  const split = load64(target + TG_SPLIT);
+  let operations: u32 = 2;
+  finishOp(program, OP_SLOT_DELETE, piece(target, TG_SLOT_ID, 0, 0), split == 0 ? pages : split, startNs);
+  if (split != 0) {
+    const again = nowNs();
+    finishOp(program, OP_SLOT_DELETE, piece(target, TG_SPARE_ID, 0, 0), pages - split, again);
+    operations++;
+  }
+  const cut = pages > 1 && (randomU32() & 1) != 0 ? <u64>(1 + randomBelow(<u32>pages - 1)) : 0;
+  const first = nowNs();
+  finishOp(program, OP_SLOT_CREATE, piece(target, TG_SLOT_ID, 0, cut == 0 ? pages : cut), cut == 0 ? pages : cut, first);
+  if (cut != 0) {
+    const second = nowNs();
+    finishOp(program, OP_SLOT_CREATE, piece(target, TG_SPARE_ID, cut, pages - cut), pages - cut, second);
+    operations++;
+  }
+  store64(target + TG_SPLIT, cut);
+  return operations;
+}
+
+/** Sets the slot whose id stands at `idField` to pages [first, first + count) of the area; count 0 deletes it. */
+function piece(target: usize, idField: usize, first: u64, count: u64): i32 {
+  const flags = count == 0 ? 0 : load32(target + TG_SLOT_FLAGS);
+  return setMemslot(
+    load32(target + TG_VM), 0, load32(target + idField), flags,
+    (load64(target + TG_START_GFN) + first) << PAGE_SHIFT, count << PAGE_SHIFT, load64(target + TG_HVA) + (first << PAGE_SHIFT),
+    load32(target + TG_FILE), (load64(target + TG_FIRST_OFFSET) + first) << PAGE_SHIFT,
+  );
+}

@@ -1,0 +1,49 @@
+// The vCPU actor: a guest that reads and writes its memory, checked by the guest-data oracle.
+import { PR_BATCH, PR_WARMUP_END_NS, PR_WRITE_FRACTION, OP_TOUCH, TG_START_GFN, TG_VCPU, TG_VCPU_COUNT, TG_VCPU_INDEX, TG_VM } from '../abi/program';
+import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_VALUE } from '../abi/vcpu';
+import { vcpuAccess } from '../kvm/access';
+import { kvmMemIsPrivate } from '../kvm/attributes';
+import { guestEpoch, guestRead, guestTag, guestWrote } from '../oracle/guest';
+import { load32, load64, loadF64, nowNs, oraclesOn, randomU32 } from '../point';
+import { lockdepHeldNothing } from '../sync/lockdep';
+import { ringNote } from '../task';
+import { drawKey, drawTarget } from './keys';
+import { opCount, opLatency } from './opstat';
+
+/** One batch of touches of one area; the first of each batch is timed (reading the clock costs more than a TLB hit). */
+export function vcpuStep(program: usize, startNs: f64): u32 {
+  const target = drawTarget(program);
+  const batch = load32(program + PR_BATCH);
+  const recording = startNs >= loadF64(program + PR_WARMUP_END_NS);
+  for (let n: u32 = 0; n < batch; n++) {
+    const ret = touchOnce(program, target);
+    if (recording) opCount(program, OP_TOUCH, ret, 1);
+    if (n == 0) {
+      const endNs = nowNs();
+      if (recording) opLatency(program, OP_TOUCH, endNs - startNs);
+      ringNote(OP_TOUCH, ret, 1, startNs, endNs);
+    }
+  }
+  lockdepHeldNothing();
+  return batch;
+}
+
+function touchOnce(program: usize, target: usize): i32 {
+  const kvm: usize = load32(target + TG_VM);
+  const vcpu: usize = load32(target + TG_VCPU);
+  const gfn = load64(target + TG_START_GFN) + drawKey(program, target);
+  const isPrivate = kvmMemIsPrivate(kvm, gfn);
+  const owner = gfn % load32(target + TG_VCPU_COUNT) == load32(target + TG_VCPU_INDEX);
+  // Private pages are written by their owner only, so that the oracle knows the last write.
+  const write = randomU32() < load32(program + PR_WRITE_FRACTION) && (owner || !isPrivate);
+  const flags = (write ? ACCESS_WRITE : 0) | (isPrivate ? ACCESS_PRIVATE : 0);
+  const checked = oraclesOn() && isPrivate;
+  const epoch = checked ? guestEpoch(kvm, gfn) : 0;
+  const token = write ? guestTag(kvm, gfn) | (randomU32() & 0xfffff) : 0;
+  const ret = vcpuAccess(vcpu, gfn, flags, token);
+  if (checked && ret == 0) {
+    if (write) guestWrote(kvm, gfn, token, epoch);
+    else guestRead(kvm, gfn, load32(vcpu + VCPU_VALUE), epoch, owner);
+  }
+  return ret;
+}

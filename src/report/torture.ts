@@ -1,0 +1,69 @@
+// The report of a torture run as text: operations, locks, pages, violations, verdict.
+import type { TortureResult } from '../torture/run.js';
+import { showCount, showNs, table } from './units.js';
+
+/** The whole report, ending in a line SUCCESS or FAILURE. */
+export function tortureText(result: TortureResult): string {
+  const parts = [header(result), operations(result), locks(result), pages(result), violations(result), verdict(result)];
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
+}
+
+function header(result: TortureResult): string {
+  const { environment: env } = result;
+  return [
+    `rmptorture torture: ${result.guests} guests, ${result.workers} threads, ${(result.durationMs / 1000).toFixed(1)} s, build ${result.build}, protocol ${result.protocol}, hook ${result.hook}`,
+    `seed ${result.seed}; again: ${result.again}`,
+    `${env.cpu}, ${env.cores} cores, Linux ${env.kernel}, Node ${env.node}`,
+  ].join('\n');
+}
+
+function operations(result: TortureResult): string {
+  const rows = [['operation', 'count', 'per second', 'p50', 'p99', 'max', 'errors']];
+  for (const [name, op] of Object.entries(result.operations)) {
+    const errors = Object.entries(op.errors)
+      .map(([errno, count]) => `${errno} ${showCount(count)}`)
+      .join(', ');
+    const { p50, p99, max } = op.latencyNs;
+    rows.push([name, showCount(op.count), showCount(op.ratePerSecond), showNs(p50), showNs(p99), showNs(max), errors || '-']);
+  }
+  return table(rows);
+}
+
+function locks(result: TortureResult): string {
+  const entries = Object.entries(result.locks).filter(([, lock]) => lock.acquisitions > 0);
+  if (entries.length === 0) return '';
+  const rows = [['lock class', 'acquired', 'contended', 'wait p50', 'wait p99', 'wait max', 'hold p99']];
+  for (const [name, lock] of entries.sort(([, a], [, b]) => b.contended - a.contended).slice(0, 12)) {
+    rows.push([
+      name,
+      showCount(lock.acquisitions),
+      showCount(lock.contended),
+      showNs(lock.waitNs.p50),
+      showNs(lock.waitNs.p99),
+      showNs(lock.waitNs.max),
+      showNs(lock.holdNs.p99),
+    ]);
+  }
+  return table(rows);
+}
+
+function pages(result: TortureResult): string {
+  const row = (name: string, pages: TortureResult['pages']): string[] => [
+    name,
+    ...[pages.total, pages.free, pages.allocated, pages.assigned, pages.leaked].map((count) => String(count)),
+  ];
+  return table([['pages', 'total', 'free', 'allocated', 'assigned', 'leaked'], row('before', result.pagesBefore), row('after', result.pages)]);
+}
+
+function violations(result: TortureResult): string {
+  if (result.violations.length === 0) return 'violations: none';
+  const lines = result.violations.map((each) => `  [${each.oracle}] ${each.message} on ${each.thread}`);
+  return [`violations: ${result.violations.length}`, ...lines].join('\n');
+}
+
+function verdict(result: TortureResult): string {
+  const notes = [...result.notes];
+  if (result.partial) notes.push('the run was interrupted: this is a partial report');
+  const end = result.verdict === 'passed' ? 'SUCCESS' : `FAILURE: ${result.verdict}`;
+  return [...notes.map((note) => `note: ${note}`), `End of test: ${end}`].join('\n');
+}

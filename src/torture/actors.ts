@@ -1,0 +1,155 @@
+// Actors of a profile as programs in shared memory: which areas each thread works on, with which keys, ranges and rate.
+import { UsageError } from '../host/errors.js';
+import type { Shard } from '../host/shard.js';
+import { parseRate } from '../host/units.js';
+import * as program from '../kernel/abi/program.js';
+import type { Guest } from './guests.js';
+import type { ActorProfile } from './schema.js';
+
+const KINDS: Record<ActorProfile['kind'], number> = {
+  vcpu: program.ACTOR_VCPU,
+  invalidator: program.ACTOR_INVALIDATOR,
+  populator: program.ACTOR_POPULATOR,
+  converter: program.ACTOR_CONVERTER,
+  rebinder: program.ACTOR_REBINDER,
+  'memory-failure': program.ACTOR_MEMORY_FAILURE,
+  discarder: program.ACTOR_DISCARDER,
+};
+
+const DISTRIBUTIONS: Record<ActorProfile['touch']['distribution'], number> = {
+  uniform: program.DIST_UNIFORM,
+  zipf: program.DIST_ZIPF,
+  'zipf-shuffled': program.DIST_ZIPF_SHUFFLED,
+  sequential: program.DIST_SEQUENTIAL,
+  hotspot: program.DIST_HOTSPOT,
+};
+
+/** One thread's program. */
+export interface ActorProgram {
+  name: string;
+  kind: ActorProfile['kind'];
+  address: number;
+  stats: number;
+}
+
+interface Target {
+  guest: Guest;
+  area: Guest['areas'][number];
+  vcpu: number;
+  vcpuIndex: number;
+}
+
+/** When the actors run, in nanoseconds of the host's monotonic clock. */
+export interface Schedule {
+  startNs: number;
+  warmupNs: number;
+  durationNs: number;
+}
+
+/** Writes the programs of all actors. Every vCPU gets exactly one thread; every re-bindable slot exactly one rebinder. */
+export function writeActors(shard: Shard, actors: readonly ActorProfile[], guests: readonly Guest[]): ActorProgram[] {
+  const programs: ActorProgram[] = [];
+  for (const actor of actors) {
+    const shares = dealTargets(actor, guests);
+    shares.forEach((targets, index) => {
+      programs.push(writeProgram(shard, actor, `${actor.kind}${index}`, targets));
+    });
+  }
+  if (programs.length === 0) throw new UsageError('profile', 'actors: no actor has anything to work on');
+  return programs;
+}
+
+/** Deals the areas that suit an actor kind over its threads. */
+function dealTargets(actor: ActorProfile, guests: readonly Guest[]): Target[][] {
+  const shares: Target[][] = Array.from({ length: actor.threads }, () => []);
+  let turn = 0;
+  for (const guest of guests) {
+    const areas = guest.areas.filter((area) => (actor.kind === 'discarder' ? area.file === 0 : area.file !== 0));
+    if (actor.kind === 'vcpu') {
+      guest.vcpus.forEach((vcpu, vcpuIndex) => {
+        const share = shares[turn++ % actor.threads]!;
+        for (const area of guest.areas) share.push({ guest, area, vcpu, vcpuIndex });
+      });
+    } else if (actor.kind === 'rebinder') {
+      for (const area of areas) shares[turn++ % actor.threads]!.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
+    } else {
+      for (const share of shares) for (const area of areas) share.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
+    }
+  }
+  return shares.filter((share) => share.length > 0);
+}
+
+function writeProgram(shard: Shard, actor: ActorProfile, name: string, targets: readonly Target[]): ActorProgram {
+  const bytes = program.PROGRAM_SIZE + targets.length * program.TARGET_SIZE;
+  const address = shard.x.vmalloc(BigInt(bytes)) >>> 0;
+  const stats = shard.x.vmalloc(BigInt(program.OP_COUNT * program.OPSTAT_SIZE)) >>> 0;
+  if (address === 0 || stats === 0) throw new UsageError('profile', `actors: no memory left in the shard for ${name}`);
+  const view = new DataView(shard.buffer, address, bytes);
+  const u32 = (at: number, value: number): void => view.setUint32(at, value, true);
+  const f64 = (at: number, value: number): void => view.setFloat64(at, value, true);
+  const { touch, range } = actor;
+  u32(program.PR_KIND, KINDS[actor.kind]);
+  u32(program.PR_TARGETS, address + program.PROGRAM_SIZE);
+  u32(program.PR_TARGET_COUNT, targets.length);
+  u32(program.PR_STATS, stats);
+  u32(program.PR_RANGE_MIN, range.pages[0]);
+  u32(program.PR_RANGE_MAX, range.pages[1]);
+  u32(program.PR_ALIGN, range.align);
+  u32(program.PR_DISTRIBUTION, DISTRIBUTIONS[touch.distribution]);
+  u32(program.PR_WRITE_FRACTION, fraction32(touch.write));
+  u32(program.PR_BATCH, touch.batch);
+  u32(program.PR_HOT_FRACTION, fraction32(touch.hot?.pages ?? 0.01));
+  u32(program.PR_HOT_SHARE, fraction32(touch.hot?.share ?? 0.9));
+  f64(program.PR_ZIPF_THETA, touch.theta);
+  f64(program.PR_ZIPF_ALPHA, 1 / (1 - touch.theta));
+  f64(program.PR_INTERVAL_NS, actor.rate === undefined ? 0 : 1e9 / parseRate(actor.rate));
+  targets.forEach((target, index) => {
+    writeTarget(view, program.PROGRAM_SIZE + index * program.TARGET_SIZE, target, touch.theta);
+  });
+  return { name, kind: actor.kind, address, stats };
+}
+
+function writeTarget(view: DataView, base: number, target: Target, theta: number): void {
+  const { guest, area } = target;
+  const pages = area.size / 4096;
+  const u32 = (at: number, value: number): void => view.setUint32(base + at, value, true);
+  const u64 = (at: number, value: number): void => view.setBigUint64(base + at, BigInt(value), true);
+  u32(program.TG_VM, guest.vm);
+  u32(program.TG_VCPU, target.vcpu);
+  u32(program.TG_FILE, area.file);
+  u32(program.TG_SLOT_ID, area.slotId);
+  u32(program.TG_SLOT_FLAGS, area.flags);
+  u32(program.TG_SPARE_ID, 64 + area.slotId);
+  u32(program.TG_VCPU_INDEX, target.vcpuIndex);
+  u32(program.TG_VCPU_COUNT, guest.vcpus.length);
+  u64(program.TG_START_GFN, area.gpa / 4096);
+  u64(program.TG_PAGE_COUNT, pages);
+  u64(program.TG_FIRST_OFFSET, area.offset / 4096);
+  u64(program.TG_HVA, area.hva);
+  const zetan = zeta(pages, theta);
+  view.setFloat64(base + program.TG_ZIPF_ZETAN, zetan, true);
+  view.setFloat64(base + program.TG_ZIPF_ETA, (1 - (2 / pages) ** (1 - theta)) / (1 - zeta(2, theta) / zetan), true);
+}
+
+/** Sets the time window of all programs; called right before they start. */
+export function schedule(shard: Shard, programs: readonly ActorProgram[], times: Schedule): void {
+  for (const { address } of programs) {
+    const view = new DataView(shard.buffer, address, program.PROGRAM_SIZE);
+    view.setFloat64(program.PR_START_NS, times.startNs, true);
+    view.setFloat64(program.PR_WARMUP_END_NS, times.startNs + times.warmupNs, true);
+    view.setFloat64(program.PR_DEADLINE_NS, times.startNs + times.warmupNs + times.durationNs, true);
+  }
+}
+
+function fraction32(share: number): number {
+  return Math.min(0xffffffff, Math.round(share * 4294967296));
+}
+
+/** Sum of 1/i^theta for i in 1..n: exact up to 10,000, then by the Euler-Maclaurin integral (error below 1e-6). */
+function zeta(n: number, theta: number): number {
+  const exact = Math.min(n, 10_000);
+  let sum = 0;
+  for (let i = 1; i <= exact; i++) sum += i ** -theta;
+  if (n > exact) sum += (n ** (1 - theta) - exact ** (1 - theta)) / (1 - theta) + (n ** -theta - exact ** -theta) / 2;
+  return sum;
+}

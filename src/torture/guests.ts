@@ -1,0 +1,95 @@
+// Guests of a profile: files, VMs, vCPUs, and the memslots of a real VMM's log replayed with the logged return value compared with ours.
+import { dirname, resolve } from 'node:path';
+import { UsageError } from '../host/errors.js';
+import type { Shard } from '../host/shard.js';
+import { parseSize } from '../host/units.js';
+import * as kvm from '../kernel/abi/kvm.js';
+import { readDocument } from './document.js';
+import { memslotsSchema, type MemslotSequence, type VmProfile } from './schema.js';
+
+const PAGE = 4096;
+
+/** One area of a guest that actors may work on: a memslot that the sequence left in place. */
+export interface Area {
+  slotId: number;
+  flags: number;
+  gpa: number;
+  size: number;
+  hva: number;
+  /** restrictedmem file (kernel address), 0 for a shared slot. */
+  file: number;
+  offset: number;
+}
+
+export interface Guest {
+  name: string;
+  /** struct kvm (kernel address). */
+  vm: number;
+  vcpus: number[];
+  areas: Area[];
+  files: number[];
+  highestGfn: number;
+}
+
+/** A step of a memslot sequence whose return value differs from the logged one. */
+export interface ReplayDifference {
+  guest: string;
+  step: number;
+  expected: number;
+  actual: number;
+}
+
+/** The sequence of a VM: its file, or one private slot when the profile gives only a size. */
+export function memslotSequence(vm: VmProfile, profilePath: string): MemslotSequence {
+  if (vm.memslots !== undefined) return readDocument(resolve(dirname(profilePath), vm.memslots), memslotsSchema);
+  const size = parseSize(vm.memory ?? '1GiB');
+  if (size % PAGE !== 0) throw new UsageError('profile', `vms.${vm.name}.memory: ${size} bytes is not a multiple of 4096`);
+  const step = { slot: 0, flags: kvm.KVM_MEM_PRIVATE, gpa: 0, size, hva: 0x7f0000000000, file: 0, offset: 0, ret: 0 };
+  return { name: vm.name, files: [{ id: 0, size }], steps: [step] };
+}
+
+/** Creates one guest and replays its memslots; differences from the log are added to `differences`. */
+export function createGuest(
+  shard: Shard,
+  name: string,
+  profile: VmProfile,
+  sequence: MemslotSequence,
+  home: number,
+  differences: ReplayDifference[],
+): Guest {
+  const files = new Map<number, number>();
+  for (const file of sequence.files) {
+    const address = handle('create file', shard.x.sysCreateFile(0, home, 0));
+    check('set file size', shard.x.sysFileSetSize(address, parseSize(file.size)));
+    files.set(file.id, address);
+  }
+  const vm = handle('create VM', shard.x.sysCreateVm(1, profile.asid === 'auto' ? 0 : profile.asid, home));
+  const areas = new Map<number, Area>();
+  sequence.steps.forEach((step, index) => {
+    const file = step.file === undefined ? 0 : (files.get(step.file) ?? 0);
+    const ret = shard.x.sysSetMemslot(vm, 0, step.slot, step.flags, step.gpa, step.size, step.hva, file, step.offset);
+    if (ret !== step.ret) differences.push({ guest: name, step: index, expected: step.ret, actual: ret });
+    if (ret !== 0) return;
+    if (step.size === 0) areas.delete(step.slot);
+    else areas.set(step.slot, { slotId: step.slot, flags: step.flags, gpa: step.gpa, size: step.size, hva: step.hva, file, offset: step.offset });
+  });
+  const kept = [...areas.values()];
+  const highestGfn = Math.max(...kept.map((area) => (area.gpa + area.size) / PAGE));
+  check('shadow memory', shard.x.sysGuestShadow(vm, highestGfn));
+  for (const area of kept.filter((each) => each.file !== 0)) {
+    check('make private', shard.x.sysSetMemoryAttributes(vm, area.gpa / PAGE, area.size / PAGE, kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE));
+  }
+  const vcpus = Array.from({ length: profile.vcpus }, () => handle('create vCPU', shard.x.sysCreateVcpu(vm)));
+  return { name, vm, vcpus, areas: kept, files: [...files.values()], highestGfn };
+}
+
+/** Object handles are kernel addresses; the last 4096 values are negative errno. */
+function handle(operation: string, value: number): number {
+  const address = value >>> 0;
+  if (address >= 0xfffff000) throw new UsageError(operation, `${operation}: error ${value | 0}`);
+  return address;
+}
+
+function check(operation: string, error: number): void {
+  if (error < 0) throw new UsageError(operation, `${operation}: error ${error}`);
+}
