@@ -1,9 +1,8 @@
 // XArray nodes and entries: what the words of the tree mean. A node has 64 slots and covers 2^(shift+6) indices; the same word
 // can be a user's value or pointer, a child node, or one of the tree's own marks, told apart by its two lowest bits.
 // kernel: include/linux/xarray.h, lib/xarray.c.
+import { kzalloc } from '../heap';
 import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, load32, load64, store32 } from '../point';
-import { kmalloc } from '../heap';
-import { fillBytes } from '../point';
 import { kfreeRcu } from '../sync/rcu';
 
 // --- struct xarray ---
@@ -13,12 +12,11 @@ export const XA_MARKS: usize = 20; // u32: bit m = some entry carries mark m; wr
 export const XARRAY_SIZE: usize = 32;
 
 // --- struct xa_node: one cache line of header, four of slots; heap class 384 ---
-// +0: 16 bytes kept free for kfreeRcu, so that a reader still inside a dying node never sees its link words.
-export const NODE_SHIFT: usize = 16; // u32: index bits below one slot; constant
-export const NODE_OFFSET: usize = 20; // u32: slot in the parent; constant (a node that gains a parent is slot 0, as heads are)
-export const NODE_COUNTS: usize = 24; // u32, see below; xa_lock
-export const NODE_PARENT: usize = 32; // u32: address, 0 for the top; written under xa_lock, read under RCU
-export const NODE_XA: usize = 36; // u32: the array; constant
+export const NODE_SHIFT: usize = 0; // u32: index bits below one slot; constant
+export const NODE_OFFSET: usize = 4; // u32: slot in the parent; constant (a node that gains a parent is slot 0, as heads are)
+export const NODE_COUNTS: usize = 8; // u32, see below; xa_lock
+export const NODE_PARENT: usize = 12; // u32: address, 0 for the top; written under xa_lock, read under RCU
+export const NODE_XA: usize = 16; // u32: the array; constant
 export const NODE_MARKS: usize = 40; // 3 x u64: bit s = slot s is marked, or something below it; written under xa_lock
 export const NODE_SLOTS: usize = 64; // 64 x u32 entries; written under xa_lock, read under RCU
 export const NODE_SIZE: usize = 320;
@@ -153,9 +151,8 @@ export function headMaxIndex(head: u32): u64 {
 
 /** A fresh node, not yet reachable; 0 when out of memory. @context xa_lock; takes the heap lock at most. */
 export function nodeAlloc(xa: usize, parent: usize, offset: u32, shift: u32): usize {
-  const node = kmalloc(NODE_SIZE);
+  const node = kzalloc(NODE_SIZE);
   if (node == 0) return 0;
-  fillBytes(node, 0, NODE_SIZE);
   store32(node + NODE_SHIFT, shift);
   store32(node + NODE_OFFSET, offset);
   store32(node + NODE_PARENT, <u32>parent);
