@@ -18,25 +18,30 @@ export function lockstatInit(): void {
   store32(SH_LOCKSTAT, <u32>vmalloc(bytes));
 }
 
+// @ts-ignore: decorator
+@inline
+function entryOf(cls: u32): usize {
+  return <usize>load32(current + TASK_LOCKSTAT) + <usize>cls * LOCKSTAT_ENTRY_SIZE;
+}
+
 /** Counts an acquisition; every 64th starts a sample of the hold time. @context the lock has just been taken. */
 // @ts-ignore: decorator
 @inline
 export function lockstatAcquire(l: usize, cls: u32): void {
-  const entries: usize = load32(current + TASK_LOCKSTAT);
-  if (entries == 0) {
-    lockstatAttach();
-  } else {
-    const entry = entries + <usize>cls * LOCKSTAT_ENTRY_SIZE;
+  if (load32(current + TASK_LOCKSTAT) != 0 || lockstatAttach()) {
+    const entry = entryOf(cls);
     const count = load64(entry + LOCKSTAT_ACQUISITIONS) + 1;
     store64(entry + LOCKSTAT_ACQUISITIONS, count);
     if ((count & LOCKSTAT_SAMPLE_MASK) == 0) lockstatSample(l);
   }
 }
 
-/** Looks up the task's part of the table; its very first acquisition goes uncounted. */
-export function lockstatAttach(): void {
+/** Looks up the task's part of the table; false when there is no table. */
+export function lockstatAttach(): bool {
   const table = load32(SH_LOCKSTAT);
-  if (table != 0) store32(current + TASK_LOCKSTAT, table + currentId() * LC_MAX * LOCKSTAT_ENTRY_SIZE);
+  if (table == 0) return false;
+  store32(current + TASK_LOCKSTAT, table + currentId() * LC_MAX * LOCKSTAT_ENTRY_SIZE);
+  return true;
 }
 
 /** One sample per task is under way at a time: a lock held for long is not pushed out by those taken inside it. */
@@ -61,15 +66,9 @@ export function lockstatSampled(cls: u32): void {
   note(entry + LOCKSTAT_HOLD_SUM_NS, entry + LOCKSTAT_HOLD_MAX_NS, entry + LOCKSTAT_HOLD_HISTOGRAM, heldNs);
 }
 
-// @ts-ignore: decorator
-@inline
-function entryOf(cls: u32): usize {
-  return <usize>load32(current + TASK_LOCKSTAT) + <usize>cls * LOCKSTAT_ENTRY_SIZE;
-}
-
 /** Records a wait that began at `sinceNs` and has just ended. @context slow paths only. */
 export function lockstatWait(cls: u32, sinceNs: f64): void {
-  if (load32(current + TASK_LOCKSTAT) == 0) return;
+  if (load32(current + TASK_LOCKSTAT) == 0 && !lockstatAttach()) return;
   const entry = entryOf(cls);
   store64(entry + LOCKSTAT_CONTENDED, load64(entry + LOCKSTAT_CONTENDED) + 1);
   const waitedNs = max<f64>(0, nowNs() - sinceNs);
