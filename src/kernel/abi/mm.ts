@@ -10,6 +10,7 @@ export const PG_UPTODATE = 0x01000000; // handed out once: a failing fallocate m
 export const PG_LEAKED = 0x02000000; // on the SNP leak list: never goes back to the allocator
 
 // --- region: 512 PFNs, REGION_SIZE bytes each at SH_REGIONS; zero (and uncommitted) until the first page of it is used ---
+export const PTRS_PER_FOLIO = 512;
 export const REGION_SIZE = 128;
 export const REGION_STATE = 0; // u32, atomic bits: REGION_*
 export const REGION_FREE = 4; // u32: free pages, zone lock; 512 = on the 2M list, 1..511 = on the list of partly free regions

@@ -1,0 +1,108 @@
+// Per-task page caches: single pages come and go without the zone lock; a batch moves under one hold. A cache holds pages of one partition
+// at a time. Tasks also count here what they have allocated, so that conservation can be audited from numbers nobody shares.
+// kernel: mm/page_alloc.c per_cpu_pages (rmqueue_pcplist, free_unref_page_commit, free_pcppages_bulk).
+import { SH_MAX_TASKS, SH_PFN_COUNT } from '../abi/layout';
+import { NO_PFN, TASK_ID } from '../abi/layout';
+import { PCP_ALLOCATED, PCP_COUNT, PCP_HIGH_MAX, PCP_MISSES, PCP_PFNS, PCP_ZONE, REGION_ZONE } from '../abi/mm';
+import { vmalloc } from '../heap';
+import { current, load32, store32 } from '../point';
+import { PAGE_PCP_HIGH, PAGE_PCP_SHIFT, PAGE_PCP_TABLE, regionOf, zoneGivePage, zoneGivePages, zoneTakePage, zoneTakePages } from './page-region';
+
+/** Requests for another partition that a cache sees before it is given up for that one. */
+const MISSES_MAX: u32 = 8;
+/** A host too small for this many pages a task gets no caches: hoarded pages would look like exhaustion. */
+const HIGH_MIN: u32 = 16;
+
+/** @context boot. */
+export function pcpInit(): void {
+  const tasks = load32(SH_MAX_TASKS);
+  let high = min<u32>(PCP_HIGH_MAX, load32(SH_PFN_COUNT) / (tasks * 32));
+  if (high < HIGH_MIN) high = 0;
+  const shift: u32 = high == 0 ? 6 : 9;
+  store32(PAGE_PCP_HIGH, high);
+  store32(PAGE_PCP_SHIFT, shift);
+  store32(PAGE_PCP_TABLE, <u32>vmalloc(<u64>tasks << <u64>shift));
+}
+
+// @ts-ignore: decorator
+@inline
+export function pcpOf(task: u32): usize { return <usize>load32(PAGE_PCP_TABLE) + (<usize>task << load32(PAGE_PCP_SHIFT)); }
+/** The cache of this task. */
+// @ts-ignore: decorator
+@inline
+export function pcpCurrent(): usize { return pcpOf(load32(current + TASK_ID)); }
+
+/** Counts `n` pages that this task allocated (negative: freed or leaked). */
+// @ts-ignore: decorator
+@inline
+export function pcpCount(pcp: usize, n: i32): void { store32(pcp + PCP_ALLOCATED, load32(pcp + PCP_ALLOCATED) + <u32>n); }
+
+/** A page of `zone` with reference count 0, or NO_PFN when it has none. @context any; takes the zone lock to refill. */
+// @ts-ignore: decorator
+@inline
+export function pcpTake(pcp: usize, zone: usize): u32 {
+  const count = load32(pcp + PCP_COUNT);
+  if (count == 0 || load32(pcp + PCP_ZONE) != <u32>zone) return pcpTakeSlow(pcp, zone);
+  store32(pcp + PCP_COUNT, count - 1);
+  return load32(pcp + PCP_PFNS - 4 + (<usize>count << 2));
+}
+
+function pcpTakeSlow(pcp: usize, zone: usize): u32 {
+  const high = load32(PAGE_PCP_HIGH);
+  if (high == 0) return zoneTakePage(zone);
+  if (load32(pcp + PCP_COUNT) != 0) {
+    const misses = load32(pcp + PCP_MISSES) + 1;
+    store32(pcp + PCP_MISSES, misses);
+    if (misses < MISSES_MAX) return zoneTakePage(zone);
+    pcpDrain(pcp);
+  }
+  store32(pcp + PCP_ZONE, <u32>zone);
+  store32(pcp + PCP_MISSES, 0);
+  const taken = zoneTakePages(zone, pcp + PCP_PFNS, high >> 1);
+  if (taken == 0) return NO_PFN;
+  store32(pcp + PCP_COUNT, taken - 1);
+  return load32(pcp + PCP_PFNS - 4 + (<usize>taken << 2));
+}
+
+/** Keeps a free page in the cache, or gives it to its partition. @context any; takes the zone lock when the cache is full or another's. */
+// @ts-ignore: decorator
+@inline
+export function pcpGive(pcp: usize, pfn: u32): void {
+  const count = load32(pcp + PCP_COUNT);
+  if (count >= load32(PAGE_PCP_HIGH) || load32(pcp + PCP_ZONE) != load32(regionOf(pfn) + REGION_ZONE)) {
+    pcpGiveSlow(pcp, pfn, count);
+    return;
+  }
+  store32(pcp + PCP_PFNS + (<usize>count << 2), pfn);
+  store32(pcp + PCP_COUNT, count + 1);
+}
+
+function pcpGiveSlow(pcp: usize, pfn: u32, count: u32): void {
+  const high = load32(PAGE_PCP_HIGH);
+  if (high == 0 || count != 0 && load32(pcp + PCP_ZONE) != load32(regionOf(pfn) + REGION_ZONE)) {
+    zoneGivePage(pfn);
+    return;
+  }
+  if (count == 0) {
+    store32(pcp + PCP_ZONE, load32(regionOf(pfn) + REGION_ZONE));
+  } else {
+    // The page freed longest ago is coldest: half of them from the front go back.
+    const batch = count >> 1;
+    zoneGivePages(load32(pcp + PCP_ZONE), pcp + PCP_PFNS, batch);
+    const rest = count - batch;
+    for (let n: u32 = 0; n < rest; n++) {
+      store32(pcp + PCP_PFNS + (<usize>n << 2), load32(pcp + PCP_PFNS + (<usize>(batch + n) << 2)));
+    }
+    count = rest;
+  }
+  store32(pcp + PCP_PFNS + (<usize>count << 2), pfn);
+  store32(pcp + PCP_COUNT, count + 1);
+}
+
+/** Gives all cached pages back. @context the cache's own task; takes the zone lock. kernel: drain_local_pages. */
+export function pcpDrain(pcp: usize): void {
+  const count = load32(pcp + PCP_COUNT);
+  if (count == 0) return;
+  store32(pcp + PCP_COUNT, 0);
+  zoneGivePages(load32(pcp + PCP_ZONE), pcp + PCP_PFNS, count);
+}
