@@ -5,3 +5,4 @@ export * from './task';
 export * from './heap';
 export * from './names';
 export * from './sync/index';
+export * from './mm/xarray';
