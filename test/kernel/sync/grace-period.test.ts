@@ -67,17 +67,29 @@ function torture(k: TestKernel, index: number, { flavour, s, board, updates }: P
 async function runPipe(k: TestKernel, plan: Omit<Pipe, 'board'>): Promise<{ seen: number[]; updates: number }> {
   const board = k.alloc(256);
   const [updates] = await k.threads(1 + plan.readers, torture, { ...plan, board });
-  return { seen: [...k.words.slice(board / 4 + 32, board / 4 + 43)], updates: updates! };
+  return { seen: Array.from(k.words.subarray(board / 4 + 32, board / 4 + 43)), updates: updates! };
 }
 
+const sync = (k: TestKernel, _: number, s: number): void => k.x.synchronizeSrcu(s);
+
+/** Objects of 64 bytes allocated and not freed. */
+const live = (k: TestKernel): number => {
+  let sum = 0;
+  for (let task = 0; task < 16; task++) sum += k.x.heapLive(k.x.taskAddress(task), 1);
+  return sum;
+};
+
 describe('age pipe', () => {
-  it.each(['srcu', 'srcu expedited', 'rcu'] as const)('%s: no reader sees an element age by more than one grace period', async (flavour) => {
-    const { k, s } = boot();
-    const { seen, updates } = await runPipe(k, { flavour, s, updates: 300, readers: 3 });
-    expect(updates).toBe(300);
-    expect(seen.slice(2)).toEqual(Array(9).fill(0));
-    expect(seen[0]! + seen[1]!).toBeGreaterThan(0);
-  });
+  it.each(['srcu', 'srcu expedited', 'rcu'] as const)(
+    '%s: no reader sees an element age by more than one grace period',
+    async (flavour) => {
+      const { k, s } = boot();
+      const { seen, updates } = await runPipe(k, { flavour, s, updates: 300, readers: 3 });
+      expect(updates).toBe(300);
+      expect(seen.slice(2)).toEqual(Array(9).fill(0));
+      expect(seen[0]! + seen[1]!).toBeGreaterThan(0);
+    },
+  );
 
   it('the oracle fires when synchronize_srcu does not wait', async () => {
     const { k, s } = boot([V_PLANT_SRCU_NO_WAIT]);
@@ -87,8 +99,6 @@ describe('age pipe', () => {
 });
 
 describe('SRCU', () => {
-  const sync = (k: TestKernel, _: number, s: number): void => k.x.synchronizeSrcu(s);
-
   it('waits for the sections that began before the call, not for later ones', async () => {
     const { k, s } = boot();
     const first = k.x.srcuReadLock(s);
@@ -133,7 +143,10 @@ describe('SRCU', () => {
   it('is reported, not waited for, inside an own read section', () => {
     const { k, s } = boot();
     k.x.srcuReadLock(s);
-    expect(violationOf(() => k.x.synchronizeSrcu(s))).toMatchObject({ code: OOPS_GP_IN_READER, values: [s, 0, 0, 0, 0] });
+    expect(violationOf(() => k.x.synchronizeSrcu(s))).toMatchObject({
+      code: OOPS_GP_IN_READER,
+      values: [s, 0, 0, 0, 0],
+    });
   });
 
   it('cleanup with a reader inside is reported', () => {
@@ -157,18 +170,16 @@ describe('RCU', () => {
     expect(waitersOf(k, SUBSYS_SYNC)).toBe(0);
   });
 
-  const live = (k: TestKernel): number => {
-    let sum = 0;
-    for (let task = 0; task < 16; task++) sum += k.x.heapLive(k.x.taskAddress(task), 1);
-    return sum;
-  };
-
   it('kfree_rcu keeps objects while a reader may see them; rcu_barrier returns when those of all tasks are free', async () => {
     const { k } = boot();
     k.x.rcuReadLock();
-    await k.threads(2, (w) => {
-      for (let n = 0; n < 150; n++) w.x.kfreeRcu(w.x.kmalloc(64), 64);
-    }, 0);
+    await k.threads(
+      2,
+      (w) => {
+        for (let n = 0; n < 150; n++) w.x.kfreeRcu(w.x.kmalloc(64), 64);
+      },
+      0,
+    );
     expect(live(k)).toBe(300);
     const run = k.threads(1, (w) => w.x.rcuBarrier(), 0);
     await until(() => waitersOf(k, SUBSYS_SYNC) === 1);

@@ -4,7 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { LC_RCU, LC_USER } from '#src/kernel/abi/classes.js';
 import { HELD_MAX, SUBSYS_SYNC, TASK_HELD_COUNT, TASK_SPIN_DEPTH } from '#src/kernel/abi/layout.js';
 import {
-  OOPS_GP_IN_READER, OOPS_HELD_AT_EXIT, OOPS_HELD_OVERFLOW, OOPS_LOCK_ORDER, OOPS_RECURSIVE_LOCK, OOPS_SLEEP_IN_ATOMIC, OOPS_UNLOCK_NOT_OWNER,
+  OOPS_GP_IN_READER,
+  OOPS_HELD_AT_EXIT,
+  OOPS_HELD_OVERFLOW,
+  OOPS_LOCK_ORDER,
+  OOPS_RECURSIVE_LOCK,
+  OOPS_SLEEP_IN_ATOMIC,
+  OOPS_UNLOCK_NOT_OWNER,
 } from '#src/kernel/abi/oops.js';
 import { SITE_BARRIER, SITE_RCUWAIT, SITE_SYNCHRONIZE_RCU, SITE_SYNCHRONIZE_SRCU } from '#src/kernel/abi/sync.js';
 import { bootKernel } from '../harness.js';
@@ -16,7 +22,15 @@ const [A, B, C, S, W, T] = [LC_USER, LC_USER + 1, LC_USER + 2, LC_USER + 3, LC_U
 function stage() {
   const k = bootKernel({ build: 'perturbed' });
   const at = k.alloc(64 * 7);
-  const [a, b, c, s, w, t, a2] = [0, 1, 2, 3, 4, 5, 6].map((n) => at + 64 * n) as [number, number, number, number, number, number, number];
+  const [a, b, c, s, w, t, a2] = [0, 1, 2, 3, 4, 5, 6].map((n) => at + 64 * n) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   k.x.mutexInit(a, A);
   k.x.mutexInit(b, B);
   k.x.mutexInit(c, C);
@@ -50,7 +64,10 @@ describe('lock order', () => {
     const { a, b, c, inside } = stage();
     inside(a, () => inside(b, () => {}));
     inside(b, () => inside(c, () => {}));
-    expect(violationOf(() => inside(c, () => inside(a, () => {})))).toMatchObject({ code: OOPS_LOCK_ORDER, values: [C, A, a, B, 0] });
+    expect(violationOf(() => inside(c, () => inside(a, () => {})))).toMatchObject({
+      code: OOPS_LOCK_ORDER,
+      values: [C, A, a, B, 0],
+    });
   });
 
   it('the same order again and again is no violation, nor are locks taken side by side', () => {
@@ -91,7 +108,10 @@ describe('recursion', () => {
     const lock = k.alloc(64);
     k.x[kind.init](lock, A);
     k.x[kind.write.lock](lock);
-    expect(violationOf(() => k.x[kind.write.lock](lock))).toMatchObject({ code: OOPS_RECURSIVE_LOCK, values: [lock, A, 0, 0, 0] });
+    expect(violationOf(() => k.x[kind.write.lock](lock))).toMatchObject({
+      code: OOPS_RECURSIVE_LOCK,
+      values: [lock, A, 0, 0, 0],
+    });
   });
 
   it.each(READER_LOCKS)('$name: a second read section is reported, a writer may be queued between them', (kind) => {
@@ -112,7 +132,8 @@ describe('recursion', () => {
 
   it('SRCU and RCU read sections nest', () => {
     const { x, reading } = stage();
-    const nest = (): void => reading(() => reading(() => (x.rcuReadLock(), x.rcuReadLock(), x.rcuReadUnlock(), x.rcuReadUnlock())));
+    const nest = (): void =>
+      reading(() => reading(() => (x.rcuReadLock(), x.rcuReadLock(), x.rcuReadUnlock(), x.rcuReadUnlock())));
     expect(violationOf(nest)).toBeUndefined();
   });
 });
@@ -121,7 +142,10 @@ describe('grace periods', () => {
   it('synchronize_srcu under a lock that a read section takes is an inversion (slots_lock inside kvm->srcu)', () => {
     const { x, a, s, inside, reading } = stage();
     reading(() => inside(a, () => {}));
-    expect(violationOf(() => inside(a, () => x.synchronizeSrcu(s)))).toMatchObject({ code: OOPS_LOCK_ORDER, values: [A, S, s, S, 0] });
+    expect(violationOf(() => inside(a, () => x.synchronizeSrcu(s)))).toMatchObject({
+      code: OOPS_LOCK_ORDER,
+      values: [A, S, s, S, 0],
+    });
   });
 
   it('the other way round it is found just as well: first the grace period under the lock, then the lock in a reader', () => {
@@ -147,44 +171,57 @@ describe('grace periods', () => {
     expect(violationOf(legal)).toBeUndefined();
   });
 
-  it.each(['synchronizeSrcu', 'synchronizeSrcuExpedited'] as const)('%s inside a read section of the same srcu', (call) => {
-    const { x, s, reading } = stage();
-    expect(violationOf(() => reading(() => x[call](s)))).toMatchObject({ code: OOPS_GP_IN_READER, values: [s, 0, 0, 0, 0] });
-  });
+  it.each(['synchronizeSrcu', 'synchronizeSrcuExpedited'] as const)(
+    '%s inside a read section of the same srcu',
+    (call) => {
+      const { x, s, reading } = stage();
+      expect(violationOf(() => reading(() => x[call](s)))).toMatchObject({
+        code: OOPS_GP_IN_READER,
+        values: [s, 0, 0, 0, 0],
+      });
+    },
+  );
 
   it('synchronize_rcu and rcu_barrier inside rcu_read_lock', () => {
     for (const call of ['synchronizeRcu', 'rcuBarrier'] as const) {
       const { x } = stage();
       x.rcuReadLock();
-      expect(violationOf(() => x[call]())).toMatchObject({ code: OOPS_GP_IN_READER, values: [SUBSYS_SYNC, 0, 0, 0, 0] });
+      expect(violationOf(() => x[call]())).toMatchObject({
+        code: OOPS_GP_IN_READER,
+        values: [SUBSYS_SYNC, 0, 0, 0, 0],
+      });
     }
   });
 });
 
-describe('sleeping in atomic context', () => {
-  const stages = (): Record<string, { site: number; call: () => void; t: number; x: ReturnType<typeof stage>['x'] }> => {
-    const { k, x, a, s, w, t } = stage();
-    const extra = k.alloc(128);
-    x.barrierInit(extra, 1);
-    x.rcuwaitInit(extra + 64);
-    return Object.fromEntries(
-      (
-        [
-          ['mutex_lock', A, () => x.mutexLock(a)],
-          ['down_read', W, () => x.downRead(w)],
-          ['down_write', W, () => x.downWrite(w)],
-          ['synchronize_srcu', SITE_SYNCHRONIZE_SRCU, () => x.synchronizeSrcu(s)],
-          ['synchronize_rcu', SITE_SYNCHRONIZE_RCU, () => x.synchronizeRcu()],
-          ['rcuwait', SITE_RCUWAIT, () => x.rcuwaitSleep(extra + 64)],
-          ['a barrier', SITE_BARRIER, () => x.barrierWait(extra)],
-          ['might_sleep', 777, () => x.mightSleep(777)],
-        ] as const
-      ).map(([name, site, call]) => [name, { site, call, t, x }]),
-    );
-  };
+/** Each call that may sleep, with the site it is reported by. */
+const sleepers = (): Record<
+  string,
+  { site: number; call: () => void; t: number; x: ReturnType<typeof stage>['x'] }
+> => {
+  const { k, x, a, s, w, t } = stage();
+  const extra = k.alloc(128);
+  x.barrierInit(extra, 1);
+  x.rcuwaitInit(extra + 64);
+  return Object.fromEntries(
+    (
+      [
+        ['mutex_lock', A, () => x.mutexLock(a)],
+        ['down_read', W, () => x.downRead(w)],
+        ['down_write', W, () => x.downWrite(w)],
+        ['synchronize_srcu', SITE_SYNCHRONIZE_SRCU, () => x.synchronizeSrcu(s)],
+        ['synchronize_rcu', SITE_SYNCHRONIZE_RCU, () => x.synchronizeRcu()],
+        ['rcuwait', SITE_RCUWAIT, () => x.rcuwaitSleep(extra + 64)],
+        ['a barrier', SITE_BARRIER, () => x.barrierWait(extra)],
+        ['might_sleep', 777, () => x.mightSleep(777)],
+      ] as const
+    ).map(([name, site, call]) => [name, { site, call, t, x }]),
+  );
+};
 
-  it.each(Object.keys(stages()))('%s under a spinlock', (name) => {
-    const { site, call, t, x } = stages()[name]!;
+describe('sleeping in atomic context', () => {
+  it.each(Object.keys(sleepers()))('%s under a spinlock', (name) => {
+    const { site, call, t, x } = sleepers()[name]!;
     x.spinLock(t);
     expect(violationOf(call)).toMatchObject({ code: OOPS_SLEEP_IN_ATOMIC, values: [T, site, 0, 0, 0] });
   });
@@ -194,14 +231,20 @@ describe('sleeping in atomic context', () => {
     const lock = k.alloc(64);
     x.rwlockInit(lock, LC_USER + 9);
     x[take](lock);
-    expect(violationOf(() => x.mutexLock(a))).toMatchObject({ code: OOPS_SLEEP_IN_ATOMIC, values: [LC_USER + 9, A, 0, 0, 0] });
+    expect(violationOf(() => x.mutexLock(a))).toMatchObject({
+      code: OOPS_SLEEP_IN_ATOMIC,
+      values: [LC_USER + 9, A, 0, 0, 0],
+    });
   });
 
   it('a mutex inside rcu_read_lock is reported, inside srcu_read_lock it is legal', () => {
     const { x, a, inside, reading } = stage();
     expect(violationOf(() => reading(() => inside(a, () => {})))).toBeUndefined();
     x.rcuReadLock();
-    expect(violationOf(() => x.mutexLock(a))).toMatchObject({ code: OOPS_SLEEP_IN_ATOMIC, values: [LC_RCU, A, 0, 0, 0] });
+    expect(violationOf(() => x.mutexLock(a))).toMatchObject({
+      code: OOPS_SLEEP_IN_ATOMIC,
+      values: [LC_RCU, A, 0, 0, 0],
+    });
   });
 
   it('spinlocks nest, a trylock of a mutex is allowed, and the depth is 0 after the last release in any order', () => {
@@ -230,19 +273,28 @@ describe('ownership', () => {
     k.x[kind.init](lock, B);
     k.x[kind.write.lock](lock);
     k.x.taskBind(5);
-    expect(violationOf(() => k.x[kind.write.unlock](lock))).toMatchObject({ code: OOPS_UNLOCK_NOT_OWNER, values: [lock, B, 0, 0, 0] });
+    expect(violationOf(() => k.x[kind.write.unlock](lock))).toMatchObject({
+      code: OOPS_UNLOCK_NOT_OWNER,
+      values: [lock, B, 0, 0, 0],
+    });
   });
 
   it('a second unlock is reported', () => {
     const { x, a, inside } = stage();
     inside(a, () => {});
-    expect(violationOf(() => x.mutexUnlock(a))).toMatchObject({ code: OOPS_UNLOCK_NOT_OWNER, values: [a, A, -1, 0, 0] });
+    expect(violationOf(() => x.mutexUnlock(a))).toMatchObject({
+      code: OOPS_UNLOCK_NOT_OWNER,
+      values: [a, A, -1, 0, 0],
+    });
   });
 
   it('a lock still held where none may be', () => {
     const { x, b } = stage();
     x.mutexLock(b);
-    expect(violationOf(() => x.lockdepHeldNothing())).toMatchObject({ code: OOPS_HELD_AT_EXIT, values: [b, B, 0, 0, 0] });
+    expect(violationOf(() => x.lockdepHeldNothing())).toMatchObject({
+      code: OOPS_HELD_AT_EXIT,
+      values: [b, B, 0, 0, 0],
+    });
   });
 
   it('more locks than the stack holds', () => {

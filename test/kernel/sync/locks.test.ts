@@ -5,13 +5,18 @@ import { LC_USER } from '#src/kernel/abi/classes.js';
 import { LOCK_OWNER, OWNER_MASK, OWNER_READER } from '#src/kernel/abi/sync.js';
 import { V_PLANT_BUSTED_LOCK } from '#src/kernel/abi/variants.js';
 import { bootKernel, type TestKernel } from '../harness.js';
-import { LOCKS, READER_LOCKS, type LockKind, until, waitersOf } from './support.js';
+import { LOCKS, type LockKind, type Mode, READER_LOCKS, until, waitersOf } from './support.js';
 
 interface Plan {
   kind: LockKind;
   lock: number;
   shadow: number;
   rounds: number;
+}
+
+interface Flood extends Omit<Plan, 'rounds'> {
+  few: Mode;
+  many: Mode;
 }
 
 /**
@@ -38,6 +43,20 @@ function mix(k: TestKernel, index: number, { kind, lock, shadow, rounds }: Plan)
     k.x[mode.unlock](lock);
   }
   return { writes, bad };
+}
+
+/** Thread 0 enters 30 times in mode `few`; the others enter in mode `many` without a pause until it has done so. */
+function flood(k: TestKernel, index: number, { lock, shadow, few, many }: Flood): number {
+  const mode = index === 0 ? few : many;
+  const done = shadow / 4;
+  let n = 0;
+  for (; index === 0 ? n < 30 : Atomics.load(k.words, done) === 0; n++) {
+    k.x[mode.lock](lock);
+    for (let m = 0; m < 200; m++) Atomics.load(k.words, done + 1);
+    k.x[mode.unlock](lock);
+  }
+  Atomics.store(k.words, done, 1);
+  return n;
 }
 
 function bootLock(kind: LockKind, variants: number[] = []): { k: TestKernel; lock: number; shadow: number } {
@@ -83,10 +102,14 @@ describe.each(LOCKS)('$name', (kind) => {
   it('a waiting task is visible to the watchdog, and is gone from there when it has the lock', async () => {
     const { k, lock } = bootLock(kind);
     k.x[kind.write.lock](lock);
-    const waiter = k.threads(1, (w, _, { kind: { write }, lock: l }) => {
-      w.x[write.lock](l);
-      w.x[write.unlock](l);
-    }, { kind, lock });
+    const waiter = k.threads(
+      1,
+      (w, _, { kind: { write }, lock: l }) => {
+        w.x[write.lock](l);
+        w.x[write.unlock](l);
+      },
+      { kind, lock },
+    );
     await until(() => waitersOf(k, lock) === 1);
     k.x[kind.write.unlock](lock);
     await waiter;
@@ -96,11 +119,15 @@ describe.each(LOCKS)('$name', (kind) => {
   it('a waiter gets the lock although its holder takes it again at once, over and over', async () => {
     const { k, lock, shadow } = bootLock(kind);
     k.x[kind.write.lock](lock);
-    const waiter = k.threads(1, (w, _, { kind: { write }, lock: l, shadow: s }) => {
-      w.x[write.lock](l);
-      Atomics.store(w.words, s / 4, 1);
-      w.x[write.unlock](l);
-    }, { kind, lock, shadow });
+    const waiter = k.threads(
+      1,
+      (w, _, { kind: { write }, lock: l, shadow: s }) => {
+        w.x[write.lock](l);
+        Atomics.store(w.words, s / 4, 1);
+        w.x[write.unlock](l);
+      },
+      { kind, lock, shadow },
+    );
     await until(() => waitersOf(k, lock) === 1);
     while (Atomics.load(k.words, shadow / 4) === 0) {
       k.x[kind.write.unlock](lock);
@@ -127,41 +154,13 @@ describe.each(READER_LOCKS)('$name, shared', (kind) => {
 
   it('writers make progress under a flood of readers that overlap without end', async () => {
     const { k, lock, shadow } = bootLock(kind);
-    const flood = (w: TestKernel, index: number, { kind: { read, write }, lock: l, shadow: s }: Omit<Plan, 'rounds'>): number => {
-      let n = 0;
-      if (index === 0) {
-        for (; n < 30; n++) {
-          w.x[write.lock](l);
-          w.x[write.unlock](l);
-        }
-        Atomics.store(w.words, s / 4, 1);
-        return n;
-      }
-      for (; Atomics.load(w.words, s / 4) === 0; n++) {
-        w.x[read!.lock](l);
-        for (let m = 0; m < 200; m++) Atomics.load(w.words, s / 4 + 1);
-        w.x[read!.unlock](l);
-      }
-      return n;
-    };
-    const [writes] = await k.threads(4, flood, { kind, lock, shadow });
+    const [writes] = await k.threads(4, flood, { kind, lock, shadow, few: kind.write, many: kind.read });
     expect(writes).toBe(30);
   });
 
   it('readers make progress while writers take the lock over and over', async () => {
     const { k, lock, shadow } = bootLock(kind);
-    const flood = (w: TestKernel, index: number, { kind: { read, write }, lock: l, shadow: s }: Omit<Plan, 'rounds'>): number => {
-      let n = 0;
-      const mine = index === 0 ? read! : write;
-      for (; index === 0 ? n < 30 : Atomics.load(w.words, s / 4) === 0; n++) {
-        w.x[mine.lock](l);
-        for (let m = 0; m < 200; m++) Atomics.load(w.words, s / 4 + 1);
-        w.x[mine.unlock](l);
-      }
-      Atomics.store(w.words, s / 4, 1);
-      return n;
-    };
-    const [reads] = await k.threads(4, flood, { kind, lock, shadow });
+    const [reads] = await k.threads(4, flood, { kind, lock, shadow, few: kind.read, many: kind.write });
     expect(reads).toBe(30);
   });
 });
@@ -182,12 +181,16 @@ describe.each(LOCKS.slice(0, 2))('$name hand-off', (kind) => {
     const HANDOFF = 4;
     const { k, lock, shadow } = bootLock(kind);
     k.x[kind.write.lock](lock);
-    const waiter = k.threads(1, (w, _, { kind: { write }, lock: l, shadow: s }) => {
-      w.x[write.lock](l);
-      Atomics.store(w.words, s / 4, 1);
-      while (Atomics.load(w.words, s / 4 + 1) === 0);
-      w.x[write.unlock](l);
-    }, { kind, lock, shadow });
+    const waiter = k.threads(
+      1,
+      (w, _, { kind: { write }, lock: l, shadow: s }) => {
+        w.x[write.lock](l);
+        Atomics.store(w.words, s / 4, 1);
+        while (Atomics.load(w.words, s / 4 + 1) === 0);
+        w.x[write.unlock](l);
+      },
+      { kind, lock, shadow },
+    );
     await until(() => waitersOf(k, lock) === 1);
     // Take it back at once until the waiter has reserved it, or was quick enough to get it in the ordinary way.
     while ((Atomics.load(k.words, lock / 4) & HANDOFF) === 0 && Atomics.load(k.words, shadow / 4) === 0) {

@@ -1,5 +1,5 @@
 // Lock statistics: every acquisition is counted, every wait measured, hold times sampled; and the buckets are where the layout says.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LC_MAX, LC_USER } from '#src/kernel/abi/classes.js';
 import { SH_LOCKSTAT } from '#src/kernel/abi/layout.js';
@@ -8,13 +8,15 @@ import { bootKernel, type TestKernel } from '../harness.js';
 import { LOCKS, READER_LOCKS, until, waitersOf } from './support.js';
 
 /** First duration of a bucket, as abi/lockstat.ts defines it. */
-const bucketStart = (bucket: number): number => (bucket < 4 ? bucket : (4 + (bucket % 4)) * 2 ** (Math.floor(bucket / 4) - 1));
+const bucketStart = (bucket: number): number =>
+  bucket < 4 ? bucket : (4 + (bucket % 4)) * 2 ** (Math.floor(bucket / 4) - 1);
 
 /** Sum over all tasks. */
 function statistics(k: TestKernel, cls: number) {
   const total = { acquisitions: 0, contended: 0, waits: 0, waitMaxNs: 0, holdSamples: 0, holds: 0, holdMaxNs: 0 };
   const view = new DataView(k.buffer);
-  const histogram = (at: number): number => new Uint32Array(k.buffer, at, stat.LOCKSTAT_BUCKETS).reduce((sum, n) => sum + n, 0);
+  const histogram = (at: number): number =>
+    new Uint32Array(k.buffer, at, stat.LOCKSTAT_BUCKETS).reduce((sum, n) => sum + n, 0);
   for (let task = 0; task < 16; task++) {
     const entry = k.u32(SH_LOCKSTAT) + (task * LC_MAX + cls) * stat.LOCKSTAT_ENTRY_SIZE;
     total.acquisitions += Number(k.u64(entry + stat.LOCKSTAT_ACQUISITIONS));
@@ -51,11 +53,15 @@ it.each(READER_LOCKS)('$name: a wait is counted and measured, for readers and wr
   const lock = k.alloc(64);
   k.x[kind.init](lock, LC_USER);
   k.x[kind.write.lock](lock);
-  const run = k.threads(2, (w, index, { lock: l, kind: { read, write } }) => {
-    const mode = index === 0 ? read : write;
-    w.x[mode.lock](l);
-    w.x[mode.unlock](l);
-  }, { lock, kind });
+  const run = k.threads(
+    2,
+    (w, index, { lock: l, kind: { read, write } }) => {
+      const mode = index === 0 ? read : write;
+      w.x[mode.lock](l);
+      w.x[mode.unlock](l);
+    },
+    { lock, kind },
+  );
   await until(() => waitersOf(k, lock) === 2);
   k.x[kind.write.unlock](lock);
   await run;

@@ -1,6 +1,6 @@
 // rwsem and rwlock against a plain model: any sequence of tries, releases and downgrades by several tasks, without contention, gives the
 // results, the lock word and the owner word that the model gives.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LC_USER } from '#src/kernel/abi/classes.js';
 import { LOCK_OWNER, OWNER_MASK, OWNER_READER } from '#src/kernel/abi/sync.js';
@@ -50,7 +50,9 @@ describe.each(READER_LOCKS)('$name as a state machine', (kind) => {
         held.set(task, 'write');
       }
       const writer = [...held].find(([, mode]) => mode === 'write');
-      expect(k.u32(lock)).toBe(WORDS[kind.name as keyof typeof WORDS](writer === undefined ? held.size : 0, writer !== undefined));
+      expect(k.u32(lock)).toBe(
+        WORDS[kind.name as keyof typeof WORDS](writer === undefined ? held.size : 0, writer !== undefined),
+      );
       const owner = k.u32(lock + LOCK_OWNER);
       if (writer !== undefined) expect(owner).toBe(writer[0] + 1);
       else if (held.size > 0) expect(owner & OWNER_READER).toBe(OWNER_READER);

@@ -42,13 +42,19 @@ async function queueUp(k: TestKernel, lock: number, board: number, count: number
   }
 }
 
-const entered = (k: TestKernel, board: number, count: number): number[] => [...k.words.slice(board / 4 + 8, board / 4 + 8 + count)];
+const entered = (k: TestKernel, board: number, count: number): number[] =>
+  Array.from(k.words.subarray(board / 4 + 8, board / 4 + 8 + count));
 
 describe('rwlock', () => {
   it('serves first come, first served: readers behind a waiting writer do not pass it', async () => {
     const { k, lock, board } = stage('rwlockInit');
     k.x.readLock(lock);
-    const calls: [Call, Release][] = [['writeLock', 'writeUnlock'], ['readLock', 'readUnlock'], ['readLock', 'readUnlock'], ['writeLock', 'writeUnlock']];
+    const calls: [Call, Release][] = [
+      ['writeLock', 'writeUnlock'],
+      ['readLock', 'readUnlock'],
+      ['readLock', 'readUnlock'],
+      ['writeLock', 'writeUnlock'],
+    ];
     const run = k.threads(4, actor, { lock, board, calls });
     await queueUp(k, lock, board, 4);
     expect(k.x.rwlockNeedbreak(lock)).toBe(1);
@@ -84,7 +90,15 @@ describe('rwsem', () => {
   it('downgrade_write lets the queued readers in and no writer in between', async () => {
     const { k, lock, board } = stage('rwsemInit');
     k.x.downWrite(lock);
-    const run = k.threads(3, actor, { lock, board, calls: [['downRead', 'upRead'], ['downWrite', 'upWrite'], ['downRead', 'upRead']] });
+    const run = k.threads(3, actor, {
+      lock,
+      board,
+      calls: [
+        ['downRead', 'upRead'],
+        ['downWrite', 'upWrite'],
+        ['downRead', 'upRead'],
+      ],
+    });
     await queueUp(k, lock, board, 3);
     k.x.downgradeWrite(lock);
     // All readers of the queue come in, also the one behind the writer: phases of readers and writers alternate.
@@ -116,7 +130,11 @@ describe('rwsem', () => {
   it('the first waiter asks for the hand-off in time; from then on nobody else is admitted, and it is served next', async () => {
     const { k, lock, board } = stage('rwsemInit');
     k.x.downRead(lock);
-    const calls: [Call, Release][] = [['downWrite', 'upWrite'], ['downRead', 'upRead'], ['downWrite', 'upWrite']];
+    const calls: [Call, Release][] = [
+      ['downWrite', 'upWrite'],
+      ['downRead', 'upRead'],
+      ['downWrite', 'upWrite'],
+    ];
     const run = k.threads(3, actor, { lock, board, calls });
     await queueUp(k, lock, board, 1);
     await until(() => (k.u32(lock) & HANDOFF) !== 0);
@@ -136,7 +154,12 @@ describe('rwsem', () => {
   it('one reader at the head takes every queued reader along', async () => {
     const { k, lock, board } = stage('rwsemInit');
     k.x.downWrite(lock);
-    const calls: [Call, Release][] = [['downRead', 'upRead'], ['downWrite', 'upWrite'], ['downRead', 'upRead'], ['downRead', 'upRead']];
+    const calls: [Call, Release][] = [
+      ['downRead', 'upRead'],
+      ['downWrite', 'upWrite'],
+      ['downRead', 'upRead'],
+      ['downRead', 'upRead'],
+    ];
     const run = k.threads(4, actor, { lock, board, calls });
     await queueUp(k, lock, board, 4);
     k.x.upWrite(lock);

@@ -8,9 +8,11 @@ import type { TestKernel } from '../harness.js';
 type Exports = TestKernel['x'];
 /** Names of the exports that take a lock's address and return nothing, or whether they succeeded. */
 type LockCall = { [K in keyof Exports]: Exports[K] extends (l: number) => number | void ? K : never }[keyof Exports];
-type InitCall = { [K in keyof Exports]: Exports[K] extends (l: number, cls: number) => void ? K : never }[keyof Exports];
+type InitCall = {
+  [K in keyof Exports]: Exports[K] extends (l: number, cls: number) => void ? K : never;
+}[keyof Exports];
 
-interface Mode {
+export interface Mode {
   lock: LockCall;
   tryLock: LockCall;
   unlock: LockCall;

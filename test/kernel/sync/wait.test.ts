@@ -8,22 +8,26 @@ it('rcuwait: the waiter sees every condition that was made true before the wake-
   const turn = k.alloc(64);
   k.x.rcuwaitInit(w);
   const rounds = 300;
-  const runs = await k.threads(2, (t, index, arg) => {
-    const at = arg.turn / 4;
-    for (let n = 1; n <= arg.rounds; n++) {
-      if (index === 0) {
-        t.x.prepareToRcuwait(arg.w);
-        while (Atomics.load(t.words, at) < n) t.x.rcuwaitSleep(arg.w);
-        t.x.finishRcuwait(arg.w);
-        Atomics.store(t.words, at + 1, n);
-      } else {
-        Atomics.store(t.words, at, n);
-        t.x.rcuwaitWakeUp(arg.w);
-        while (Atomics.load(t.words, at + 1) < n) Atomics.wait(t.words, at + 1, n - 1, 1);
+  const runs = await k.threads(
+    2,
+    (t, index, arg) => {
+      const at = arg.turn / 4;
+      for (let n = 1; n <= arg.rounds; n++) {
+        if (index === 0) {
+          t.x.prepareToRcuwait(arg.w);
+          while (Atomics.load(t.words, at) < n) t.x.rcuwaitSleep(arg.w);
+          t.x.finishRcuwait(arg.w);
+          Atomics.store(t.words, at + 1, n);
+        } else {
+          Atomics.store(t.words, at, n);
+          t.x.rcuwaitWakeUp(arg.w);
+          while (Atomics.load(t.words, at + 1) < n) Atomics.wait(t.words, at + 1, n - 1, 1);
+        }
       }
-    }
-    return Atomics.load(t.words, at + 1);
-  }, { w, turn, rounds });
+      return Atomics.load(t.words, at + 1);
+    },
+    { w, turn, rounds },
+  );
   expect(runs).toEqual([rounds, rounds]);
   expect(k.u32(w)).toBe(0);
 });
@@ -42,15 +46,19 @@ it('barrier: nobody leaves a generation before all have come, and all leave with
   const shadow = k.alloc(64);
   const parties = 4;
   k.x.barrierInit(b, parties);
-  const bad = await k.threads(parties, (t, _, arg) => {
-    let wrong = 0;
-    for (let n = 1; n <= 100; n++) {
-      Atomics.add(t.words, arg.shadow / 4, 1);
-      if (t.x.barrierWait(arg.b) !== 2 * n - 1) wrong++;
-      if (Atomics.load(t.words, arg.shadow / 4) !== n * arg.parties) wrong++;
-      t.x.barrierWait(arg.b);
-    }
-    return wrong;
-  }, { b, shadow, parties });
+  const bad = await k.threads(
+    parties,
+    (t, _, arg) => {
+      let wrong = 0;
+      for (let n = 1; n <= 100; n++) {
+        Atomics.add(t.words, arg.shadow / 4, 1);
+        if (t.x.barrierWait(arg.b) !== 2 * n - 1) wrong++;
+        if (Atomics.load(t.words, arg.shadow / 4) !== n * arg.parties) wrong++;
+        t.x.barrierWait(arg.b);
+      }
+      return wrong;
+    },
+    { b, shadow, parties },
+  );
   expect(bad).toEqual([0, 0, 0, 0]);
 });
