@@ -8,7 +8,8 @@ import {
   SNPC_IN_USE, SNPC_OVERLAP, SNPC_PSMASHES, SNPC_RMPUPDATES,
 } from '../abi/snp';
 import { V_B14 } from '../abi/variants';
-import { atomicLoad64, cpuRelax, current, futexWait, load32, load64, store64, variant } from '../point';
+import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, load64, store64, variant } from '../point';
+import { heartbeat } from '../task';
 import { directMapRestore, directMapSplit } from './direct-map';
 import { psmashInsn, rmpupdateInsn } from './instructions';
 import {
@@ -27,6 +28,18 @@ export function snpCount(counter: usize, n: u32): void {
   store64(p, load64(p) + <u64>n);
 }
 
+/** Gives the CPU away for a time: nobody wakes this word. */
+function park(ns: i64): void {
+  heartbeat();
+  futexWait(current + TASK_BARRIER, load32(current + TASK_BARRIER), ns);
+  checkStop();
+}
+
+/** For loops that wait for another CPU in the middle of something short, once they have spun. */
+export function parkShortly(): void {
+  park(FIRST_WAIT_NS);
+}
+
 /** Notes a refusal and waits a little. False when trying again is pointless. */
 function waitForRetry(pfn: u32, is2m: bool, code: i32, tries: u32): bool {
   if (code == RMP_FAIL_INUSE) snpCount(SNPC_IN_USE, 1);
@@ -39,7 +52,7 @@ function waitForRetry(pfn: u32, is2m: bool, code: i32, tries: u32): bool {
   }
   const waits = tries - spins;
   if (waits >= MAX_WAITS || refusalLasts(pfn, is2m, code)) return false;
-  futexWait(current + TASK_BARRIER, load32(current + TASK_BARRIER), FIRST_WAIT_NS << <i64>waits);
+  park(FIRST_WAIT_NS << <i64>waits);
   return true;
 }
 

@@ -1,7 +1,7 @@
 // The SNP implementation of kvm_arch_invalidate_restricted_mem: before pages leave a guest, their RMP entries go back to the hypervisor.
 // Runs between begin (which has zapped the range and keeps it from being assigned again) and the freeing of the pages. It walks the pages that
 // are in the file; the one posted allocated every hole first (B07). kernel: SNP host RFC v8 patch 50, sev_invalidate_private_range.
-import { PTRS_PER_2M } from '../abi/layout';
+import { NO_PFN, PTRS_PER_2M } from '../abi/layout';
 import {
   KVM_ASID, KVM_MEM_PRIVATE, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_FLAGS, SLOT_KVM, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
@@ -11,14 +11,17 @@ import { V_B06, V_B07, V_B09 } from '../abi/variants';
 import { kvmRestrictedmemGetPfn } from '../kvm/restrictedmem_kvm';
 import { getPageUnlessZero, putPage, snpLeakPages } from '../mm/page';
 import { xaGather, xaLoad, xaToValue } from '../mm/xarray';
-import { load32, load64, store32, store64, variant } from '../point';
+import { cpuRelax, load32, load64, store32, store64, variant } from '../point';
 import { stackPop, stackPush } from '../task';
 import { snpMakePageShared } from './convert';
-import { snpCount } from './helpers';
+import { rmpRegionAssigned } from './access';
+import { parkShortly, snpCount } from './helpers';
 import { rmpUncount, rmpUnassignFollower } from './instructions';
-import { RMP_ASSIGNED, rmpEntry, rmpHeadEntry, rmpPageLo, RMP_PAGESIZE_2M, rmpState } from './rmp';
+import { rmpAssigned, rmpEntry, rmpHeadEntry, rmpLevel, rmpState } from './rmp';
 
 const BATCH: u32 = 64;
+const FOLIO_MASK: u64 = 511;
+const HOLD_SPINS: u32 = 256;
 
 // The walk's local struct, on the task's stack.
 const W_CURSOR: usize = 0; // u64 next file offset to look at
@@ -115,65 +118,82 @@ function resetBatch(w: usize, batchStart: u64, count: u32): u32 {
 function resetEntry(w: usize, offset: u64, value: u32): void {
   const pfn = value & ~(<u32>SHMEM_FOLIO);
   if (value == pfn) {
-    if (rmpPageLo(pfn) & RMP_ASSIGNED) resetPage(w, offset, pfn, chunkIs2m(w, offset, pfn));
+    if (rmpAssigned(pfn)) resetHeld(w, offset, offset + 1);
     return;
   }
-  // A folio that begins before the range is gathered at the range's first offset.
-  const first = offset & ~(<u64>PTRS_PER_2M - 1);
-  const start = max(first, load64(w + W_START));
-  const end = min(first + PTRS_PER_2M, load64(w + W_END));
-  resetFolio(w, start, end, pfn + <u32>(start - first));
+  if (rmpRegionAssigned(pfn) == 0) return;
+  // The folio can be split, and parts of it punched out, while we are at it: what the file holds then is looked up page by page.
+  const end = min((offset & ~FOLIO_MASK) + PTRS_PER_2M, load64(w + W_END));
+  let at = offset;
+  while (at < end) at += resetHeld(w, at, end);
 }
 
-/** Pages [start, end) of an order-9 folio, `pfn` being the first one's. */
-function resetFolio(w: usize, start: u64, end: u64, pfn: u32): void {
-  if (chunkIs2m(w, start, pfn)) {
-    resetPage(w, start, pfn, true);
-    return;
+/**
+ * Resets what the file holds at `offset`, of a folio all up to `end`, under a reference. Returns how many offsets that were.
+ * @context as resetPresentPages.
+ */
+function resetHeld(w: usize, offset: u64, end: u64): u64 {
+  const value = holdEntry(load32(w + W_CACHE), offset);
+  if (value == <u32>NO_PFN) return 1;
+  const head = value & ~(<u32>SHMEM_FOLIO);
+  let done: u64 = 1;
+  if (value == head) {
+    resetPage(w, head, chunkIs2m(w, offset, head));
+  } else {
+    const pfn = head + <u32>(offset & FOLIO_MASK);
+    done = end - offset;
+    if (chunkIs2m(w, offset, pfn)) {
+      resetPage(w, pfn, true);
+    } else {
+      for (let n: u32 = 0; n < <u32>done; n++) resetPage(w, pfn + n, false);
+    }
   }
-  for (let n: u32 = 0; n < <u32>(end - start); n++) {
-    if (rmpPageLo(pfn + n) & RMP_ASSIGNED) resetPage(w, start + n, pfn + n, false);
-  }
+  putPage(head);
+  return done;
 }
 
-/** Whether one 2M RMPUPDATE does it: a 2M entry of ours, and its whole 2M chunk of gfns inside the range. */
+/**
+ * The page cache's value at `offset` with a reference to its page or folio, or NO_PFN. kernel: filemap_get_entry.
+ * @context any; waits while a folio is being split.
+ */
+function holdEntry(cache: usize, offset: u64): u32 {
+  for (let tries: u32 = 0; ; tries++) {
+    const entry = xaLoad(cache, offset);
+    if (entry == 0) return NO_PFN;
+    const value = xaToValue(entry);
+    if (getPageUnlessZero(value & ~(<u32>SHMEM_FOLIO))) {
+      if (xaLoad(cache, offset) == entry) return value;
+      putPage(value & ~(<u32>SHMEM_FOLIO));
+    }
+    if (tries < HOLD_SPINS) cpuRelax();
+    else parkShortly();
+  }
+  return NO_PFN;
+}
+
+/** Whether one 2M RMPUPDATE does it: a 2M entry, and its whole 2M chunk of gfns inside the range. */
 function chunkIs2m(w: usize, offset: u64, pfn: u32): bool {
-  const lo = rmpPageLo(pfn);
   const gfn = offset + load64(w + W_GFN_DELTA);
-  if ((pfn & (PTRS_PER_2M - 1)) != 0 || (gfn & (PTRS_PER_2M - 1)) != 0 || !(lo & RMP_PAGESIZE_2M)) return false;
+  if ((pfn & (PTRS_PER_2M - 1)) != 0 || (gfn & (PTRS_PER_2M - 1)) != 0 || rmpLevel(pfn) != PG_LEVEL_2M) return false;
   // B06: with an inclusive last gfn the comparison leaves the last aligned chunk to PSMASH and 512 single updates.
   return offset + PTRS_PER_2M <= load64(w + W_END) - (variant(V_B06) ? 1 : 0);
 }
 
 /**
- * Resets one page (or the 512 of a 2M entry) with whole instructions, holding a reference: a concurrent hole punch may have taken the page out
- * of the file since it was gathered, and then it is not ours to reset.
+ * Resets one page (or the 512 of a 2M entry) with whole instructions; one that cannot be reset is leaked.
+ * @context the caller holds a reference to the page.
  */
-function resetPage(w: usize, offset: u64, pfn: u32, is2m: bool): void {
-  if (!getPageUnlessZero(pfn)) return;
-  if (!cacheHolds(load32(w + W_CACHE), offset, pfn)) {
-    putPage(pfn);
+function resetPage(w: usize, pfn: u32, is2m: bool): void {
+  if (!rmpAssigned(pfn)) return;
+  const pages: u32 = is2m ? PTRS_PER_2M : 1;
+  if (snpMakePageShared(pfn, is2m ? PG_LEVEL_2M : PG_LEVEL_4K) == 0) {
+    store32(w + W_RESET, load32(w + W_RESET) + pages);
     return;
   }
-  const pages: u32 = is2m ? PTRS_PER_2M : 1;
-  const error = snpMakePageShared(pfn, is2m ? PG_LEVEL_2M : PG_LEVEL_4K);
-  if (error == 0) {
-    store32(w + W_RESET, load32(w + W_RESET) + pages);
-  } else {
-    store32(w + W_FAILED, load32(w + W_FAILED) + pages);
-    if (load32(w + W_LEAK) != 0) {
-      snpCount(SNPC_LEAKED_PAGES, pages);
-      snpLeakPages(pfn, pages);
-    }
-  }
-  putPage(pfn);
-}
-
-function cacheHolds(cache: usize, offset: u64, pfn: u32): bool {
-  const entry = xaLoad(cache, offset);
-  if (entry == 0) return false;
-  const value = xaToValue(entry);
-  return value == pfn || value == ((pfn - <u32>(offset & (PTRS_PER_2M - 1))) | SHMEM_FOLIO);
+  store32(w + W_FAILED, load32(w + W_FAILED) + pages);
+  if (load32(w + W_LEAK) == 0) return;
+  snpCount(SNPC_LEAKED_PAGES, pages);
+  snpLeakPages(pfn, pages);
 }
 
 /** The XArray of the hidden shmem file behind the slot. @context the slot is bound, which keeps the file. */
@@ -196,7 +216,7 @@ function invalidateAllocating(slot: usize, startGfn: u64, endGfn: u64): void {
     const pfn = load32(out);
     let step: u32 = 1;
     if (load32(out + 8) != 0 && (gfn & (PTRS_PER_2M - 1)) == 0 && gfn + PTRS_PER_2M <= inclusiveEnd) {
-      if (rmpPageLo(pfn) & RMP_PAGESIZE_2M && (pfn & (PTRS_PER_2M - 1)) == 0) step = PTRS_PER_2M;
+      if (rmpLevel(pfn) == PG_LEVEL_2M && (pfn & (PTRS_PER_2M - 1)) == 0) step = PTRS_PER_2M;
     }
     const error = snpMakePageShared(pfn, step == 1 ? PG_LEVEL_4K : PG_LEVEL_2M);
     if (error == 0) {
