@@ -11,9 +11,8 @@ export const KVM_TYPE = 16; // u32 KVM_TYPE_*; fixed
 export const KVM_HOOK = 20; // u32 HOOK_*: what kvm_x86_invalidate_restricted_mem is for this VM; fixed (SH_HOOK at creation)
 export const KVM_HOME = 24; // u32 home partition; fixed
 export const KVM_BUGGED = 28; // u32 1: kvm_vm_bugged(), set once; atomic
-export const KVM_USERS = 32; // u32 references (users_count); atomic
-export const KVM_SHADOW = 36; // u32 address of the guest-data oracle's tables (abi/guest.ts), 0: none
-export const KVM_SPARE_A = 40; // 24 bytes
+export const KVM_SHADOW = 32; // u32 address of the guest-data oracle's tables (abi/guest.ts), 0: none
+export const KVM_SPARE_A = 36; // 28 bytes
 
 export const KVM_MMU_LOCK = 64; // rwlock
 // The invalidation protocol (invalidate.ts): written under mmu_lock for write, read under mmu_lock or (unsafe) without.
@@ -32,7 +31,7 @@ export const KVM_MN_RCUWAIT = 480; // rcuwait (16 bytes): the one waiter in kvm_
 export const KVM_MEMSLOTS = 512; // u32[KVM_ADDRESS_SPACES] active set of each address space; published under slots_arch_lock, read in kvm->srcu
 export const KVM_MEMSLOT_SETS = 520; // u32[KVM_ADDRESS_SPACES][2] the two sets; fixed
 export const KVM_NR_MEMSLOT_PAGES = 536; // u64 pages of all slots; slots_lock
-export const KVM_MEM_ATTR = 576; // xarray mem_attr_array (32 bytes): gfn -> value entry KVM_ATTR_*; stores under slots_lock
+export const KVM_MEM_ATTR = 576; // xarray mem_attr_array (32 bytes), by 2M chunk, see attributes.ts; stores under slots_lock
 export const KVM_COUNTERS = 640; // KVM_COUNTER_MAX x u32, see KC_*; atomic adds
 // TDP MMU (tdp.ts): the root first, the rest is that file's.
 export const KVM_TDP_ROOT = 768; // u32
@@ -70,7 +69,7 @@ export const KC_MN_FORCED = 17; // destroy met an open range_start and forced th
 export const KVM_COUNTER_MAX = 32;
 
 // --- struct kvm_memslots: one complete set of the slots of an address space ---
-export const SLOTS_GENERATION = 0; // u64 bit 63: update in progress; odd values of the low bits never repeat within an address space
+export const SLOTS_GENERATION = 0; // u64 bit 63: update in progress; else rises by KVM_ADDRESS_SPACES per update; atomic
 export const SLOTS_NODE_INDEX = 8; // u32 0 or 1: which node of a slot links it into this set; fixed
 export const SLOTS_COUNT = 12; // u32 slots in the set
 export const SLOTS_GFN_ROOT = 16; // u32 slot at the root of the tree by base_gfn
@@ -102,15 +101,21 @@ export const SLOT_LPAGE_2M = 88; // u32 address of one byte per 2M page of the s
 export const SLOT_LPAGE_1G = 92; // u32 the same per 1G page
 export const SLOT_LPAGE_BYTES_2M = 96; // u32 length of the array
 export const SLOT_LPAGE_BYTES_1G = 100; // u32
-// Links into set n: as left child, right child; by hva also the largest last address of the subtree; next in the id chain.
-export const SLOT_GFN_NODE = 104; // 2 x {left u32, right u32}
-export const SLOT_HVA_NODE = 120; // 2 x {left u32, right u32, subtreeLast u64}
-export const SLOT_ID_NODE = 152; // 2 x next u32
-export const SLOT_PRIORITY = 160; // u32 heap order of the trees, from the slot's id
-export const SLOT_SPARE = 164; // 28 bytes
+// Links into set n (at + n * the size of one link): tree nodes and the next slot in the id chain.
+export const SLOT_GFN_NODE = 104; // 2 x NODE: tree by base_gfn
+export const SLOT_HVA_NODE = 136; // 2 x NODE: interval tree by userspace_addr
+export const SLOT_ID_NODE = 168; // 2 x next u32
+export const SLOT_PRIORITY = 176; // u32 heap order of the trees, from the slot's id
+export const SLOT_SPARE = 180; // 12 bytes
 export const SLOT_SIZE = 192;
 export const SLOT_MAGIC_VALUE = 0x746f6c73; // "slot"
 export const SLOT_MAGIC_FREED = 0x64616564; // kvm_free_memslot has been here
+
+// A tree node: {left child u32, right child u32, largest last gfn or address of the subtree u64}.
+export const NODE_LEFT_SLOT = 0;
+export const NODE_RIGHT_SLOT = 4;
+export const NODE_SUBTREE_LAST = 8;
+export const NODE_SLOT_SIZE = 16;
 
 // One byte per large page of a slot (struct kvm_lpage_info).
 export const LPAGE_MIXED = 1; // KVM_LPAGE_MIXED_FLAG: its gfns have different attributes
