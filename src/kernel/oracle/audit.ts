@@ -1,0 +1,162 @@
+// The whole-state audit: every invariant that can be checked by looking, over all pages, page tables, TLBs, slots and locks of a shard at rest.
+// It reads only what the kernel's own structures say, from both ends (page tables against files, RMP against page tables, counters
+// against bitmaps), so that one wrong end shows as a disagreement. Violations are recorded, not thrown: one audit reports all it finds.
+import {
+  KVM_ASID, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_MN_ACTIVE, KVM_NEXT, KVM_ONLINE_VCPUS, KVM_VCPUS, SLOT_BASE_GFN, SLOT_NPAGES, SLOT_RM_FILE,
+  SLOT_RM_INDEX,
+} from '../abi/kvm';
+import { NO_PFN, SH_MAX_TASKS, SH_OOPS_COUNT, SH_PARTITION_COUNT, SH_PFN_COUNT, SH_VM_LIST, TASK_HELD, TASK_HELD_COUNT, TASK_RUNNING, TASK_STATE } from '../abi/layout';
+import { PAGE_REF_MASK, PTRS_PER_FOLIO, REGION_ZONE } from '../abi/mm';
+import {
+  OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
+  OOPS_AUDIT_MN_ACTIVE, OOPS_AUDIT_SPTE_ATTRIBUTE, OOPS_AUDIT_SPTE_FREE, OOPS_AUDIT_SPTE_NO_SLOT, OOPS_AUDIT_SPTE_NOT_IN_FILE,
+  OOPS_AUDIT_SPTE_RMP, OOPS_AUDIT_TLB_STALE, OOPS_AUDIT_ZONE, ORACLE_BALANCE, ORACLE_CONSERVATION, ORACLE_HOST_PAGE, ORACLE_LOCKING,
+  ORACLE_ONE_OWNER, ORACLE_STALE_MAPPING,
+} from '../abi/oops';
+import { LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, LEAF_SPTE } from '../abi/vcpu';
+import { kvmMemIsPrivate } from '../kvm/attributes';
+import { gfnToMemslot } from '../kvm/memslots';
+import { tdpLookup, tdpNextLeaf } from '../kvm/tdp';
+import { tlbNext } from '../kvm/tlb';
+import { pageAddress } from '../mm/page';
+import { regionAddress, regionFirstPfn } from '../mm/page-region';
+import { lostPages, pageIsFree, zoneAudit } from '../mm/page-stat';
+import { restrictedmemPeek } from '../mm/restrictedmem';
+import { oopsRecord } from '../oops';
+import { atomicLoad32, load32, load64 } from '../point';
+import { rmpRawLo } from '../snp/rmp';
+import { sevAsidLive } from '../snp/asid';
+import { stackPop, stackPush, taskAddress } from '../task';
+import { auditBindings } from './bindings';
+
+/** Audits the whole shard. Returns how many violations were recorded by it. @context at rest: no other task is inside the kernel. */
+export function sysAudit(): i32 {
+  const before = atomicLoad32(SH_OOPS_COUNT);
+  auditPages();
+  for (let kvm: usize = load32(SH_VM_LIST); kvm != 0; kvm = load32(kvm + KVM_NEXT)) {
+    auditVm(kvm);
+    auditMappings(kvm);
+    auditTlbs(kvm);
+    auditBindings(kvm);
+  }
+  auditLocks();
+  return <i32>(atomicLoad32(SH_OOPS_COUNT) - before);
+}
+
+/** Oracles 1, 5 and 8: page conservation, and the RMP of every page that was ever used. */
+function auditPages(): void {
+  for (let id: u32 = 0; id < load32(SH_PARTITION_COUNT); id++) {
+    const wrong = zoneAudit(id);
+    if (wrong != <u32>NO_PFN) oopsRecord(ORACLE_CONSERVATION, OOPS_AUDIT_ZONE, id, wrong, 0, 0, 0);
+  }
+  const lost = lostPages();
+  if (lost != 0) oopsRecord(ORACLE_CONSERVATION, OOPS_AUDIT_LOST_PAGES, lost, 0, 0, 0, 0);
+  const count = usedRegionCount();
+  for (let number: u32 = 0; number < count; number++) {
+    const region = regionAddress(number);
+    if (load32(region + REGION_ZONE) != 0) auditRegion(regionFirstPfn(region));
+  }
+}
+
+function usedRegionCount(): u32 {
+  return (load32(SH_PFN_COUNT) + PTRS_PER_FOLIO - 1) / PTRS_PER_FOLIO;
+}
+
+/** One 2M region: free pages are not assigned, assigned pages have a live owner, the head's count is the number of assigned others. */
+function auditRegion(base: u32): void {
+  const head = rmpRawLo(base);
+  let assigned: u32 = 0;
+  for (let n: u32 = 0; n < PTRS_PER_FOLIO; n++) {
+    const lo = rmpRawLo(base + n);
+    const owned = (lo & 1) != 0 || (head & 3) == 3;
+    if (n != 0 && (lo & 1) != 0) assigned++;
+    if (!owned) continue;
+    if (pageIsFree(base + n)) oopsRecord(ORACLE_HOST_PAGE, OOPS_AUDIT_ASSIGNED_FREE, base + n, <f64>(lo & 0xffffffff), <f64>(lo >> 32), 0, 0);
+    const asid = <u32>((head & 3) == 3 ? head >> 51 : lo >> 51) & 0x3ff;
+    if (asid != 0 && !sevAsidLive(asid)) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_DEAD_ASID, base + n, asid, 0, 0, 0);
+  }
+  const counted = <u32>(head >> 3) & 0x1ff;
+  if (counted != assigned) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_COUNT_BITS, base, counted, assigned, 0, 0);
+}
+
+/** Oracle 3: nothing is open. */
+function auditVm(kvm: usize): void {
+  const id = load32(kvm + KVM_ID);
+  const open = load32(kvm + KVM_INVALIDATE_IN_PROGRESS);
+  if (open != 0) oopsRecord(ORACLE_BALANCE, OOPS_AUDIT_BALANCE, id, <f64><i32>open, 0, 0, 0);
+  const active = load32(kvm + KVM_MN_ACTIVE);
+  if (active != 0) oopsRecord(ORACLE_BALANCE, OOPS_AUDIT_MN_ACTIVE, id, active, 0, 0, 0);
+}
+
+/** Oracles 2 and 5: every leaf of the current page table against slot, attribute, file, allocator and RMP. */
+function auditMappings(kvm: usize): void {
+  const leaf = stackPush(LEAF_SIZE);
+  let gfn: u64 = 0;
+  while (tdpNextLeaf(kvm, gfn, leaf)) {
+    const first = load64(leaf + LEAF_GFN);
+    const pages: u64 = load32(leaf + LEAF_LEVEL) == 2 ? PTRS_PER_FOLIO : 1;
+    for (let n: u64 = 0; n < pages; n++) {
+      auditPage(kvm, first + n, load32(leaf + LEAF_PFN) + <u32>n, load32(leaf + LEAF_PRIVATE) != 0);
+    }
+    gfn = first + pages;
+  }
+  stackPop(LEAF_SIZE);
+}
+
+function auditPage(kvm: usize, gfn: u64, pfn: u32, isPrivate: bool): void {
+  const id = load32(kvm + KVM_ID);
+  if (pageIsFree(pfn) || (atomicLoad32(pageAddress(pfn)) & PAGE_REF_MASK) == 0) {
+    oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_FREE, id, <f64>gfn, pfn, 0, 0);
+    return;
+  }
+  const slot = gfnToMemslot(kvm, 0, gfn);
+  if (slot == 0) {
+    oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_NO_SLOT, id, <f64>gfn, pfn, 0, 0);
+    return;
+  }
+  if (kvmMemIsPrivate(kvm, gfn) != isPrivate) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_ATTRIBUTE, id, <f64>gfn, pfn, 0, 0);
+  if (!isPrivate) return;
+  const offset = gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX);
+  const held = restrictedmemPeek(load32(slot + SLOT_RM_FILE), offset);
+  if (held != pfn) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_NOT_IN_FILE, id, <f64>gfn, pfn, held, 0);
+  const asid = load32(kvm + KVM_ASID);
+  if (asid != 0 && !rmpOwns(pfn, asid, gfn)) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_SPTE_RMP, id, <f64>gfn, pfn, <f64>(rmpRawLo(pfn) >> 32), 0);
+}
+
+/** Whether the RMP says that `pfn` is guest frame `gfn` of `asid`, by its own entry or by the 2M entry that covers it. */
+function rmpOwns(pfn: u32, asid: u32, gfn: u64): bool {
+  const head = rmpRawLo(pfn & ~511);
+  const large = (head & 3) == 3;
+  const lo = large ? head : rmpRawLo(pfn);
+  const frame = (lo >> 12 & 0x7fffffffff) + (large ? <u64>(pfn & 511) : 0);
+  return (lo & 1) != 0 && (<u32>(lo >> 51) & 0x3ff) == asid && frame == gfn;
+}
+
+/** Oracle 2 for TLBs: a valid entry says what the page table says. */
+function auditTlbs(kvm: usize): void {
+  const entry = stackPush(LEAF_SIZE);
+  for (let n: u32 = 0; n < load32(kvm + KVM_ONLINE_VCPUS); n++) {
+    const vcpu: usize = load32(kvm + KVM_VCPUS + (<usize>n << 2));
+    let cursor: u32 = 0;
+    for (;;) {
+      cursor = tlbNext(vcpu, cursor, entry);
+      if (cursor == 0) break;
+      const gfn = load64(entry + LEAF_GFN);
+      const spte = tdpLookup(kvm, gfn);
+      const mapped = <u32>((spte & 0x000ffffffffff000) >> 12);
+      if ((spte & 1) == 0 || mapped != load32(entry + LEAF_PFN)) {
+        oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_TLB_STALE, load32(kvm + KVM_ID), n, <f64>gfn, load32(entry + LEAF_PFN), mapped);
+      }
+    }
+  }
+  stackPop(LEAF_SIZE);
+}
+
+/** Oracle 7 at rest: no task that still runs holds a lock (only builds with lockdep keep the list). */
+function auditLocks(): void {
+  for (let id: u32 = 0; id < load32(SH_MAX_TASKS); id++) {
+    const task = taskAddress(id);
+    if (load32(task + TASK_STATE) != TASK_RUNNING || load32(task + TASK_HELD_COUNT) == 0) continue;
+    oopsRecord(ORACLE_LOCKING, OOPS_AUDIT_LOCK_HELD, id, load32(task + TASK_HELD), load32(task + TASK_HELD + 4) & 0xffff, 0, 0);
+  }
+}

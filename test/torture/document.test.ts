@@ -1,0 +1,110 @@
+// Reading profiles: every mistake is one line with file, line and column, and says what would be right.
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { nearest, readDocument } from '#src/torture/document.js';
+import { memslotsSchema, profileJsonSchema, profileSchema } from '#src/torture/schema.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'profile-'));
+let files = 0;
+
+function write(text: string): string {
+  const path = join(folder, `p${files++}.yaml`);
+  writeFileSync(path, text);
+  return path;
+}
+
+const LEAST = 'vms:\n  - { name: a }\nactors:\n  - { kind: vcpu }\n';
+
+function complaint(text: string, override: string[] = []): string {
+  const path = write(text);
+  try {
+    readDocument(path, profileSchema, override);
+  } catch (error) {
+    return (error as Error).message.replaceAll(path, 'p.yaml');
+  }
+  throw new Error('the profile was accepted');
+}
+
+describe('a profile', () => {
+  it('needs only guests and actors; everything else has a default', () => {
+    const profile = readDocument(write(LEAST), profileSchema);
+    expect(profile.protocol).toBe('rfc-v8');
+    expect(profile.build).toBe('perturbed');
+    expect(profile.actors[0]).toMatchObject({ kind: 'vcpu', threads: 1, range: { pages: [1, 512], align: 1 } });
+  });
+
+  it('names an unknown key with its place and the nearest known key', () => {
+    expect(complaint(`${LEAST}duratoin: 5s\n`)).toBe("p.yaml:5:1: unknown key 'duratoin'; did you mean 'duration'?");
+  });
+
+  it('names an unknown key of a nested mapping', () => {
+    expect(complaint('vms:\n  - { name: a, vcpu: 2 }\nactors:\n  - { kind: vcpu }\n')).toBe(
+      "p.yaml:2:16: vms.0: unknown key 'vcpu'; did you mean 'vcpus'?",
+    );
+  });
+
+  it('points at a value that is not understood', () => {
+    expect(complaint(`${LEAST}duration: soon\n`)).toMatch(/^p\.yaml:5:11: duration: .*15s/);
+  });
+
+  it('points at a syntax error', () => {
+    expect(complaint('vms: [\n')).toMatch(/^p\.yaml:\d+:\d+: /);
+  });
+
+  it('refuses a range whose bounds are the wrong way round', () => {
+    expect(complaint('vms:\n  - { name: a }\nactors:\n  - { kind: invalidator, range: { pages: [9, 1] } }\n')).toMatch(
+      /^p\.yaml:4:\d+: actors\.0\.range\.pages: the first number/,
+    );
+  });
+
+  it('says that a file does not exist', () => {
+    expect(() => readDocument('/nowhere/x.yaml', profileSchema)).toThrow('/nowhere/x.yaml: no such file');
+  });
+
+  it('is overridden by key=value pairs, also inside lists', () => {
+    const profile = readDocument(write(LEAST), profileSchema, ['duration=3s', 'actors.0.threads=4', 'host.partitions=1']);
+    expect(profile.duration).toBe('3s');
+    expect(profile.actors[0]!.threads).toBe(4);
+    expect(profile.host.partitions).toBe(1);
+  });
+
+  it('refuses an override without a value', () => {
+    expect(complaint(LEAST, ['duration'])).toContain('expected key=value');
+  });
+});
+
+describe('the shipped configuration', () => {
+  const config = fileURLToPath(new URL('../../config/', import.meta.url));
+
+  it('has profiles that are valid', () => {
+    for (const name of readdirSync(config).filter((file) => file.endsWith('.yaml'))) {
+      expect(() => readDocument(join(config, name), profileSchema), name).not.toThrow();
+    }
+  });
+
+  it('has memslot sequences that are valid', () => {
+    const names = readdirSync(join(config, 'memslots'));
+    expect(names.length).toBeGreaterThan(0);
+    for (const name of names) expect(() => readDocument(join(config, 'memslots', name), memslotsSchema), name).not.toThrow();
+  });
+
+  it('has the JSON Schema of the profile as the code defines it', () => {
+    const shipped = JSON.parse(readFileSync(join(config, 'schema/profile.json'), 'utf8')) as unknown;
+    expect(shipped).toEqual(JSON.parse(JSON.stringify(profileJsonSchema())));
+  });
+});
+
+describe('the nearest known word', () => {
+  it('is found when a letter is missing, wrong or swapped', () => {
+    expect(nearest('tread', ['threads', 'rate'])).toBe('threads');
+    expect(nearest('seeed', ['seed', 'vms'])).toBe('seed');
+  });
+
+  it('is not offered when nothing is close', () => {
+    expect(nearest('xyzzy', ['threads', 'rate'])).toBeUndefined();
+  });
+});
