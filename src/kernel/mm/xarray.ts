@@ -7,7 +7,7 @@ import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { spinLock, spinLockInit, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
 import {
-  XAS_NODE, XAS_SIZE, xasError, xasInit, xasInNode, xasLoad, xasOffset, xasReset, xasSetOrder,
+  entryEnd, XAS_NODE, XAS_SIZE, xasError, xasInit, xasInNode, xasLoad, xasOffset, xasReset, xasSetOrder,
 } from './xarray-cursor';
 import { xasClearMark, xasGetMark, xasSetMark } from './xarray-marks';
 import {
@@ -205,7 +205,7 @@ export function xaGetMark(xa: usize, index: u64, mark: u32): bool {
   return marked;
 }
 
-/** Order of the entry at `index`: the largest power of two of indices from its start, 0 for none. @context takes rcu_read_lock. kernel: xa_get_order. */
+/** Order of the entry at `index`, rounded up for a range that is no power of two; 0 for none. @context takes rcu_read_lock. kernel: xa_get_order. */
 export function xaGetOrder(xa: usize, index: u64): u32 {
   const xas = stackPush(XAS_SIZE);
   xasInit(xas, xa, index);
@@ -215,7 +215,8 @@ export function xaGetOrder(xa: usize, index: u64): u32 {
   let order: u32 = 0;
   if (entry != 0 && xasInNode(node)) {
     const offset = xasOffset(xas);
-    while (offset + (<u32>1 << order) < XA_CHUNK_SIZE && xaIsSibling(slotLoad(node, offset + (<u32>1 << order)))) order++;
+    const slots = entryEnd(node, offset) - offset;
+    if (slots > 1) order = 32 - <u32>clz<u32>(slots - 1);
     order += nodeShift(node);
   }
   rcuReadUnlock();

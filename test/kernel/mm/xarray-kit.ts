@@ -69,7 +69,8 @@ export function newXArray(k: TestKernel = bootKernel()): XArray {
     find: (index, last = ULONG_MAX, filter = PRESENT) => search(k.x.xaFind, index, last, filter),
     findAfter: (index, last = ULONG_MAX, filter = PRESENT) => search(k.x.xaFindAfter, index, last, filter),
     *forEach(first = 0, last = ULONG_MAX, filter = PRESENT) {
-      for (let at = self.find(first, last, filter); at !== undefined; at = self.findAfter(at.index, last, filter)) yield at;
+      for (let at = self.find(first, last, filter); at !== undefined; at = self.findAfter(at.index, last, filter))
+        yield at;
     },
     at: () => BigInt.asUintN(64, k.x.xasIndex(xas)),
     empty: () => Boolean(k.x.xaEmpty(xa)),
@@ -83,6 +84,7 @@ export function newXArray(k: TestKernel = bootKernel()): XArray {
 export function liveNodes(k: TestKernel): number {
   k.x.rcuBarrier();
   let live = 0;
-  for (let task = 0; task < k.words[layout.SH_MAX_TASKS / 4]!; task++) live += k.x.heapLive(k.x.taskAddress(task), NODE_CLASS);
+  for (let task = 0; task < k.words[layout.SH_MAX_TASKS / 4]!; task++)
+    live += k.x.heapLive(k.x.taskAddress(task), NODE_CLASS);
   return live;
 }

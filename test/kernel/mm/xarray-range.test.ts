@@ -21,7 +21,7 @@ type Piece = [first: number, last: number, shift: number, sibs: number];
 function piecesOf(first: number, last: number): Piece[] {
   const pieces: Piece[] = [];
   k.x.xasInit(a.xas, a.xa, 0n);
-  for (let at = first; at <= last; ) {
+  for (let at = first; at <= last;) {
     const size = Number(k.x.xasSetRange(a.xas, BigInt(at), BigInt(last)));
     pieces.push([at, at + size - 1, k.u32(a.xas + 12), k.u32(a.xas + 16)]);
     at += size;
@@ -43,11 +43,44 @@ describe('pieces of a binding', () => {
     [0xe0, 0x7ffff, 524064, [[0xe0, 0xff, 0, 31], ...tail]],
     [0x80000, 0x3fffff, 3670016, [[0x80000, 0x3fffff, 18, 13]]],
     [0, 511, 512, [[0, 511, 6, 7]]],
-    [0, 512, 513, [[0, 0x1ff, 6, 7], [0x200, 0x200, 0, 0]]],
-    [1, 512, 512, [[1, 0x3f, 0, 62], [0x40, 0x1ff, 6, 6], [0x200, 0x200, 0, 0]]],
+    [
+      0,
+      512,
+      513,
+      [
+        [0, 0x1ff, 6, 7],
+        [0x200, 0x200, 0, 0],
+      ],
+    ],
+    [
+      1,
+      512,
+      512,
+      [
+        [1, 0x3f, 0, 62],
+        [0x40, 0x1ff, 6, 6],
+        [0x200, 0x200, 0, 0],
+      ],
+    ],
     [0, 63, 64, [[0, 63, 6, 0]]],
-    [1, 64, 64, [[1, 0x3f, 0, 62], [0x40, 0x40, 0, 0]]],
-    [63, 64, 2, [[0x3f, 0x3f, 0, 0], [0x40, 0x40, 0, 0]]],
+    [
+      1,
+      64,
+      64,
+      [
+        [1, 0x3f, 0, 62],
+        [0x40, 0x40, 0, 0],
+      ],
+    ],
+    [
+      63,
+      64,
+      2,
+      [
+        [0x3f, 0x3f, 0, 0],
+        [0x40, 0x40, 0, 0],
+      ],
+    ],
   ];
 
   it.each(table)('[%i, %i], %i pages', (first, last, pages, pieces) => {
@@ -72,7 +105,8 @@ describe('pieces of a binding', () => {
         expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(last - first + 1);
         for (const [start, , shift, sibs] of pieces) {
           const slot = Math.floor(start / 2 ** shift);
-          if (start % 2 ** shift !== 0 || (slot % 64) + sibs > 63) throw new Error(`[${first}, ${last}]: piece at ${start}`);
+          if (start % 2 ** shift !== 0 || (slot % 64) + sibs > 63)
+            throw new Error(`[${first}, ${last}]: piece at ${start}`);
         }
       }
     }
@@ -131,7 +165,11 @@ describe('overlapping bindings (exclusivity loosened)', () => {
 
 describe('batches', () => {
   /** All batches of xaGather over [start, last]. */
-  function gather(start: bigint, last: bigint, max: number): { batches: number[]; found: [index: bigint, value: number][] } {
+  function gather(
+    start: bigint,
+    last: bigint,
+    max: number,
+  ): { batches: number[]; found: [index: bigint, value: number][] } {
     const [indexp, values, deltas] = [k.alloc(64), k.alloc(4096), k.alloc(4096)];
     const batches: number[] = [];
     const found: [bigint, number][] = [];
@@ -160,7 +198,14 @@ describe('batches', () => {
     a.storeOrder(512, 9, mk(5));
     a.store(1024, mk(6));
     a.storeOrder(2048, 9, mk(7));
-    expect(gather(600n, 2100n, 1)).toEqual({ batches: [1, 1, 1], found: [[600n, 5], [1024n, 6], [2048n, 7]] });
+    expect(gather(600n, 2100n, 1)).toEqual({
+      batches: [1, 1, 1],
+      found: [
+        [600n, 5],
+        [1024n, 6],
+        [2048n, 7],
+      ],
+    });
     expect(gather(600n, 2100n, 8).found).toHaveLength(3);
     k.x.xaDestroy(a.xa);
     expectClean();
@@ -169,7 +214,10 @@ describe('batches', () => {
   it('gather crosses a hole wider than its 32-bit deltas', () => {
     a.store(1, mk(1));
     a.store(2n ** 36n, mk(2));
-    expect(gather(0n, 2n ** 40n, 8).found).toEqual([[1n, 1], [2n ** 36n, 2]]);
+    expect(gather(0n, 2n ** 40n, 8).found).toEqual([
+      [1n, 1],
+      [2n ** 36n, 2],
+    ]);
     k.x.xaDestroy(a.xa);
     expectClean();
   });

@@ -205,38 +205,44 @@ describe('find', () => {
     expectClean();
   });
 
-  it.each([0, 1, 2])('a search for mark %i skips entries without it, across nodes, and meets a marked block once', (mark) => {
-    for (let i = 0; i < 600; i++) a.store(i * 7, mk(i));
-    a.storeOrder(2 ** 20, 10, mk(1));
-    for (const index of [7n, 63n * 7n, 64n * 7n, 599n * 7n, 2n ** 20n + 5n]) k.x.xaSetMark(a.xa, index, mark);
-    expect([...a.forEach(0, ULONG_MAX, mark)].map((f) => f.index)).toEqual([7n, 441n, 448n, 4193n, 2n ** 20n]);
-    expect([...a.forEach(2 ** 20 + 9, ULONG_MAX, mark)].map((f) => f.index)).toEqual([2n ** 20n + 9n]);
-    expect(a.find(0, ULONG_MAX, (mark + 1) % 3)).toBeUndefined();
-    a.storeRange(0, ULONG_MAX, 0);
-    expect(Boolean(k.x.xaMarked(a.xa, mark))).toBe(false);
-    expectClean();
-  });
+  it.each([0, 1, 2])(
+    'a search for mark %i skips entries without it, across nodes, and meets a marked block once',
+    (mark) => {
+      for (let i = 0; i < 600; i++) a.store(i * 7, mk(i));
+      a.storeOrder(2 ** 20, 10, mk(1));
+      for (const index of [7n, 63n * 7n, 64n * 7n, 599n * 7n, 2n ** 20n + 5n]) k.x.xaSetMark(a.xa, index, mark);
+      expect([...a.forEach(0, ULONG_MAX, mark)].map((f) => f.index)).toEqual([7n, 441n, 448n, 4193n, 2n ** 20n]);
+      expect([...a.forEach(2 ** 20 + 9, ULONG_MAX, mark)].map((f) => f.index)).toEqual([2n ** 20n + 9n]);
+      expect(a.find(0, ULONG_MAX, (mark + 1) % 3)).toBeUndefined();
+      a.storeRange(0, ULONG_MAX, 0);
+      expect(Boolean(k.x.xaMarked(a.xa, mark))).toBe(false);
+      expectClean();
+    },
+  );
 });
 
 describe('marks', () => {
   const get = (index: number | bigint, mark = 0): boolean => Boolean(k.x.xaGetMark(a.xa, BigInt(index), mark));
 
-  it.each([0, 1, 2, 3, 4, 63, 64, 4096, 2 ** 40])('a NULL index %i takes no mark, a store makes none, an erase clears it', (index) => {
-    k.x.xaSetMark(a.xa, BigInt(index), 0);
-    expect(get(index)).toBe(false);
-    a.store(index, mk(index));
-    expect(get(index)).toBe(false);
-    k.x.xaSetMark(a.xa, BigInt(index), 0);
-    expect([get(index), get(index, 1), get(index + 1)]).toEqual([true, false, false]);
-    a.store(index, mk(index) ^ 2);
-    expect(get(index)).toBe(true);
-    a.erase(index);
-    expect(get(index)).toBe(false);
-    a.store(index, mk(index));
-    expect(get(index)).toBe(false);
-    a.erase(index);
-    expectClean();
-  });
+  it.each([0, 1, 2, 3, 4, 63, 64, 4096, 2 ** 40])(
+    'a NULL index %i takes no mark, a store makes none, an erase clears it',
+    (index) => {
+      k.x.xaSetMark(a.xa, BigInt(index), 0);
+      expect(get(index)).toBe(false);
+      a.store(index, mk(index));
+      expect(get(index)).toBe(false);
+      k.x.xaSetMark(a.xa, BigInt(index), 0);
+      expect([get(index), get(index, 1), get(index + 1)]).toEqual([true, false, false]);
+      a.store(index, mk(index) ^ 2);
+      expect(get(index)).toBe(true);
+      a.erase(index);
+      expect(get(index)).toBe(false);
+      a.store(index, mk(index));
+      expect(get(index)).toBe(false);
+      a.erase(index);
+      expectClean();
+    },
+  );
 
   it('storing a block over marked entries gives it the union of their marks, NULL clears all', () => {
     for (let order = 2; order < 14; order++) {
@@ -248,7 +254,8 @@ describe('marks', () => {
       k.x.xaSetMark(a.xa, BigInt(base + 1), 1);
       k.x.xaSetMark(a.xa, BigInt(next), 2);
       a.storeOrder(base, order, mk(4));
-      for (const index of [base, base + 1, next - 1]) expect([0, 1, 2].map((m) => get(index, m))).toEqual([true, true, false]);
+      for (const index of [base, base + 1, next - 1])
+        expect([0, 1, 2].map((m) => get(index, m))).toEqual([true, true, false]);
       expect([0, 1, 2].map((m) => get(next, m))).toEqual([false, false, true]);
       k.x.xaClearMark(a.xa, BigInt(base + 1), 1);
       expect([get(base, 1), Boolean(k.x.xaMarked(a.xa, 1))]).toEqual([false, false]);
@@ -432,27 +439,30 @@ describe('cursor', () => {
     expectClean();
   });
 
-  it.each([1, 2, 3, 63, 64, 65, 130, 300])('move_small: next and prev give NULL but at 0 and %i, and wrap around', (idx) => {
-    a.store(0, mk(0));
-    a.store(idx, mk(idx));
-    const expected = (i: number): number => (i === 0 || i === idx ? mk(i) : 0);
-    k.x.xasInit(a.xas, a.xa, 0n);
-    for (let i = 0; i < idx * 4; i++) {
-      expect([i, k.x.xasNext(a.xas)]).toEqual([i, expected(i)]);
-      expect(a.at()).toBe(BigInt(i));
-    }
-    k.x.xasNext(a.xas);
-    for (let i = idx * 4 - 1; i >= 0; i--) {
-      expect([i, k.x.xasPrev(a.xas)]).toEqual([i, expected(i)]);
-      expect(a.at()).toBe(BigInt(i));
-    }
-    expect(k.x.xasPrev(a.xas)).toBe(0);
-    expect(a.at()).toBe(ULONG_MAX);
-    expect(k.x.xasNext(a.xas)).toBe(mk(0));
-    expect(a.at()).toBe(0n);
-    a.storeRange(0, ULONG_MAX, 0);
-    expectClean();
-  });
+  it.each([1, 2, 3, 63, 64, 65, 130, 300])(
+    'move_small: next and prev give NULL but at 0 and %i, and wrap around',
+    (idx) => {
+      a.store(0, mk(0));
+      a.store(idx, mk(idx));
+      const expected = (i: number): number => (i === 0 || i === idx ? mk(i) : 0);
+      k.x.xasInit(a.xas, a.xa, 0n);
+      for (let i = 0; i < idx * 4; i++) {
+        expect([i, k.x.xasNext(a.xas)]).toEqual([i, expected(i)]);
+        expect(a.at()).toBe(BigInt(i));
+      }
+      k.x.xasNext(a.xas);
+      for (let i = idx * 4 - 1; i >= 0; i--) {
+        expect([i, k.x.xasPrev(a.xas)]).toEqual([i, expected(i)]);
+        expect(a.at()).toBe(BigInt(i));
+      }
+      expect(k.x.xasPrev(a.xas)).toBe(0);
+      expect(a.at()).toBe(ULONG_MAX);
+      expect(k.x.xasNext(a.xas)).toBe(mk(0));
+      expect(a.at()).toBe(0n);
+      a.storeRange(0, ULONG_MAX, 0);
+      expectClean();
+    },
+  );
 
   it('next and prev stay inside a block, one index at a time', () => {
     a.storeOrder(8, 3, mk(8));
@@ -470,7 +480,7 @@ describe('cursor', () => {
       for (let i = 0; i < 10; i++) {
         const first = i * 2 ** order;
         a.storeOrder(first, order, mk(i));
-        const step = Math.max(1, 2 ** order >> 4);
+        const step = Math.max(1, (2 ** order) >> 4);
         for (let j = first; j < first + 2 ** order; j += step) expect(k.x.xaGetOrder(a.xa, BigInt(j))).toBe(order);
         expect(k.x.xaGetOrder(a.xa, BigInt(first + 2 ** order))).toBe(0);
         a.erase(first);
@@ -504,19 +514,22 @@ describe('cursor', () => {
 });
 
 describe('create_range, destroy', () => {
-  it.each([0, 1, 5, 6, 7, 11, 12, 13])('create_range of 2^%i indices: stores need no more memory, erasing them frees all', (order) => {
-    const size = 2 ** order;
-    for (const first of [0, size, size * 5]) {
-      expect(k.x.xaCreateRange(a.xa, BigInt(first), BigInt(first + size - 1))).toBe(0);
-      const nodes = a.liveNodes();
-      let right = 0;
-      for (let i = first; i < first + size; i++) if (a.store(i, mk(i)) === 0) right++;
-      expect(a.liveNodes()).toBe(nodes);
-      for (let i = first; i < first + size; i++) if (a.erase(i) === mk(i)) right++;
-      expect(right).toBe(size * 2);
-      expectClean();
-    }
-  });
+  it.each([0, 1, 5, 6, 7, 11, 12, 13])(
+    'create_range of 2^%i indices: stores need no more memory, erasing them frees all',
+    (order) => {
+      const size = 2 ** order;
+      for (const first of [0, size, size * 5]) {
+        expect(k.x.xaCreateRange(a.xa, BigInt(first), BigInt(first + size - 1))).toBe(0);
+        const nodes = a.liveNodes();
+        let right = 0;
+        for (let i = first; i < first + size; i++) if (a.store(i, mk(i)) === 0) right++;
+        expect(a.liveNodes()).toBe(nodes);
+        for (let i = first; i < first + size; i++) if (a.erase(i) === mk(i)) right++;
+        expect(right).toBe(size * 2);
+        expectClean();
+      }
+    },
+  );
 
   it('create_range keeps entries that are there', () => {
     a.store(7, mk(7));
