@@ -7,12 +7,15 @@ import {
   SLOT_LPAGE_1G, SLOT_LPAGE_2M, SLOT_LPAGE_BYTES_1G, SLOT_LPAGE_BYTES_2M, SLOT_NPAGES, SLOT_RM_INDEX, SLOT_USERSPACE_ADDR,
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
-import { vfree, vmalloc } from '../heap';
+import { kfree, kzalloc, vfree, vmalloc } from '../heap';
 import { fillBytes, load32, load64, load8, store32, store8 } from '../point';
 import { kvmMemAttributesEmpty, kvmRangeMixed } from './attributes';
 
 /** Largest gfn that a nested page table can map (52 bits of physical address). kernel: kvm_mmu_max_gfn(). */
 const MAX_GFN: u64 = (1 << 40) - 1;
+
+/** Arrays up to this size come from the object heap: a VM may have thousands of small slots. */
+const SMALL_BYTES: u64 = 1024;
 
 export const LEVEL_2M: u32 = 2;
 export const LEVEL_1G: u32 = 3;
@@ -56,7 +59,7 @@ function allocLevel(slot: usize, level: u32): bool {
   const base = load64(slot + SLOT_BASE_GFN);
   const end = base + load64(slot + SLOT_NPAGES);
   const count = ((end - 1) >> shift) - (base >> shift) + 1;
-  const bytes = vmalloc(count);
+  const bytes = count <= SMALL_BYTES ? kzalloc(<usize>count) : vmalloc(count);
   if (bytes == 0) return false;
   store32(slot + (level == LEVEL_2M ? SLOT_LPAGE_2M : SLOT_LPAGE_1G), <u32>bytes);
   store32(slot + (level == LEVEL_2M ? SLOT_LPAGE_BYTES_2M : SLOT_LPAGE_BYTES_1G), <u32>count);
@@ -68,6 +71,11 @@ function allocLevel(slot: usize, level: u32): bool {
   if ((load32(slot + SLOT_FLAGS) & KVM_MEM_PRIVATE) != 0 && ((base ^ load64(slot + SLOT_RM_INDEX)) & mask) != 0) crooked = true;
   if (crooked) fillBytes(bytes, LPAGE_DISALLOWED, <usize>count);
   return true;
+}
+
+function freeLevel(bytes: usize, count: u32): void {
+  if (count <= <u32>SMALL_BYTES) kfree(bytes, count);
+  else vfree(bytes, count);
 }
 
 /** Sets the mixed flags of a new slot from the attributes that exist. kernel: kvm_mmu_init_memslot_memory_attributes(). */
@@ -117,8 +125,8 @@ export function kvmArchCopySlot(to: usize, from: usize): void {
 
 /** @context nobody can find the slot any more. kernel: kvm_arch_free_memslot(). */
 export function kvmArchFreeSlot(slot: usize): void {
-  vfree(load32(slot + SLOT_LPAGE_2M), load32(slot + SLOT_LPAGE_BYTES_2M));
-  vfree(load32(slot + SLOT_LPAGE_1G), load32(slot + SLOT_LPAGE_BYTES_1G));
+  freeLevel(load32(slot + SLOT_LPAGE_2M), load32(slot + SLOT_LPAGE_BYTES_2M));
+  freeLevel(load32(slot + SLOT_LPAGE_1G), load32(slot + SLOT_LPAGE_BYTES_1G));
   store32(slot + SLOT_LPAGE_2M, 0);
   store32(slot + SLOT_LPAGE_1G, 0);
 }

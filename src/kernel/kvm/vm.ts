@@ -3,7 +3,7 @@
 import { ENOMEM } from '../abi/errno';
 import { LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMU, LC_MN_INVALIDATE, LC_SLOTS, LC_SLOTS_ARCH } from '../abi/classes';
 import {
-  KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_HOME, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
+  KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
   KVM_INVALIDATE_START, KVM_LOCK, KVM_MAGIC, KVM_MAGIC_VALUE, KVM_MEMSLOTS, KVM_MEMSLOT_SETS, KVM_MEM_ATTR, KVM_MMU_LOCK, KVM_MN_LOCK,
   KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP,
   SLOTS_AS_ID, SLOTS_GENERATION, SLOTS_GFN_ROOT, SLOTS_NODE_INDEX, SLOTS_SIZE,
@@ -109,10 +109,10 @@ function sevVmDestroy(kvm: usize): void {
 }
 
 /**
- * Creates a VM of `type` (KVM_TYPE_*) with ASID `asid` (0: a free one, SNP only) and home partition `home`. Returns struct kvm, or 0 with the
- * negative errno at `errp`. @context sleeps; takes kvm_lock. kernel: kvm_create_vm().
+ * Creates a VM of `type` (KVM_TYPE_*) with ASID `asid` (0: a free one, SNP only). Returns struct kvm, or 0 with the negative errno at
+ * `errp`. @context sleeps; takes kvm_lock. kernel: kvm_create_vm().
  */
-export function createVm(type: u32, asid: u32, home: u32, errp: usize): usize {
+export function createVm(type: u32, asid: u32, errp: usize): usize {
   const kvm = kzalloc(KVM_SIZE);
   if (kvm == 0) {
     store32(errp, <u32>-ENOMEM);
@@ -121,7 +121,6 @@ export function createVm(type: u32, asid: u32, home: u32, errp: usize): usize {
   store32(kvm + KVM_ID, atomicAdd32(NEXT_VM_ID, 1));
   store32(kvm + KVM_TYPE, type);
   store32(kvm + KVM_HOOK, load32(SH_HOOK));
-  store32(kvm + KVM_HOME, home);
   store64(kvm + KVM_INVALIDATE_START, INVALID_GFN);
   store64(kvm + KVM_INVALIDATE_END, INVALID_GFN);
   let error = initLocks(kvm);
