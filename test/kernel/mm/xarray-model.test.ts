@@ -175,7 +175,31 @@ const step: fc.Arbitrary<Step> = fc.oneof<fc.Arbitrary<Step>[]>(
       if (entry !== undefined) same('index found', Number(found?.index), Math.max(i, entry.first));
     },
   ]),
+  fc.tuple(index, fc.nat(400), fc.integer({ min: 1, max: 5 }), fc.boolean()).map(([i, length, max, erase]) => [
+    `${erase ? 'eraseBatch' : 'gather'} ${i} ${i + length} by ${max}`,
+    (a, m) => {
+      const last = i + length;
+      const met = m.entries.filter((e) => e.first <= last && i < e.end && (e.entry & 1) !== 0);
+      expect(batches(a, i, last, max, erase)).toEqual(met.map((e) => e.entry >>> 1));
+      if (erase) m.entries = m.entries.filter((e) => !met.includes(e));
+    },
+  ]),
 );
+
+/** The values of [first, last], read or erased `max` at a time. */
+function batches(a: XArray, first: number, last: number, max: number, erase: boolean): number[] {
+  const { k, xa } = a;
+  const buffer = k.alloc(128);
+  const values: number[] = [];
+  k.setU64(buffer, BigInt(first));
+  while (k.u64(buffer) <= BigInt(last)) {
+    const count = erase
+      ? k.x.xaEraseRangeBatch(xa, buffer, BigInt(last), buffer + 32, max)
+      : k.x.xaGather(xa, buffer, BigInt(last), buffer + 32, buffer + 64, max);
+    for (let n = 0; n < count; n++) values.push(k.u32(buffer + 32 + n * 4));
+  }
+  return values;
+}
 
 /** Slots in use and values, node by node, from the tree's own words. */
 function checkCounts(a: XArray, node: number): void {
