@@ -75,7 +75,7 @@ function refusalLasts(pfn: u32, is2m: bool, code: i32): bool {
  * rmpupdateInsn. 0, -ENODEV without SNP, -EEXIST when `onlyIfFree` met an assigned page, else -EFAULT.
  * @context any, also under mmu_lock: it spins, then parks for short times, bounded.
  */
-export function rmpupdate(pfn: u32, state: u64, onlyIfFree: bool = false): i32 {
+export function rmpupdate(pfn: u32, state: u64, onlyIfFree: bool): i32 {
   if (load32(SNP_ENABLED) == 0) return -ENODEV;
   // A 2M RMP entry lies behind a 2M or smaller host mapping either way: no page of the region stays with the host.
   if ((state & (RMP_ASSIGNED | RMP_PAGESIZE_2M)) == RMP_ASSIGNED && rmpCovers(pfn)) directMapSplit(pfn);
@@ -123,10 +123,10 @@ export function psmashOrRaced(pfn: u32): i32 {
 
 /** Assigns a page to a guest (asid 0 and immutable: to the firmware). 0 or negative errno, see rmpupdate. */
 export function rmpMakePrivate(pfn: u32, gpa: u64, level: i32, asid: u32, immutable: bool): i32 {
-  return rmpupdate(pfn, rmpState(gpa, level, asid, immutable));
+  return rmpupdate(pfn, rmpState(gpa, level, asid, immutable), false);
 }
 
 /** Gives a page back to the hypervisor. 0 or negative errno, see rmpupdate. */
 export function rmpMakeShared(pfn: u32, level: i32): i32 {
-  return rmpupdate(pfn, level == PG_LEVEL_2M ? RMP_PAGESIZE_2M : 0);
+  return rmpupdate(pfn, level == PG_LEVEL_2M ? RMP_PAGESIZE_2M : 0, false);
 }

@@ -23,7 +23,7 @@ const HEAD_TRIES = 64;
  * holds between looking an entry up and assigning the page.
  * @context any; lockless, never sleeps.
  */
-export function rmpupdateInsn(pfn: u32, state: u64, onlyIfFree: bool = false): i32 {
+export function rmpupdateInsn(pfn: u32, state: u64, onlyIfFree: bool): i32 {
   if (!rmpCovers(pfn)) return RMP_FAIL_INPUT;
   if (!(state & RMP_ASSIGNED)) {
     if (state & ~RMP_PAGESIZE_2M) return RMP_FAIL_INPUT;
@@ -45,9 +45,9 @@ export function rmpupdateOperand(pfn: u32, operand: usize): i32 {
   const level = load8(operand + RMP_OPERAND_PAGESIZE) & 1 ? PG_LEVEL_2M : PG_LEVEL_4K;
   const immutable = load8(operand + RMP_OPERAND_IMMUTABLE) != 0;
   if (asid > <u32>SNP_ASID_LIMIT) return RMP_FAIL_INPUT;
-  if (load8(operand + RMP_OPERAND_ASSIGNED) != 0) return rmpupdateInsn(pfn, rmpState(gpa, level, asid, immutable));
+  if (load8(operand + RMP_OPERAND_ASSIGNED) != 0) return rmpupdateInsn(pfn, rmpState(gpa, level, asid, immutable), false);
   if (immutable || asid != 0 || gpa != 0) return RMP_FAIL_INPUT;
-  return rmpupdateInsn(pfn, level == PG_LEVEL_2M ? RMP_PAGESIZE_2M : 0);
+  return rmpupdateInsn(pfn, level == PG_LEVEL_2M ? RMP_PAGESIZE_2M : 0, false);
 }
 
 /** The entry's hi is not zero: busy, or it holds VMPL permissions, which only leave together with the old state: under LOCK. */
