@@ -1,51 +1,52 @@
-// rwlock: the spinning reader-writer lock (kvm->mmu_lock). Newcomers spin for a bounded time and then queue; from there the order is strictly
-// first come, first served: nobody enters while somebody is queued. The releaser grants the lock to the head of the queue, a writer or
-// all readers up to the next writer, before it wakes them. kernel: kernel/locking/qrwlock.c (there waiters pass through the FIFO of wait_lock
-// one by one and spin; here threads outnumber cores, so a waiter must be able to sleep, and a chain of wake-ups would be slow).
+// rwlock: the spinning reader-writer lock (kvm->mmu_lock). This file holds the fast paths; queueing and waking are in rwlock-slow.ts.
+// kernel: kernel/locking/qrwlock.c. Waiters form one queue, first come, first served; its head keeps newcomers out by the WAITING bit.
+// The kernel's head is always on a CPU and sets the bit at once. Here threads outnumber cores, and a lock kept free for a thread that sleeps
+// serves nobody: so the head claims the lock only after it has been passed over for CLAIM_AFTER_NS, which bounds every wait all the same.
+// In the controlled build it claims at once: strictly first come, first served.
 //
-// cnts (+0)  bits 0-7    0xff: a writer holds it
-//            bit 8       WAITING: the queue is not empty; set and cleared under wait_lock only
-//            bits 9-31   readers, READER_BIAS each: holders, and for a moment readers that found a writer bit and back out
-//   0                     free: the only value a writer's fast path accepts
-//   WRITER                a writer, nobody queued
-//   WRITER|WAITING        a writer and a queue: its release grants the lock to the head
-//   readers               readers, nobody queued: readers may enter
-//   readers|WAITING       readers, and a writer at the head of the queue: newcomers queue; the last reader out grants
-//   WAITING               for a moment, while a release or a newcomer is on its way to grant
-//   readers|WRITER...     readers that are backing out
+// cnts (+0)  bits 0-7     0xff WRITER: a writer holds it
+//            bit 8        WAITING: the head of the queue claims the lock, nobody else may enter; changed under wait_lock only
+//            bit 9        QUEUED: the queue is not empty, so a release must look after it; changed under wait_lock only
+//            bits 10-31   readers, READER_BIAS each: holders, and for a moment readers that found WRITER or WAITING and back out
+//   0                      free: the only value a writer's fast path accepts
+//   WRITER                 a writer, nobody queued: its release wakes nobody
+//   WRITER|QUEUED          a writer and a queue: its release wakes the head
+//   readers                readers, nobody queued: readers may enter
+//   readers|QUEUED         readers, and a writer at the head that has not claimed yet: readers may still enter
+//   QUEUED                 free with a queue: the woken head, or anybody quicker, may take it
+//   ...|WAITING            (always with QUEUED) only the head may take it; holders leave as above
+//   readers|WRITER...      readers that are backing out
+// The kernel has no QUEUED (whoever waits, spins) and its readers start at bit 9.
 // owner (+4)  writer: task id + 1, 0 after release. Readers: the last one in | OWNER_READER, not cleared.
 // wait_lock (+16, 16 bytes, see word.ts), queue {first, last} (+32), see waiter.ts.
 import { LC_WAIT } from '../abi/classes';
-import { WAIT_READ_LOCK, WAIT_WRITE_LOCK } from '../abi/layout';
 import { HELD_READ, HELD_SPINNING, HELD_TRY, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER, OWNER_READER } from '../abi/sync';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, cpuRelax, load32, nowNs, store32 } from '../point';
-import { currentId, stackPop, stackPush, waitBegin, waitEnd } from '../task';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, load32, store32 } from '../point';
+import { currentId } from '../task';
 import { lockdepAcquire, lockdepRelease } from './lockdep';
-import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
+import { lockstatAcquire, lockstatRelease } from './lockstat';
+import { rwlockReadSlow, rwlockWake, rwlockWriteSlow } from './rwlock-slow';
 import { spinLockInit } from './spinlock';
-import {
-  WAITER_NEXT, WAITER_READ, WAITER_SIZE, WAITER_TASK, WAITER_TYPE, WAITER_WRITE, waiterAppend, waiterInit, waiterRemove, waiterSleep,
-  waiterWakeChain,
-} from './waiter';
-import { rawLock, rawUnlock, spinTurns } from './word';
 
 export const RWLOCK_SIZE: usize = 64;
-const WAIT_LOCK: usize = 16;
-const QUEUE: usize = 32;
+export const RWLOCK_WAIT_LOCK: usize = 16;
+export const RWLOCK_QUEUE: usize = 32;
 
-const WRITER: u32 = 0xff;
-const WAITING: u32 = 0x100;
-const WRITER_BITS: u32 = 0x1ff;
-const READER_BIAS: u32 = 0x200;
+export const RWLOCK_WRITER: u32 = 0xff;
+export const RWLOCK_WAITING: u32 = 0x100;
+export const RWLOCK_QUEUED: u32 = 0x200;
+export const RWLOCK_READER_BIAS: u32 = 0x400;
+/** A reader that finds one of these must not enter. */
+export const RWLOCK_CLOSED: u32 = RWLOCK_WRITER | RWLOCK_WAITING;
 
 /** @context before the lock is shared. kernel: rwlock_init(). */
 export function rwlockInit(l: usize, cls: u32): void {
   store32(l + LOCK_OWNER, 0);
   store32(l + LOCK_CLASS, cls);
   store32(l + LOCK_EXTRA, 0);
-  spinLockInit(l + WAIT_LOCK, LC_WAIT);
-  store32(l + QUEUE, 0);
-  store32(l + QUEUE + 4, 0);
+  spinLockInit(l + RWLOCK_WAIT_LOCK, LC_WAIT);
+  store32(l + RWLOCK_QUEUE, 0);
+  store32(l + RWLOCK_QUEUE + 4, 0);
   atomicStore32(l, 0);
 }
 
@@ -54,14 +55,14 @@ export function rwlockInit(l: usize, cls: u32): void {
 @inline
 export function readLock(l: usize): void {
   if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ | HELD_SPINNING);
-  if ((atomicAdd32(l, READER_BIAS) & WRITER_BITS) != 0) readLockSlow(l);
+  if ((atomicAdd32(l, RWLOCK_READER_BIAS) & RWLOCK_CLOSED) != 0) rwlockReadSlow(l);
   store32(l + LOCK_OWNER, (currentId() + 1) | OWNER_READER);
   if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
 }
 
-/** @context takes the lock for read when no writer holds it or waits; never waits. kernel: read_trylock(). */
+/** @context takes the lock for read when no writer holds it or claims it; never waits. kernel: read_trylock(). */
 export function readTrylock(l: usize): bool {
-  if (!readTake(l)) return false;
+  if (!rwlockReadTake(l)) return false;
   store32(l + LOCK_OWNER, (currentId() + 1) | OWNER_READER);
   if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ | HELD_SPINNING | HELD_TRY);
   if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
@@ -74,7 +75,7 @@ export function readTrylock(l: usize): bool {
 export function readUnlock(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
   if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
-  readLeave(l);
+  rwlockReadLeave(l);
 }
 
 /** @context takes the lock for write; no sleep until writeUnlock. kernel: write_lock(). */
@@ -82,14 +83,14 @@ export function readUnlock(l: usize): void {
 @inline
 export function writeLock(l: usize): void {
   if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_SPINNING);
-  if (atomicCas32(l, 0, WRITER) != 0) writeLockSlow(l);
+  if (atomicCas32(l, 0, RWLOCK_WRITER) != 0) rwlockWriteSlow(l);
   store32(l + LOCK_OWNER, currentId() + 1);
   if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
 }
 
 /** @context takes the lock for write when it is free and nobody waits; never waits. kernel: write_trylock(). */
 export function writeTrylock(l: usize): bool {
-  if (atomicCas32(l, 0, WRITER) != 0) return false;
+  if (atomicCas32(l, 0, RWLOCK_WRITER) != 0) return false;
   store32(l + LOCK_OWNER, currentId() + 1);
   if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_SPINNING | HELD_TRY);
   if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
@@ -103,119 +104,31 @@ export function writeUnlock(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
   if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
   store32(l + LOCK_OWNER, 0);
-  if ((atomicSub32(l, WRITER) & WAITING) != 0) grantHead(l);
+  if ((atomicSub32(l, RWLOCK_WRITER) & RWLOCK_QUEUED) != 0) rwlockWake(l);
 }
 
 /** Somebody waits for this lock: a long holder should let go for a moment. @context held. kernel: rwlock_needbreak(). */
 // @ts-ignore: decorator
 @inline
 export function rwlockNeedbreak(l: usize): bool {
-  return (atomicLoad32(l) & WAITING) != 0;
+  return (atomicLoad32(l) & RWLOCK_QUEUED) != 0;
 }
 
-/** Takes one reader's share back; the last one out lets the head of the queue in. */
+/** Takes one reader's share back; the last one out looks after the queue. */
 // @ts-ignore: decorator
 @inline
-function readLeave(l: usize): void {
-  if (atomicSub32(l, READER_BIAS) == (READER_BIAS | WAITING)) grantHead(l);
+export function rwlockReadLeave(l: usize): void {
+  const cnts = atomicSub32(l, RWLOCK_READER_BIAS) - RWLOCK_READER_BIAS;
+  if ((cnts & ~RWLOCK_WAITING) == RWLOCK_QUEUED) rwlockWake(l);
 }
 
-function readTake(l: usize): bool {
+/** Enters as a reader unless the lock is closed to readers. */
+export function rwlockReadTake(l: usize): bool {
   let cnts = atomicLoad32(l);
-  while ((cnts & WRITER_BITS) == 0) {
-    const seen = atomicCas32(l, cnts, cnts + READER_BIAS);
+  while ((cnts & RWLOCK_CLOSED) == 0) {
+    const seen = atomicCas32(l, cnts, cnts + RWLOCK_READER_BIAS);
     if (seen == cnts) return true;
     cnts = seen;
   }
   return false;
-}
-
-function readLockSlow(l: usize): void {
-  const since = LOCKSTAT ? nowNs() : 0;
-  readLeave(l);
-  if (!readSpin(l)) queueUp(l, WAITER_READ, WAIT_READ_LOCK);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
-}
-
-function readSpin(l: usize): bool {
-  for (let n = spinTurns(); n > 0; n--) {
-    if (readTake(l)) return true;
-    cpuRelax();
-  }
-  return false;
-}
-
-function writeLockSlow(l: usize): void {
-  const since = LOCKSTAT ? nowNs() : 0;
-  if (!writeSpin(l)) queueUp(l, WAITER_WRITE, WAIT_WRITE_LOCK);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
-}
-
-function writeSpin(l: usize): bool {
-  for (let n = spinTurns(); n > 0; n--) {
-    // One atomic operation takes the lock with acquire order: no read of the critical section can come before it (B58).
-    if (atomicLoad32(l) == 0 && atomicCas32(l, 0, WRITER) == 0) return true;
-    cpuRelax();
-  }
-  return false;
-}
-
-/**
- * Joins the queue and sleeps until the lock is granted. No grant is lost: WAITING is set before the newcomer itself tries to grant, so a
- * release either sees the bit, or came before and is seen by that try.
- */
-function queueUp(l: usize, type: u32, waitKind: u32): void {
-  const node = stackPush(WAITER_SIZE);
-  waiterInit(node, type);
-  rawLock(l + WAIT_LOCK);
-  waiterAppend(l + QUEUE, node);
-  atomicOr32(l, WAITING);
-  const chain = takeGranted(l);
-  rawUnlock(l + WAIT_LOCK);
-  waiterWakeChain(chain);
-  waitBegin(l, waitKind);
-  waiterSleep(node);
-  waitEnd();
-  stackPop(WAITER_SIZE);
-}
-
-/** @context the lock has come free with a queue. */
-function grantHead(l: usize): void {
-  rawLock(l + WAIT_LOCK);
-  const chain = takeGranted(l);
-  rawUnlock(l + WAIT_LOCK);
-  waiterWakeChain(chain);
-}
-
-/**
- * Gives the lock to the head of the queue if it can be given now; returns the chain of granted nodes. While WAITING is set nobody takes
- * the lock by a fast path, so the word changes under us only by readers that leave or back out: the last of those comes here again.
- * @context wait_lock held.
- */
-function takeGranted(l: usize): usize {
-  const queue = l + QUEUE;
-  const first: usize = load32(queue);
-  if (first == 0) return 0;
-  if (load32(first + WAITER_TYPE) == WAITER_WRITE) {
-    const alone = load32(queue + 4) == <u32>first;
-    if (atomicCas32(l, WAITING, alone ? WRITER : WRITER | WAITING) != WAITING) return 0;
-    waiterRemove(queue, 0, first);
-    store32(l + LOCK_OWNER, load32(first + WAITER_TASK) + 1);
-    return first;
-  }
-  if ((atomicLoad32(l) & WRITER) != 0) return 0;
-  let tail = first;
-  let readers: u32 = 1;
-  let next: usize = load32(first + WAITER_NEXT);
-  while (next != 0 && load32(next + WAITER_TYPE) == WAITER_READ) {
-    tail = next;
-    readers++;
-    next = load32(next + WAITER_NEXT);
-  }
-  store32(tail + WAITER_NEXT, 0);
-  store32(queue, <u32>next);
-  if (next == 0) store32(queue + 4, 0);
-  store32(l + LOCK_OWNER, (load32(first + WAITER_TASK) + 1) | OWNER_READER);
-  atomicAdd32(l, readers * READER_BIAS - (next == 0 ? WAITING : 0));
-  return first;
 }

@@ -69,7 +69,7 @@ function bootLock(kind: LockKind, variants: number[] = []): { k: TestKernel; loc
 describe.each(LOCKS)('$name', (kind) => {
   it('excludes: a writer is alone, readers meet readers only, no raise of a plain counter is lost', async () => {
     const { k, lock, shadow } = bootLock(kind);
-    const runs = await k.threads(4, mix, { kind, lock, shadow, rounds: 1500 });
+    const runs = await k.threads(4, mix, { kind, lock, shadow, rounds: 1000 });
     expect(runs.map((run) => run.bad)).toEqual([0, 0, 0, 0]);
     expect(k.words[shadow / 4 + 1]).toBe(runs.reduce((sum, run) => sum + run.writes, 0));
     expect(k.u32(lock)).toBe(0);

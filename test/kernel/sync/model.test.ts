@@ -17,7 +17,7 @@ const step = fc.record({
 /** Word of the lock for a number of readers, or a writer; nobody waits. */
 const WORDS = {
   rwsem: (readers: number, writer: boolean) => readers * 256 + (writer ? 1 : 0),
-  rwlock: (readers: number, writer: boolean) => readers * 0x200 + (writer ? 0xff : 0),
+  rwlock: (readers: number, writer: boolean) => readers * 0x400 + (writer ? 0xff : 0),
 };
 
 describe.each(READER_LOCKS)('$name as a state machine', (kind) => {

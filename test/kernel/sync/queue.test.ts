@@ -46,7 +46,11 @@ const entered = (k: TestKernel, board: number, count: number): number[] =>
   Array.from(k.words.subarray(board / 4 + 8, board / 4 + 8 + count));
 
 describe('rwlock', () => {
-  it('serves first come, first served: readers behind a waiting writer do not pass it', async () => {
+  const WAITING = 0x100;
+  /** The head of the queue has been passed over long enough: it claims the lock. */
+  const claimed = (k: TestKernel, lock: number): boolean => (k.u32(lock) & WAITING) !== 0;
+
+  it('serves its queue first come, first served: readers behind a waiting writer do not pass it', async () => {
     const { k, lock, board } = stage('rwlockInit');
     k.x.readLock(lock);
     const calls: [Call, Release][] = [
@@ -56,8 +60,10 @@ describe('rwlock', () => {
       ['writeLock', 'writeUnlock'],
     ];
     const run = k.threads(4, actor, { lock, board, calls });
-    await queueUp(k, lock, board, 4);
+    await queueUp(k, lock, board, 1);
     expect(k.x.rwlockNeedbreak(lock)).toBe(1);
+    await until(() => claimed(k, lock));
+    await queueUp(k, lock, board, 4);
     expect(k.x.readTrylock(lock)).toBe(0);
     k.x.readUnlock(lock);
     await until(() => k.u32(board + 4) === 1);
@@ -71,16 +77,34 @@ describe('rwlock', () => {
     expect(k.u32(lock)).toBe(0);
   });
 
-  it('a newcomer does not pass the queue at the moment the lock comes free', async () => {
+  it('once the head of the queue has claimed the lock, a newcomer does not pass it at the moment the lock comes free', async () => {
     const { k, lock, board } = stage('rwlockInit');
     k.x.writeLock(lock);
     const run = k.threads(1, actor, { lock, board, calls: [['writeLock', 'writeUnlock']] });
     await queueUp(k, lock, board, 1);
+    await until(() => claimed(k, lock));
     k.x.writeUnlock(lock);
     expect(k.x.writeTrylock(lock)).toBe(0);
     expect(k.x.readTrylock(lock)).toBe(0);
     Atomics.store(k.words, board / 4 + 2, 1);
     await run;
+  });
+});
+
+describe('rwlock readers at the head', () => {
+  it('claim the lock too when writers keep passing them', async () => {
+    const { k, lock, board } = stage('rwlockInit');
+    k.x.writeLock(lock);
+    const run = k.threads(1, actor, { lock, board, calls: [['readLock', 'readUnlock']] });
+    await queueUp(k, lock, board, 1);
+    while (k.u32(board + 4) === 0) {
+      k.x.writeUnlock(lock);
+      k.x.writeLock(lock);
+      Atomics.store(k.words, board / 4 + 2, 1);
+    }
+    k.x.writeUnlock(lock);
+    await run;
+    expect(k.u32(lock)).toBe(0);
   });
 });
 
