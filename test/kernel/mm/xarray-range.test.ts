@@ -163,26 +163,26 @@ describe('overlapping bindings (exclusivity loosened)', () => {
   });
 });
 
-describe('batches', () => {
-  /** All batches of xaGather over [start, last]. */
-  function gather(
-    start: bigint,
-    last: bigint,
-    max: number,
-  ): { batches: number[]; found: [index: bigint, value: number][] } {
-    const [indexp, values, deltas] = [k.alloc(64), k.alloc(4096), k.alloc(4096)];
-    const batches: number[] = [];
-    const found: [bigint, number][] = [];
-    k.setU64(indexp, start);
-    for (let from = start; from <= last; from = k.u64(indexp)) {
-      const count = k.x.xaGather(a.xa, indexp, last, values, deltas, max);
-      batches.push(count);
-      for (let i = 0; i < count; i++) found.push([from + BigInt(k.u32(deltas + i * 4)), k.u32(values + i * 4)]);
-    }
-    expect(k.u64(indexp)).toBe(last + 1n);
-    return { batches, found };
+/** All batches of xaGather over [start, last]. */
+function gather(
+  start: bigint,
+  last: bigint,
+  max: number,
+): { batches: number[]; found: [index: bigint, value: number][] } {
+  const [indexp, values, deltas] = [k.alloc(64), k.alloc(4096), k.alloc(4096)];
+  const batches: number[] = [];
+  const found: [bigint, number][] = [];
+  k.setU64(indexp, start);
+  for (let from = start; from <= last; from = k.u64(indexp)) {
+    const count = k.x.xaGather(a.xa, indexp, last, values, deltas, max);
+    batches.push(count);
+    for (let i = 0; i < count; i++) found.push([from + BigInt(k.u32(deltas + i * 4)), k.u32(values + i * 4)]);
   }
+  expect(k.u64(indexp)).toBe(last + 1n);
+  return { batches, found };
+}
 
+describe('batches', () => {
   it('gather returns every value entry of the range once, in order, over as many batches as it takes', () => {
     for (let i = 0; i < 300; i++) a.store(i * 3, mk(i));
     k.x.xaReserve(a.xa, 7n);

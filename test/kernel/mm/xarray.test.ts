@@ -221,9 +221,9 @@ describe('find', () => {
   );
 });
 
-describe('marks', () => {
-  const get = (index: number | bigint, mark = 0): boolean => Boolean(k.x.xaGetMark(a.xa, BigInt(index), mark));
+const get = (index: number | bigint, mark = 0): boolean => Boolean(k.x.xaGetMark(a.xa, BigInt(index), mark));
 
+describe('marks', () => {
   it.each([0, 1, 2, 3, 4, 63, 64, 4096, 2 ** 40])(
     'a NULL index %i takes no mark, a store makes none, an erase clears it',
     (index) => {
