@@ -112,6 +112,7 @@ export const TASK_FANOUT = 148; // u32: 1 while this task wants its large invali
 export const TASK_LOCKSTAT = 152; // u32: address of this task's entries of the lock statistics, 0: not looked up yet
 export const TASK_SAMPLE_LOCK = 156; // u32: lock whose hold time is being sampled, 0: none
 export const TASK_SAMPLE_SINCE_NS = 160; // f64
+export const TASK_PCP = 152; // u32: address of this task's page cache, 0: not yet looked up
 export const TASK_HELD = 192; // HELD_MAX x 8: {lock address u32, class | mode << 16}
 export const HELD_MAX = 24;
 export const TASK_MAGAZINES = 384; // HEAP_CLASSES x 16: {head u32, count u32, live i32 (allocated - freed by this task), pad}

@@ -47,6 +47,7 @@ export const PCP_COUNT = 0; // u32: pages cached
 export const PCP_ZONE = 4; // u32: partition they belong to
 export const PCP_ALLOCATED = 8; // i32: pages allocated minus freed minus leaked by this task
 export const PCP_MISSES = 12; // u32: requests for another partition since the last hit
+export const PCP_HIGH = 16; // u32: pages it may hold, 0 = none; constant
 export const PCP_PFNS = 64; // u32 each
 export const PCP_SIZE = 512;
 export const PCP_HIGH_MAX = 64;

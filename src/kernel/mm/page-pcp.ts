@@ -2,8 +2,8 @@
 // at a time. Tasks also count here what they have allocated, so that conservation can be audited from numbers nobody shares.
 // kernel: mm/page_alloc.c per_cpu_pages (rmqueue_pcplist, free_unref_page_commit, free_pcppages_bulk).
 import { SH_MAX_TASKS, SH_PFN_COUNT } from '../abi/layout';
-import { NO_PFN, TASK_ID } from '../abi/layout';
-import { PCP_ALLOCATED, PCP_COUNT, PCP_HIGH_MAX, PCP_MISSES, PCP_PFNS, PCP_ZONE, REGION_ZONE } from '../abi/mm';
+import { NO_PFN, TASK_ID, TASK_PCP } from '../abi/layout';
+import { PCP_ALLOCATED, PCP_COUNT, PCP_HIGH, PCP_HIGH_MAX, PCP_MISSES, PCP_PFNS, PCP_ZONE, REGION_ZONE } from '../abi/mm';
 import { vmalloc } from '../heap';
 import { current, load32, store32 } from '../point';
 import { PAGE_PCP_HIGH, PAGE_PCP_SHIFT, PAGE_PCP_TABLE, regionOf, zoneGivePage, zoneGivePages, zoneTakePage, zoneTakePages } from './page-region';
@@ -30,7 +30,18 @@ export function pcpOf(task: u32): usize { return <usize>load32(PAGE_PCP_TABLE) +
 /** The cache of this task. */
 // @ts-ignore: decorator
 @inline
-export function pcpCurrent(): usize { return pcpOf(load32(current + TASK_ID)); }
+export function pcpCurrent(): usize {
+  const pcp: usize = load32(current + TASK_PCP);
+  return pcp != 0 ? pcp : pcpBind();
+}
+
+/** A task that allocates for the first time notes where its cache is. */
+function pcpBind(): usize {
+  const pcp = pcpOf(load32(current + TASK_ID));
+  store32(pcp + PCP_HIGH, load32(PAGE_PCP_HIGH));
+  store32(current + TASK_PCP, <u32>pcp);
+  return pcp;
+}
 
 /** Counts `n` pages that this task allocated (negative: freed or leaked). */
 // @ts-ignore: decorator
@@ -48,7 +59,7 @@ export function pcpTake(pcp: usize, zone: usize): u32 {
 }
 
 function pcpTakeSlow(pcp: usize, zone: usize): u32 {
-  const high = load32(PAGE_PCP_HIGH);
+  const high = load32(pcp + PCP_HIGH);
   if (high == 0) return zoneTakePage(zone);
   if (load32(pcp + PCP_COUNT) != 0) {
     const misses = load32(pcp + PCP_MISSES) + 1;
@@ -64,12 +75,12 @@ function pcpTakeSlow(pcp: usize, zone: usize): u32 {
   return load32(pcp + PCP_PFNS - 4 + (<usize>taken << 2));
 }
 
-/** Keeps a free page in the cache, or gives it to its partition. @context any; takes the zone lock when the cache is full or another's. */
+/** Keeps a free page of `region` in the cache, or gives it to its partition. @context any; takes the zone lock when the cache is full or another's. */
 // @ts-ignore: decorator
 @inline
-export function pcpGive(pcp: usize, pfn: u32): void {
+export function pcpGive(pcp: usize, region: usize, pfn: u32): void {
   const count = load32(pcp + PCP_COUNT);
-  if (count >= load32(PAGE_PCP_HIGH) || load32(pcp + PCP_ZONE) != load32(regionOf(pfn) + REGION_ZONE)) {
+  if (count >= load32(pcp + PCP_HIGH) || load32(pcp + PCP_ZONE) != load32(region + REGION_ZONE)) {
     pcpGiveSlow(pcp, pfn, count);
     return;
   }
@@ -78,7 +89,7 @@ export function pcpGive(pcp: usize, pfn: u32): void {
 }
 
 function pcpGiveSlow(pcp: usize, pfn: u32, count: u32): void {
-  const high = load32(PAGE_PCP_HIGH);
+  const high = load32(pcp + PCP_HIGH);
   if (high == 0 || count != 0 && load32(pcp + PCP_ZONE) != load32(regionOf(pfn) + REGION_ZONE)) {
     zoneGivePage(pfn);
     return;

@@ -207,11 +207,21 @@ export function pageRefcount(pfn: u32): u32 {
 
 /** Drops a reference; the last one frees the folio. @context any; takes the zone lock. kernel: put_page. */
 export function putPage(pfn: u32): void {
-  const head = compoundHead(pfn);
-  const old = atomicSub32(pageAddress(head), 1);
+  const region = regionOf(pfn);
+  if ((load32(region + REGION_STATE) & REGION_COMPOUND) != 0) {
+    putFolio(pfn & ~(<u32>PTRS_PER_FOLIO - 1));
+    return;
+  }
+  const old = atomicSub32(pageAddress(pfn), 1);
   if ((old & REF_MASK) > 1) return;
-  if (pageOrder(head) != 0) freeFolio(head, old);
-  else if (mayFree(head, old)) pcpGive(pcpCurrent(), head);
+  const pcp = pcpCurrent();
+  if (mayFree(pcp, pfn, old)) pcpGive(pcp, region, pfn);
+}
+
+/** @context as putPage. */
+function putFolio(head: u32): void {
+  const old = atomicSub32(pageAddress(head), 1);
+  if ((old & REF_MASK) <= 1) freeFolio(head, old);
 }
 
 /**
@@ -220,30 +230,39 @@ export function putPage(pfn: u32): void {
  * @context any; takes zone locks. kernel: release_pages, free_unref_page_list.
  */
 export function putPages(list: usize, count: u32): void {
-  let freed: u32 = 0;
-  for (let n: u32 = 0; n < count; n++) {
-    const pfn = load32(list + (<usize>n << 2));
-    const head = compoundHead(pfn);
-    const old = atomicSub32(pageAddress(head), 1);
-    if ((old & REF_MASK) > 1) continue;
-    if (pageOrder(head) != 0) {
-      freeFolio(head, old);
-    } else if (mayFree(head, old)) {
-      store32(list + (<usize>freed << 2), head);
-      freed++;
+  const pcp = pcpCurrent();
+  const pages: usize = load32(SH_PAGES);
+  let freed: usize = list;
+  let number: u32 = NONE;
+  let compound: bool = false;
+  for (let p = list, end = list + (<usize>count << 2); p < end; p += 4) {
+    const pfn = load32(p);
+    // The references on the list keep every region on it as it is.
+    if (pfn >> 9 != number) {
+      number = pfn >> 9;
+      compound = (load32(regionOf(pfn) + REGION_STATE) & REGION_COMPOUND) != 0;
     }
+    if (compound) {
+      putFolio(pfn & ~(<u32>PTRS_PER_FOLIO - 1));
+      continue;
+    }
+    const old = atomicSub32(pages + <usize>pfn * PAGE_STRUCT_SIZE, 1);
+    if ((old & REF_MASK) > 1 || !mayFree(pcp, pfn, old)) continue;
+    store32(freed, pfn);
+    freed += 4;
   }
-  while (freed != 0) freed = zoneGivePages(load32(regionOf(load32(list)) + REGION_ZONE), list, freed);
+  let left = <u32>(freed - list) >> 2;
+  while (left != 0) left = zoneGivePages(load32(regionOf(load32(list)) + REGION_ZONE), list, left);
 }
 
 /** Whether the page, whose last reference just went, goes back to the allocator; does the accounting. `old`: its word before. */
 // @ts-ignore: decorator
 @inline
-function mayFree(pfn: u32, old: u32): bool {
+function mayFree(pcp: usize, pfn: u32, old: u32): bool {
   if (ORACLES && (old & REF_MASK) == 0) badRefcount(pfn, old);
   if ((old & PG_LEAKED) != 0) return false; // the leak list has it for ever
   if (oraclesOn()) checkUnassigned(pfn);
-  pcpCount(pcpCurrent(), -1);
+  pcpCount(pcp, -1);
   return !(variant(V_PLANT_LOSE_PAGE) && atomicXchg32(PAGE_LOST, 1) == 0);
 }
 

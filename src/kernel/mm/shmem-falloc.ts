@@ -71,7 +71,7 @@ function fillChunk(f: usize, start: u64, end: u64): u64 {
   const usedp = stackPush(8);
   const policy = shmemPolicy(f, start);
   let index = start;
-  while (true) {
+  while (index < end) {
     index = storeBatch(f, index, end, list, 0, usedp); // over what is there already
     if (index == end) break;
     const got = allocPagesBulk(policy, 1, list, <u32>min<u64>(end - index, BATCH));
