@@ -59,3 +59,7 @@ export const OOPS_AUDIT_SPTE_RMP = 553; // (vm, gfn, pfn, rmpLo high): mapped pr
 export const OOPS_AUDIT_LOCK_HELD = 751; // (task, lock, class): held at rest
 export const OOPS_AUDIT_ZONE = 851; // (partition, pfn): lists, bitmaps and counters disagree
 export const OOPS_AUDIT_LOST_PAGES = 852; // (pages): neither allocated nor free nor leaked
+export const OOPS_STALE_TRANSLATION = 201; // (vm, gfn, pfn): the guest uses a translation to a free page
+export const OOPS_STALE_OWNER = 202; // (vm, gfn, pfn, rmpLo high, low): the guest uses a translation to a private page that is not its own
+export const OOPS_SPTE_PFN_CHANGED = 203; // (vm, pfn mapped, pfn to map): a present leaf would be replaced by one of another page
+export const OOPS_RETRY_FOREVER = 901; // (vm, gfn, seq, in_progress, retries): the fault of one gfn retries while the protocol stands still

@@ -1,0 +1,275 @@
+// Guest accesses: KVM_RUN for one access or a batch. In guest mode the vCPU looks for its IPI before each access, translates by TLB or by a walk of the nested
+// tables, has the RMP check what it walked, and reads or writes the page's token. Everything else (page fault, #VC) is an exit or guest code.
+// kernel: arch/x86/kvm/x86.c vcpu_run(), svm/svm.c npf_interception(); the hardware's part after the AMD APM volume 2, 15.25 and 15.36.
+
+import {
+  KVM_ASID, KVM_EXIT_MMIO, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_SRCU,
+} from '../abi/kvm';
+import { TASK_ID } from '../abi/layout';
+import { PAGE_CONTENT } from '../abi/mm';
+import { OOPS_RETRY_FOREVER, OOPS_STALE_OWNER, OOPS_STALE_TRANSLATION, ORACLE_PROGRESS, ORACLE_STALE_MAPPING } from '../abi/oops';
+import {
+  GUEST_NPF_SIZEM, PFERR_GUEST_ENC_BIT, PFERR_GUEST_FINAL_BIT, PFERR_GUEST_SIZEM_BIT, PFERR_PRESENT_BIT, PFERR_RMP_BIT, PFERR_USER_BIT,
+  PFERR_WRITE_BIT, PG_LEVEL_2M, PG_LEVEL_4K, PVALIDATE_NO_CHANGE, RMP_FAIL_SIZEMISMATCH, RMP_OK,
+} from '../abi/snp';
+import {
+  ACCESS_FLAGS, ACCESS_GFN, ACCESS_PRIVATE, ACCESS_SIZE, ACCESS_VALUE, ACCESS_WRITE, GUEST_MODE_MASK, IN_GUEST_MODE, VCPU_COUNT_ACCESSES,
+  VCPU_COUNT_FAULTS, VCPU_COUNT_NPF_RMP, VCPU_COUNT_RETRIES, VCPU_COUNT_TLB_HITS, VCPU_COUNT_VC, VCPU_KVM, VCPU_MMIO_VALUE, VCPU_MODE,
+  VCPU_MUTEX, VCPU_RETRY_COUNT, VCPU_RETRY_GFN, VCPU_RETRY_OPEN, VCPU_RETRY_SEQ, VCPU_ROOT_TABLE, VCPU_TASK, VCPU_VALUE,
+} from '../abi/vcpu';
+import { pageAddress, pageRefcount } from '../mm/page';
+import { oops } from '../oops';
+import {
+  atomicLoad32, atomicLoad64, atomicStore32, cpuRelax, current, futexWait, load32, load64, oraclesOn, store32, store64,
+} from '../point';
+import { rmpCheckGuest, RMP_CHECK_VC } from '../snp/access';
+import { handleRmpPageFault } from '../snp/fault';
+import { pvalidate } from '../snp/guest';
+import { RMP_ASID_SHIFT, RMP_ASSIGNED, RMP_GPA_MASK, RMP_OWNER_MASK, rmpPageLo } from '../snp/rmp';
+import { mutexLock, mutexUnlock } from '../sync/mutex';
+import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
+import { heartbeat } from '../task';
+import { kvmMmuPageFault } from './fault';
+import { RET_PF_EMULATE_MMIO, RET_PF_RETRY, tdpWalk } from './tdp-map';
+import { SPTE_LARGE, SPTE_PRIVATE, SPTE_WRITABLE, sptePfn } from './tdp-spte';
+import { TLB_CIPHER, tlbFill, tlbLookup, tlbPfn, TLB_WRITABLE } from './tlb';
+import { vcpuClearExit, vcpuCount, vcpuEnterGuest, vcpuExitGuest, vcpuSignalPending } from './vcpu';
+
+const NPF_PRESENT: u64 = (<u64>1) << PFERR_PRESENT_BIT;
+const NPF_WRITE: u64 = (<u64>1) << PFERR_WRITE_BIT;
+const NPF_RMP: u64 = (<u64>1) << PFERR_RMP_BIT;
+const NPF_ENC: u64 = (<u64>1) << PFERR_GUEST_ENC_BIT;
+const NPF_SIZEM: u64 = (<u64>1) << PFERR_GUEST_SIZEM_BIT;
+/** Every #NPF of a guest access: by the guest, at the final translation. */
+const NPF_BASE: u64 = ((<u64>1) << PFERR_USER_BIT) | ((<u64>1) << PFERR_GUEST_FINAL_BIT);
+
+/** guestAccess: the access is done; or the vCPU was kicked before it. All other results are #NPF error codes. */
+const DONE: u64 = 0;
+const KICKED: u64 = (<u64>1) << 62;
+
+/** What a shared read of a private page sees: its bytes as they lie in DRAM. */
+const CIPHERTEXT: u32 = 0x5bd1e995;
+
+/** Retries with unchanged protocol state after which a fault is declared stuck: without an open section, and (each a nap of 1 ms) with one. */
+const RETRY_LIMIT: u32 = CONTROLLED ? 2000 : 1 << 16;
+const RETRY_LIMIT_OPEN: u32 = CONTROLLED ? 2000 : 1 << 15;
+const RETRY_SPINS: u32 = 32;
+const NAP_NS: i64 = 20_000;
+const NAP_MAX_NS: i64 = 1_000_000;
+
+/**
+ * One access by the guest. DONE, KICKED or the error code of the #NPF it raised. A read leaves the token in VCPU_VALUE.
+ * @context guest mode: takes no lock, waits for nobody. Translations it uses here stay true until it leaves guest mode.
+ */
+// @ts-ignore: decorator
+@inline
+function guestAccess(vcpu: usize, gfn: u64, flags: u32, token: u32): u64 {
+  if ((atomicLoad32(vcpu + VCPU_MODE) & GUEST_MODE_MASK) != IN_GUEST_MODE) return KICKED;
+  const entry = tlbLookup(vcpu, gfn, (flags & ACCESS_PRIVATE) != 0);
+  if (entry == 0 || ((flags & ACCESS_WRITE) != 0 && (entry & TLB_WRITABLE) == 0)) return guestWalk(vcpu, gfn, flags, token);
+  if (ORACLES && oraclesOn()) checkTranslation(vcpu, gfn, entry, flags);
+  vcpuCount(vcpu, VCPU_COUNT_TLB_HITS);
+  touch(vcpu, entry, gfn, flags, token);
+  return DONE;
+}
+
+/** The load or store itself. */
+// @ts-ignore: decorator
+@inline
+function touch(vcpu: usize, entry: u64, gfn: u64, flags: u32, token: u32): void {
+  const content = pageAddress(tlbPfn(entry, gfn)) + PAGE_CONTENT;
+  if ((flags & ACCESS_WRITE) != 0) atomicStore32(content, token);
+  else store32(vcpu + VCPU_VALUE, atomicLoad32(content) ^ ((entry & TLB_CIPHER) != 0 ? CIPHERTEXT : 0));
+  vcpuCount(vcpu, VCPU_COUNT_ACCESSES);
+}
+
+/** A TLB miss, or a write through an entry that no write has checked yet. @context guest mode. */
+function guestWalk(vcpu: usize, gfn: u64, flags: u32, token: u32): u64 {
+  const kvm: usize = load32(vcpu + VCPU_KVM);
+  const asid = load32(kvm + KVM_ASID);
+  const write = (flags & ACCESS_WRITE) != 0;
+  const isPrivate = (flags & ACCESS_PRIVATE) != 0;
+  const base = NPF_BASE | (write ? NPF_WRITE : 0) | (isPrivate ? NPF_ENC : 0);
+  while (true) {
+    const spte = tdpWalk(load32(vcpu + VCPU_ROOT_TABLE), gfn);
+    if (spte == 0) return base;
+    if (write && (spte & SPTE_WRITABLE) == 0) return base | NPF_PRESENT;
+    const privateSpte = (spte & SPTE_PRIVATE) != 0;
+    // Without SNP the guest's private and shared addresses are told apart by the nested tables; with it only the RMP minds.
+    if (asid == 0 && privateSpte != isPrivate) return base | NPF_PRESENT;
+    const level = (spte & SPTE_LARGE) != 0 ? PG_LEVEL_2M : PG_LEVEL_4K;
+    const pfn = sptePfn(spte) + (level == PG_LEVEL_2M ? <u32>gfn & 511 : 0);
+    const code = rmpCheckGuest(asid, gfn << 12, pfn, write, isPrivate && asid != 0, level);
+    if (code == 0) {
+      const cipher = asid != 0 && privateSpte && !isPrivate;
+      const value = tlbFill(vcpu, gfn, isPrivate, sptePfn(spte), level, (write ? TLB_WRITABLE : 0) | (cipher ? TLB_CIPHER : 0));
+      if (ORACLES && oraclesOn()) checkTranslation(vcpu, gfn, value, flags);
+      touch(vcpu, value, gfn, flags, token);
+      return DONE;
+    }
+    if (code != RMP_CHECK_VC) return code;
+    const refused = guestValidate(vcpu, asid, gfn, pfn, level);
+    if (refused != 0) return base | refused;
+  }
+  return DONE;
+}
+
+/**
+ * The guest's #VC handler: accepts the page with PVALIDATE, at the size of the mapping if the RMP has the same. 0: repeat the access; else further
+ * bits of the #NPF that PVALIDATE raised.
+ * @context guest mode.
+ */
+function guestValidate(vcpu: usize, asid: u32, gfn: u64, pfn: u32, level: i32): u64 {
+  vcpuCount(vcpu, VCPU_COUNT_VC);
+  let code: i32 = RMP_FAIL_SIZEMISMATCH;
+  if (level == PG_LEVEL_2M) code = pvalidate(asid, (gfn & ~(<u64>511)) << 12, pfn & ~(<u32>511), PG_LEVEL_2M, true);
+  if (code == RMP_FAIL_SIZEMISMATCH) code = pvalidate(asid, gfn << 12, pfn, PG_LEVEL_4K, true);
+  if (code == RMP_OK || code == PVALIDATE_NO_CHANGE) return 0;
+  return NPF_PRESENT | NPF_RMP | (code == GUEST_NPF_SIZEM ? NPF_SIZEM : 0);
+}
+
+/**
+ * Oracle 2 at the moment of use. Whoever takes a page away flushes first, and the flush waits for this vCPU to leave guest mode: what it translates
+ * to here is in use and, if the RMP keeps it, this guest's.
+ * @context guest mode, after the look for the IPI.
+ */
+function checkTranslation(vcpu: usize, gfn: u64, entry: u64, flags: u32): void {
+  const kvm: usize = load32(vcpu + VCPU_KVM);
+  const pfn = tlbPfn(entry, gfn);
+  if (pageRefcount(pfn) == 0) oops(ORACLE_STALE_MAPPING, OOPS_STALE_TRANSLATION, load32(kvm + KVM_ID), <f64>gfn, <f64>pfn);
+  const asid = load32(kvm + KVM_ASID);
+  if (asid == 0 || (flags & ACCESS_PRIVATE) == 0) return;
+  const lo = rmpPageLo(pfn);
+  if ((lo & RMP_OWNER_MASK) != (RMP_ASSIGNED | ((gfn << 12) & RMP_GPA_MASK) | (<u64>asid << RMP_ASID_SHIFT))) {
+    oops(ORACLE_STALE_MAPPING, OOPS_STALE_OWNER, load32(kvm + KVM_ID), <f64>gfn, <f64>pfn, <f64>(lo >> 32), <f64>(lo & 0xffffffff));
+  }
+}
+
+/**
+ * One guest access (KVM_RUN until it is done or user space is needed): flags ACCESS_*, `token` is what a write stores. 0 done (a read's token is in
+ * VCPU_VALUE); KVM_EXIT_MMIO: no memory there (a read has got VCPU_MMIO_VALUE); negative errno, with the exit in VCPU_EXIT_*.
+ * @context sleeps; takes vcpu->mutex; kvm->srcu is held for read whenever slots are looked at, never in guest mode. kernel: kvm_arch_vcpu_ioctl_run().
+ */
+export function vcpuAccess(vcpu: usize, gfn: u64, flags: u32, token: u32): i32 {
+  mutexLock(vcpu + VCPU_MUTEX);
+  let ret = vcpuEnterGuest(vcpu);
+  if (ret == 0) {
+    const code = guestAccess(vcpu, gfn, flags, token);
+    vcpuExitGuest(vcpu);
+    if (code != DONE) ret = vcpuRunSlow(vcpu, gfn, flags, token, code);
+  }
+  mutexUnlock(vcpu + VCPU_MUTEX);
+  return ret;
+}
+
+/** Handles exits and enters again until the access is done. @context vcpu->mutex, outside guest mode. kernel: vcpu_run(). */
+function vcpuRunSlow(vcpu: usize, gfn: u64, flags: u32, token: u32, firstCode: u64): i32 {
+  let code = firstCode;
+  store32(vcpu + VCPU_TASK, load32(current + TASK_ID) + 1);
+  vcpuClearExit(vcpu);
+  let ret: i32 = 0;
+  while (code != DONE) {
+    if (code != KICKED) {
+      ret = handleNpf(vcpu, gfn, code);
+      if (ret <= 0) break;
+    }
+    ret = vcpuEnterGuest(vcpu);
+    if (ret != 0) break;
+    code = guestAccess(vcpu, gfn, flags, token);
+    vcpuExitGuest(vcpu);
+  }
+  store32(vcpu + VCPU_RETRY_COUNT, 0);
+  store32(vcpu + VCPU_TASK, 0);
+  if (code == DONE) return 0;
+  if (ret != RET_PF_EMULATE_MMIO) return ret;
+  if ((flags & ACCESS_WRITE) == 0) store32(vcpu + VCPU_VALUE, load32(vcpu + VCPU_MMIO_VALUE));
+  return KVM_EXIT_MMIO;
+}
+
+/** Above 0: run the guest again; else KVM_RUN returns. @context vcpu->mutex, outside guest mode; takes kvm->srcu. kernel: npf_interception(). */
+function handleNpf(vcpu: usize, gfn: u64, code: u64): i32 {
+  const kvm: usize = load32(vcpu + VCPU_KVM);
+  vcpuCount(vcpu, VCPU_COUNT_FAULTS);
+  const idx = srcuReadLock(kvm + KVM_SRCU);
+  const ret = kvmMmuPageFault(vcpu, gfn, code);
+  if ((code & NPF_RMP) != 0) {
+    vcpuCount(vcpu, VCPU_COUNT_NPF_RMP);
+    // A fault that is none of its business (or no more: B45) leaves the guest to try again.
+    if (ret > 0) handleRmpPageFault(vcpu, gfn << 12, code);
+  }
+  srcuReadUnlock(kvm + KVM_SRCU, idx);
+  if (ret != RET_PF_RETRY) {
+    store32(vcpu + VCPU_RETRY_COUNT, 0);
+    return ret;
+  }
+  vcpuCount(vcpu, VCPU_COUNT_RETRIES);
+  const signal = vcpuSignalPending(vcpu);
+  if (signal != 0) return signal;
+  awaitProgress(vcpu, kvm, gfn);
+  return ret;
+}
+
+/**
+ * Between two tries of the same fault: spins, then naps while an invalidation is open, and keeps oracle 9: a fault must not be told to retry
+ * for ever while the protocol's state stands still (B30).
+ * @context outside guest mode, no lock but vcpu->mutex.
+ */
+function awaitProgress(vcpu: usize, kvm: usize, gfn: u64): void {
+  const seq = atomicLoad64(kvm + KVM_INVALIDATE_SEQ);
+  const open = atomicLoad32(kvm + KVM_INVALIDATE_IN_PROGRESS);
+  const count = load32(vcpu + VCPU_RETRY_COUNT);
+  if (count == 0 || load64(vcpu + VCPU_RETRY_GFN) != gfn || load64(vcpu + VCPU_RETRY_SEQ) != seq || load32(vcpu + VCPU_RETRY_OPEN) != open) {
+    store64(vcpu + VCPU_RETRY_GFN, gfn);
+    store64(vcpu + VCPU_RETRY_SEQ, seq);
+    store32(vcpu + VCPU_RETRY_OPEN, open);
+    store32(vcpu + VCPU_RETRY_COUNT, 1);
+    cpuRelax();
+    return;
+  }
+  store32(vcpu + VCPU_RETRY_COUNT, count + 1);
+  if (oraclesOn() && count >= (open == 0 ? RETRY_LIMIT : RETRY_LIMIT_OPEN)) {
+    oops(ORACLE_PROGRESS, OOPS_RETRY_FOREVER, load32(kvm + KVM_ID), <f64>gfn, <f64>seq, open, count);
+  }
+  if (count < RETRY_SPINS) {
+    cpuRelax();
+    return;
+  }
+  heartbeat();
+  // Nobody wakes a napping vCPU: a real one would go on faulting. With an open section the nap ends early when the count changes.
+  futexWait(kvm + KVM_INVALIDATE_IN_PROGRESS, open, min<i64>(NAP_NS * <i64>(count - RETRY_SPINS + 1), NAP_MAX_NS));
+}
+
+/**
+ * A batch of accesses ({gfn u64, flags u32, token u32} each; a read puts the token found into its element) in as few guest entries as possible.
+ * Stops at the first access that needs user space: returns the number completed; *errorp (may be 0) gets 0 or what vcpuAccess would have returned.
+ * @context as vcpuAccess.
+ */
+export function vcpuRunAccesses(vcpu: usize, list: usize, count: u32, errorp: usize): u32 {
+  let done: u32 = 0;
+  let ret: i32 = 0;
+  mutexLock(vcpu + VCPU_MUTEX);
+  while (done < count) {
+    ret = vcpuEnterGuest(vcpu);
+    if (ret != 0) break;
+    let item = list + <usize>done * ACCESS_SIZE;
+    let code = DONE;
+    while (done < count) {
+      const flags = load32(item + ACCESS_FLAGS);
+      code = guestAccess(vcpu, load64(item + ACCESS_GFN), flags, load32(item + ACCESS_VALUE));
+      if (code != DONE) break;
+      if ((flags & ACCESS_WRITE) == 0) store32(item + ACCESS_VALUE, load32(vcpu + VCPU_VALUE));
+      done++;
+      item += ACCESS_SIZE;
+    }
+    vcpuExitGuest(vcpu);
+    if (code == DONE || code == KICKED) continue;
+    const flags = load32(item + ACCESS_FLAGS);
+    ret = vcpuRunSlow(vcpu, load64(item + ACCESS_GFN), flags, load32(item + ACCESS_VALUE), code);
+    if (ret != 0) break;
+    if ((flags & ACCESS_WRITE) == 0) store32(item + ACCESS_VALUE, load32(vcpu + VCPU_VALUE));
+    done++;
+  }
+  mutexUnlock(vcpu + VCPU_MUTEX);
+  if (errorp != 0) store32(errorp, <u32>ret);
+  return done;
+}

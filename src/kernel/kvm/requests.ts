@@ -1,0 +1,95 @@
+// vCPU requests: how one CPU makes others do something before they run guest code again, and how it drives them out of the guest.
+// kernel: virt/kvm/kvm_main.c kvm_make_all_cpus_request(), include/linux/kvm_host.h kvm_request_pending(), Documentation/virt/kvm/vcpu-requests.rst.
+//
+// vcpu->mode (+128)  bits 1:0  OUTSIDE 0: KVM's own code or user space runs
+//                              IN_GUEST 1: guest code runs: who wants it out must kick it
+//                              EXITING 2: kicked (the IPI is on its way), guest code may still run
+//                              READING_SHADOW_PAGE_TABLES 3: a lockless walk of page tables outside the guest
+//                    bits 31:2 session: raised at each entry, so that a waiter tells "still in" from "in again"
+//   OUTSIDE -> IN_GUEST by the vCPU; IN_GUEST -> EXITING by a kicker; IN_GUEST or EXITING -> OUTSIDE by the vCPU.
+//
+// A Dekker pair decides who sees whom: the requester sets the bit, then looks at the mode; the vCPU sets IN_GUEST, then looks at the bits. All
+// four are sequentially consistent, so at least one sees the other: the request is handled before guest code runs, or the vCPU is kicked.
+// The IPI itself is the mode word: a vCPU looks at it before every guest access, so it leaves within one access.
+import { KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
+import { WAIT_IPI } from '../abi/layout';
+import {
+  EXITING_GUEST_MODE, GUEST_MODE_MASK, IN_GUEST_MODE, KVM_REQ_TLB_FLUSH, MMU_REMOTE_FLUSHES, OUTSIDE_GUEST_MODE, VCPU_IPI_WAITERS, VCPU_MODE,
+  VCPU_REQUESTS,
+} from '../abi/vcpu';
+import { atomicAdd32, atomicAdd64, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicSub32, cpuRelax, load32 } from '../point';
+import { park, spinTurns } from '../sync/word';
+import { waitBegin, waitEnd } from '../task';
+
+/** vCPU `index` of the VM. @context index < online vCPUs. */
+// @ts-ignore: decorator
+@inline
+export function kvmGetVcpu(kvm: usize, index: u32): usize { return load32(kvm + KVM_VCPUS + (<usize>index << 2)); }
+
+/** Sets a request. @context any. kernel: kvm_make_request(). */
+// @ts-ignore: decorator
+@inline
+export function kvmMakeRequest(vcpu: usize, request: i32): void { atomicOr32(vcpu + VCPU_REQUESTS, <u32>1 << request); }
+
+/** Whether the request is set; clears it. The caller's work comes after the clearing: a request made meanwhile is not lost. kernel: kvm_check_request(). */
+// @ts-ignore: decorator
+@inline
+export function kvmCheckRequest(vcpu: usize, request: i32): bool {
+  const bit = <u32>1 << request;
+  return (atomicLoad32(vcpu + VCPU_REQUESTS) & bit) != 0 && (atomicAnd32(vcpu + VCPU_REQUESTS, ~bit) & bit) != 0;
+}
+
+/** Kicks the vCPU if it runs guest code. @context after kvmMakeRequest. kernel: kvm_vcpu_exiting_guest_mode(). */
+// @ts-ignore: decorator
+@inline
+export function kvmVcpuKick(vcpu: usize): void {
+  let mode = atomicLoad32(vcpu + VCPU_MODE);
+  while ((mode & GUEST_MODE_MASK) == IN_GUEST_MODE) {
+    const seen = atomicCas32(vcpu + VCPU_MODE, mode, mode + (EXITING_GUEST_MODE - IN_GUEST_MODE));
+    if (seen == mode) return;
+    mode = seen;
+  }
+}
+
+/**
+ * Sets a request on every vCPU and kicks those in the guest; with `wait` it returns when each of them has left the guest code it was running.
+ * @context any, also under mmu_lock; spins, then parks: a vCPU in the guest waits for nobody. kernel: kvm_make_all_cpus_request().
+ */
+export function kvmMakeAllCpusRequest(kvm: usize, request: i32, wait: bool): void {
+  const online = atomicLoad32(kvm + KVM_ONLINE_VCPUS);
+  for (let n: u32 = 0; n < online; n++) {
+    const vcpu = kvmGetVcpu(kvm, n);
+    kvmMakeRequest(vcpu, request);
+    kvmVcpuKick(vcpu);
+  }
+  if (!wait) return;
+  for (let n: u32 = 0; n < online; n++) {
+    const vcpu = kvmGetVcpu(kvm, n);
+    const mode = atomicLoad32(vcpu + VCPU_MODE);
+    // IN_GUEST here is a session that began after the kick and has seen the request.
+    const what = mode & GUEST_MODE_MASK;
+    if (what != OUTSIDE_GUEST_MODE && what != IN_GUEST_MODE) awaitExit(vcpu, mode);
+  }
+}
+
+/** Waits until the mode word is no longer `mode`. The vCPU changes the word before it looks for waiters, the waiter counts itself first. */
+function awaitExit(vcpu: usize, mode: u32): void {
+  for (let n = spinTurns(); n > 0; n--) {
+    if (atomicLoad32(vcpu + VCPU_MODE) != mode) return;
+    cpuRelax();
+  }
+  waitBegin(vcpu, WAIT_IPI);
+  atomicAdd32(vcpu + VCPU_IPI_WAITERS, 1);
+  while (atomicLoad32(vcpu + VCPU_MODE) == mode) park(vcpu + VCPU_MODE, mode);
+  atomicSub32(vcpu + VCPU_IPI_WAITERS, 1);
+  waitEnd();
+}
+
+/**
+ * When it returns no vCPU uses a translation that was cached before the call.
+ * @context any, also under mmu_lock. kernel: kvm_flush_remote_tlbs().
+ */
+export function kvmFlushRemoteTlbs(kvm: usize): void {
+  atomicAdd64(kvm + MMU_REMOTE_FLUSHES, 1);
+  kvmMakeAllCpusRequest(kvm, KVM_REQ_TLB_FLUSH, true);
+}

@@ -1,0 +1,135 @@
+// The process memory behind shared gfns: what get_user_pages() would find under the slot's userspace_addr. Pages are allocated at the first touch and
+// belong to the address, not to the slot: a moved slot shows the same memory, a deleted one leaves it. The host takes pages away through the
+// mmu_notifier path (kvmDiscardShared). Stands for the VMM's anonymous memory and mm/gup.c.
+import { KVM_HOME, SLOT_KVM, SLOT_NPAGES, SLOT_USERSPACE_ADDR } from '../abi/kvm';
+import { EFAULT, ENOMEM } from '../abi/errno';
+import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
+import { OOPS_HOST_WRITE_RMP, ORACLE_HOST_PAGE } from '../abi/oops';
+import { KVM_SHARED_COUNT, KVM_SHARED_PAGES } from '../abi/vcpu';
+import { allocPages, getPage, getPageUnlessZero, pageContent, putPage, setPageContent } from '../mm/page';
+import { xaCmpxchg, xaDestroy, xaEraseRangeBatch, xaIsErr, xaIsValue, xaLoad, xaMkValue, xaToValue } from '../mm/xarray';
+import { oops } from '../oops';
+import { atomicAdd64, atomicLoad64, atomicSub64, load32, load64, oraclesOn, store64 } from '../point';
+import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
+import { rmpCheckHostWrite } from '../snp/access';
+import { stackPop, stackPush } from '../task';
+import { slotHva } from './memslots';
+import { kvmMmuNotifierInvalidateRangeEnd, kvmMmuNotifierInvalidateRangeStart } from './notifier';
+
+const BATCH: u32 = 64;
+
+/** The page at `hva` with a reference, NO_PFN when there is none. @context any; takes an RCU section. */
+function findPage(kvm: usize, index: u64): u32 {
+  const xa = kvm + KVM_SHARED_PAGES;
+  rcuReadLock();
+  let entry = xaLoad(xa, index);
+  // As with the page cache: a page that can be had but is no longer in the tree was on its way out.
+  while (xaIsValue(entry)) {
+    if (getPageUnlessZero(xaToValue(entry))) {
+      if (xaLoad(xa, index) == entry) break;
+      putPage(xaToValue(entry));
+    }
+    entry = xaLoad(xa, index);
+  }
+  rcuReadUnlock();
+  return xaIsValue(entry) ? xaToValue(entry) : <u32>NO_PFN;
+}
+
+/** The page at page index `index` of the process with a reference, allocated if need be. NO_PFN when out of memory. @context may sleep. kernel: get_user_pages(). */
+function getUserPage(kvm: usize, index: u64): u32 {
+  while (true) {
+    const found = findPage(kvm, index);
+    if (found != <u32>NO_PFN) return found;
+    const pfn = allocPages(0, <i32>load32(kvm + KVM_HOME));
+    if (pfn == <u32>NO_PFN) return NO_PFN;
+    getPage(pfn); // the caller's, before anybody can find the page and take it away
+    const seen = xaCmpxchg(kvm + KVM_SHARED_PAGES, index, 0, xaMkValue(pfn));
+    if (seen == 0) {
+      atomicAdd64(kvm + KVM_SHARED_COUNT, 1);
+      return pfn;
+    }
+    putPage(pfn);
+    putPage(pfn);
+    if (xaIsErr(seen)) return NO_PFN;
+  }
+  return NO_PFN;
+}
+
+/** Page behind a shared gfn with a reference; NO_PFN when out of memory. @context inside kvm->srcu; may sleep. kernel: hva_to_pfn(). */
+export function sharedGetPfn(slot: usize, gfn: u64): u32 {
+  return getUserPage(load32(slot + SLOT_KVM), slotHva(slot, gfn) >> PAGE_SHIFT);
+}
+
+/** Frees the pages of [start, end) (page indices of the process). @context between range_start and range_end, or nobody maps them. */
+function discardIndices(kvm: usize, start: u64, end: u64): u64 {
+  if (start >= end) return 0;
+  const local = stackPush(8 + BATCH * 4);
+  const list = local + 8;
+  let total: u64 = 0;
+  store64(local, start);
+  while (load64(local) < end) {
+    const count = xaEraseRangeBatch(kvm + KVM_SHARED_PAGES, local, end - 1, list, BATCH);
+    for (let n: u32 = 0; n < count; n++) putPage(load32(list + (<usize>n << 2)));
+    total += count;
+  }
+  stackPop(8 + BATCH * 4);
+  if (total != 0) atomicSub64(kvm + KVM_SHARED_COUNT, total);
+  return total;
+}
+
+/** Frees the memory behind gfns [startGfn, endGfn) of a slot. @context between range_start and range_end of the slot's addresses. */
+export function sharedDiscard(slot: usize, startGfn: u64, endGfn: u64): void {
+  discardIndices(load32(slot + SLOT_KVM), slotHva(slot, startGfn) >> PAGE_SHIFT, slotHva(slot, endGfn) >> PAGE_SHIFT);
+}
+
+/** Frees all memory behind a slot: the process unmaps it. @context no other slot shows the same addresses; the slot's mappings are zapped and flushed. */
+export function sharedRelease(slot: usize): void {
+  const first = load64(slot + SLOT_USERSPACE_ADDR) >> PAGE_SHIFT;
+  discardIndices(load32(slot + SLOT_KVM), first, first + load64(slot + SLOT_NPAGES));
+}
+
+/** Frees the whole process memory. @context the VM is being destroyed, nothing maps it. */
+export function sharedDestroy(kvm: usize): void {
+  discardIndices(kvm, 0, (<u64>1) << 52);
+  xaDestroy(kvm + KVM_SHARED_PAGES);
+}
+
+/** Pages of process memory that the VM holds. */
+export function sharedPageCount(kvm: usize): u64 { return atomicLoad64(kvm + KVM_SHARED_COUNT); }
+
+/**
+ * madvise(MADV_DONTNEED) of the VMM on [hvaStart, hvaEnd): the mappings go, then the pages, then faults are let in again and find zeroes. Returns
+ * the pages freed, or a negative errno.
+ * @context sleeps; takes mmu_lock; must not hold slots_lock. kernel: zap_page_range_single().
+ */
+export function kvmDiscardShared(kvm: usize, hvaStart: u64, hvaEnd: u64): i32 {
+  const ret = kvmMmuNotifierInvalidateRangeStart(kvm, hvaStart, hvaEnd, true);
+  if (ret != 0) return ret;
+  const freed = discardIndices(kvm, hvaStart >> PAGE_SHIFT, hvaEnd >> PAGE_SHIFT);
+  kvmMmuNotifierInvalidateRangeEnd(kvm, hvaStart, hvaEnd);
+  return <i32>freed;
+}
+
+/** The VMM writes `token` to its own memory at `hva`. 0, -ENOMEM, or -EFAULT when the RMP forbids it. @context any. */
+export function hostWriteUser(kvm: usize, hva: u64, token: u32): i32 {
+  const pfn = getUserPage(kvm, hva >> PAGE_SHIFT);
+  if (pfn == <u32>NO_PFN) return -ENOMEM;
+  const error = rmpCheckHostWrite(pfn);
+  if (error != 0) {
+    if (oraclesOn()) oops(ORACLE_HOST_PAGE, OOPS_HOST_WRITE_RMP, <f64>pfn, <f64>error);
+    putPage(pfn);
+    return -EFAULT;
+  }
+  setPageContent(pfn, token);
+  putPage(pfn);
+  return 0;
+}
+
+/** What the VMM reads at `hva` (0 in memory that was never touched). @context any. */
+export function hostReadUser(kvm: usize, hva: u64): u32 {
+  const pfn = findPage(kvm, hva >> PAGE_SHIFT);
+  if (pfn == <u32>NO_PFN) return 0;
+  const token = pageContent(pfn);
+  putPage(pfn);
+  return token;
+}

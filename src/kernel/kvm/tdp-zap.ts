@@ -1,0 +1,117 @@
+// Zapping leaf entries of a gfn range, in every root: what an invalidation does. Leaf tables are walked as arrays, absent subtrees are stepped
+// over. kernel: arch/x86/kvm/mmu/tdp_mmu.c tdp_mmu_zap_leafs(), tdp_mmu_iter_cond_resched() (6.8).
+import { KVM_MMU_LOCK } from '../abi/kvm';
+import { MMU_ROOTS, MMU_YIELDS, MMU_ZAPPED, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
+import { atomicAdd32, atomicAdd64, atomicXchg64, load32, load64, store64 } from '../point';
+import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
+import { rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
+import { heartbeat } from '../task';
+import { kvmFlushRemoteTlbs } from './requests';
+import { tdpRootGet, tdpRootPut } from './tdp-root';
+import { SPTE_LARGE, SPTE_PRESENT, SPTE_STABLE, spteIsPresent, spteTable, tdpEntry, tdpNextGfn } from './tdp-spte';
+
+/** Leaf tables between two looks at who waits for mmu_lock: 16 tables are about 10 us. */
+const TABLES_PER_LOOK: u32 = 16;
+
+/**
+ * Clears the present entries among [first, last) of a leaf table; returns how many. An entry that the CPU or the fast page fault may still
+ * change is exchanged (B43); all others cannot change under us, and a plain store of 8 aligned bytes cannot be seen half done.
+ * @context mmu_lock for write.
+ */
+function zapLeafTable(first: usize, last: usize): u32 {
+  let zapped: u32 = 0;
+  for (let sptep = first; sptep < last; sptep += 8) {
+    const spte = load64(sptep);
+    if ((spte & SPTE_PRESENT) == 0) continue;
+    if ((spte & SPTE_STABLE) == SPTE_STABLE) store64(sptep, 0);
+    else atomicXchg64(sptep, 0);
+    zapped++;
+  }
+  return zapped;
+}
+
+/**
+ * Zaps what begins at `gfn` below one level-2 entry, up to `end`; a 2M leaf goes as a whole even if the range covers a part of it.
+ * @context mmu_lock for write.
+ */
+// @ts-ignore: decorator
+@inline
+function zapBelow2m(sptep: usize, gfn: u64, end: u64): u32 {
+  const spte = load64(sptep);
+  if (!spteIsPresent(spte)) return 0;
+  if ((spte & SPTE_LARGE) != 0) {
+    atomicXchg64(sptep, 0);
+    return 1;
+  }
+  const table = spteTable(spte);
+  const first = tdpEntry(table, gfn, 1);
+  return zapLeafTable(first, end >= tdpNextGfn(gfn, 2) ? table + 4096 : tdpEntry(table, end, 1));
+}
+
+/**
+ * Zaps the leafs of one root in [start, end). Returns whether TLBs have to be flushed for what was zapped here or (`flush`) before; the flag
+ * of an earlier root is never lost (B33), and everything zapped so far is flushed before mmu_lock is let go of (B34).
+ * @context mmu_lock for write, dropped and retaken with `canYield` when somebody waits. kernel: tdp_mmu_zap_leafs().
+ */
+function zapLeafs(kvm: usize, root: usize, start: u64, end: u64, canYield: bool, flush: bool): bool {
+  const rootTable: usize = load32(root + ROOT_TABLE);
+  let pending = flush;
+  let total: u32 = 0;
+  let tables: u32 = 0;
+  let gfn = start;
+  while (gfn < end) {
+    const top = load64(tdpEntry(rootTable, gfn, 4));
+    if (!spteIsPresent(top)) {
+      gfn = tdpNextGfn(gfn, 4);
+      continue;
+    }
+    const middle = load64(tdpEntry(spteTable(top), gfn, 3));
+    if (!spteIsPresent(middle)) {
+      gfn = tdpNextGfn(gfn, 3);
+      continue;
+    }
+    const zapped = zapBelow2m(tdpEntry(spteTable(middle), gfn, 2), gfn, end);
+    if (zapped != 0) pending = true;
+    total += zapped;
+    gfn = tdpNextGfn(gfn, 2);
+    if (canYield && ++tables % TABLES_PER_LOOK == 0 && rwlockNeedbreak(kvm + KVM_MMU_LOCK)) {
+      yieldZap(kvm, pending);
+      pending = false;
+    }
+  }
+  if (total != 0) atomicAdd64(kvm + MMU_ZAPPED, total);
+  return pending;
+}
+
+/** Flushes what is pending and lets waiters of mmu_lock through. The root survives by the caller's reference. @context mmu_lock for write: renewed. */
+function yieldZap(kvm: usize, flush: bool): void {
+  if (flush) kvmFlushRemoteTlbs(kvm);
+  rcuReadUnlock();
+  writeUnlock(kvm + KVM_MMU_LOCK);
+  heartbeat();
+  writeLock(kvm + KVM_MMU_LOCK);
+  atomicAdd32(kvm + MMU_YIELDS, 1);
+  rcuReadLock();
+}
+
+/**
+ * Zaps [start, end) in all roots, invalid ones too: their entries still name pages that the caller is about to give away (B31). Returns whether
+ * the caller has to flush TLBs.
+ * @context mmu_lock for write; may drop and retake it with `canYield`. kernel: kvm_tdp_mmu_unmap_gfn_range().
+ */
+export function tdpZapLeafs(kvm: usize, start: u64, end: u64, canYield: bool): bool {
+  const last = min<u64>(end, <u64>TDP_MAX_GFN);
+  let flush = false;
+  rcuReadLock();
+  let root: usize = load32(kvm + MMU_ROOTS);
+  while (root != 0) {
+    // A reference while the lock may be dropped, and the next root is read before it is given back (B32).
+    if (canYield) tdpRootGet(root);
+    flush = zapLeafs(kvm, root, start, last, canYield, flush);
+    const next: usize = load32(root + ROOT_NEXT);
+    if (canYield) tdpRootPut(kvm, root);
+    root = next;
+  }
+  rcuReadUnlock();
+  return flush;
+}

@@ -1,0 +1,152 @@
+// vCPUs: their life, entering and leaving guest mode, and the requests handled on the way. The other side, making requests: requests.ts.
+// kernel: virt/kvm/kvm_main.c kvm_vm_ioctl_create_vcpu(), arch/x86/kvm/x86.c vcpu_enter_guest() (6.8).
+import { LC_VCPU } from '../abi/classes';
+import { EINTR, EINVAL, EIO, ENOMEM } from '../abi/errno';
+import { KVM_CREATED_VCPUS, KVM_EXIT_INTR, KVM_EXIT_UNKNOWN, KVM_LOCK, KVM_MAX_VCPUS, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
+import { NT_VCPU } from '../abi/names';
+import { SH_STOP } from '../abi/layout';
+import {
+  GUEST_MODE_MASK, GUEST_SESSION_ONE, IN_GUEST_MODE, KVM_REQ_INTERRUPT, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_VM_DEAD,
+  OUTSIDE_GUEST_MODE, TLB_GENERATION_SHIFT, VCPU_COUNT_EXITS, VCPU_COUNT_IPIS, VCPU_EXIT_REASON, VCPU_INDEX, VCPU_IPI_WAITERS, VCPU_KVM,
+  VCPU_MAGIC, VCPU_MAGIC_VALUE, VCPU_MMIO_VALUE, VCPU_MODE, VCPU_MUTEX, VCPU_REQUESTS, VCPU_ROOT, VCPU_SIZE, VCPU_TLB_TAG,
+} from '../abi/vcpu';
+import { kfree, kzalloc } from '../heap';
+import { nameObject, unnameObject } from '../names';
+import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, store32, store64 } from '../point';
+import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
+import { kvmCheckRequest, kvmGetVcpu } from './requests';
+import { kvmMmuFreeObsoleteRoots, kvmMmuLoad, kvmMmuUnload } from './tdp-root';
+import { tlbFlush } from './tlb';
+
+export { kvmFlushRemoteTlbs, kvmMakeAllCpusRequest } from './requests';
+
+/** What set_memory_region_test's device answers. */
+const MMIO_VALUE_DEFAULT: u32 = 0xbeef;
+
+/** Adds 1 to a counter of the vCPU. @context the task in KVM_RUN. */
+// @ts-ignore: decorator
+@inline
+export function vcpuCount(vcpu: usize, counter: usize): void { store64(vcpu + counter, load64(vcpu + counter) + 1); }
+
+/**
+ * Creates the VM's next vCPU. Returns it, or a negative errno: -EINVAL when there are KVM_MAX_VCPUS, -ENOMEM.
+ * @context sleeps; takes kvm->lock. kernel: kvm_vm_ioctl_create_vcpu().
+ */
+export function vcpuCreate(kvm: usize): usize {
+  const vcpu = kzalloc(VCPU_SIZE);
+  if (vcpu == 0) return <usize>-ENOMEM;
+  mutexLock(kvm + KVM_LOCK);
+  const index = load32(kvm + KVM_CREATED_VCPUS);
+  if (index >= <u32>KVM_MAX_VCPUS) {
+    mutexUnlock(kvm + KVM_LOCK);
+    kfree(vcpu, VCPU_SIZE);
+    return <usize>-EINVAL;
+  }
+  store32(kvm + KVM_CREATED_VCPUS, index + 1);
+  store32(vcpu + VCPU_KVM, <u32>kvm);
+  store32(vcpu + VCPU_INDEX, index);
+  store32(vcpu + VCPU_MMIO_VALUE, MMIO_VALUE_DEFAULT);
+  store64(vcpu + VCPU_TLB_TAG, (<u64>1) << TLB_GENERATION_SHIFT);
+  mutexInit(vcpu + VCPU_MUTEX, LC_VCPU);
+  store32(vcpu + VCPU_MAGIC, VCPU_MAGIC_VALUE);
+  // First the address, then the count: whoever counts on a vCPU finds it (B39).
+  atomicStore32(kvm + KVM_VCPUS + (<usize>index << 2), <u32>vcpu);
+  atomicStore32(kvm + KVM_ONLINE_VCPUS, index + 1);
+  mutexUnlock(kvm + KVM_LOCK);
+  nameObject(vcpu, VCPU_SIZE, NT_VCPU, kvm, index);
+  return vcpu;
+}
+
+/** @context nobody can find the vCPU any more; takes mmu_lock. kernel: kvm_vcpu_destroy(). */
+function vcpuDestroy(vcpu: usize): void {
+  unnameObject(vcpu);
+  kvmMmuUnload(vcpu);
+  store32(vcpu + VCPU_MAGIC, 0);
+  kfree(vcpu, VCPU_SIZE);
+}
+
+/** @context the VM is being destroyed, no vCPU is in KVM_RUN; takes mmu_lock. kernel: kvm_destroy_vcpus(). */
+export function vcpuDestroyAll(kvm: usize): void {
+  const online = atomicLoad32(kvm + KVM_ONLINE_VCPUS);
+  atomicStore32(kvm + KVM_ONLINE_VCPUS, 0);
+  store32(kvm + KVM_CREATED_VCPUS, 0);
+  for (let n: u32 = 0; n < online; n++) {
+    vcpuDestroy(kvmGetVcpu(kvm, n));
+    atomicStore32(kvm + KVM_VCPUS + (<usize>n << 2), 0);
+  }
+}
+
+/**
+ * Enters guest mode with a valid root and every request handled. 0, or why KVM_RUN has to return: -EINTR, -EIO, -ENOMEM.
+ * @context vcpu->mutex, no other lock: loading a root takes mmu_lock. kernel: vcpu_enter_guest().
+ */
+// @ts-ignore: decorator
+@inline
+export function vcpuEnterGuest(vcpu: usize): i32 {
+  if (load32(vcpu + VCPU_ROOT) == 0) return vcpuEnterSlow(vcpu);
+  setInGuest(vcpu);
+  return atomicLoad32(vcpu + VCPU_REQUESTS) == 0 ? 0 : vcpuEnterSlow(vcpu);
+}
+
+/** The store is the first half of the Dekker pair, sequentially consistent; a new session number makes this stay distinguishable. */
+// @ts-ignore: decorator
+@inline
+function setInGuest(vcpu: usize): void {
+  const session = (atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK)) + GUEST_SESSION_ONE;
+  atomicStore32(vcpu + VCPU_MODE, session | IN_GUEST_MODE);
+}
+
+function vcpuEnterSlow(vcpu: usize): i32 {
+  while (true) {
+    if ((atomicLoad32(vcpu + VCPU_MODE) & GUEST_MODE_MASK) != OUTSIDE_GUEST_MODE) vcpuExitGuest(vcpu);
+    let ret = handleRequests(vcpu);
+    if (ret == 0 && load32(vcpu + VCPU_ROOT) == 0) ret = kvmMmuLoad(vcpu);
+    if (ret != 0) return ret;
+    setInGuest(vcpu);
+    if (atomicLoad32(vcpu + VCPU_REQUESTS) == 0) return 0;
+  }
+  return 0;
+}
+
+/** Leaves guest mode: whoever waits for it may go on. @context the vCPU's task, in guest mode. */
+// @ts-ignore: decorator
+@inline
+export function vcpuExitGuest(vcpu: usize): void {
+  const session = atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK);
+  const old = atomicXchg32(vcpu + VCPU_MODE, session | OUTSIDE_GUEST_MODE);
+  if ((old & GUEST_MODE_MASK) != IN_GUEST_MODE) acknowledgeIpi(vcpu);
+}
+
+/** The mode is changed already; a waiter counts itself before it looks at the mode: one of us sees the other. */
+function acknowledgeIpi(vcpu: usize): void {
+  vcpuCount(vcpu, VCPU_COUNT_IPIS);
+  if (atomicLoad32(vcpu + VCPU_IPI_WAITERS) != 0) futexWake(vcpu + VCPU_MODE, 0xffffffff);
+}
+
+/** @context vcpu->mutex, outside guest mode; takes mmu_lock. kernel: the head of vcpu_enter_guest(). */
+function handleRequests(vcpu: usize): i32 {
+  if (atomicLoad32(vcpu + VCPU_REQUESTS) == 0) return 0;
+  if (((atomicLoad32(vcpu + VCPU_REQUESTS) >>> KVM_REQ_VM_DEAD) & 1) != 0) return -EIO;
+  if (kvmCheckRequest(vcpu, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS)) kvmMmuFreeObsoleteRoots(vcpu);
+  if (kvmCheckRequest(vcpu, KVM_REQ_TLB_FLUSH)) tlbFlush(vcpu);
+  if (kvmCheckRequest(vcpu, KVM_REQ_INTERRUPT)) return vcpuExitIntr(vcpu);
+  return 0;
+}
+
+/** A signal waits for the thread. @context vcpu->mutex, outside guest mode. */
+function vcpuExitIntr(vcpu: usize): i32 {
+  store32(vcpu + VCPU_EXIT_REASON, KVM_EXIT_INTR);
+  vcpuCount(vcpu, VCPU_COUNT_EXITS);
+  return -EINTR;
+}
+
+/** Whether the run is being stopped: an endless retry gives up then, as at a signal. */
+export function vcpuSignalPending(vcpu: usize): i32 {
+  if (atomicLoad32(SH_STOP) == 0) return 0;
+  return vcpuExitIntr(vcpu);
+}
+
+/** Forgets the last exit. @context vcpu->mutex. */
+// @ts-ignore: decorator
+@inline
+export function vcpuClearExit(vcpu: usize): void { store32(vcpu + VCPU_EXIT_REASON, KVM_EXIT_UNKNOWN); }
