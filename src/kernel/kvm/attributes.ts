@@ -25,8 +25,8 @@ import { kvmMemslots, slotEndGfn } from './memslots';
 import { kvmLpageSetMixed, LEVEL_1G, LEVEL_2M, levelShift, lpageInside } from './memslots-arch';
 import { memslotAtOrAbove } from './memslots-tree';
 import { kvmCount } from './memslots-update';
+import { kvmFlushRemoteTlbs } from './requests';
 import { kvmUnmapGfnRange } from './tdp';
-import { kvmFlushRemoteTlbs } from './vcpu';
 
 const CHUNK_SHIFT: u64 = 9;
 const CHUNK_GFNS: u64 = 512;

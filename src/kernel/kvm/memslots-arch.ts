@@ -3,16 +3,15 @@
 // arch/x86/kvm/mmu/mmu.c kvm_arch_post_set_memory_attributes() (6.8).
 import { EINVAL, ENOMEM } from '../abi/errno';
 import {
-  KVM_MEM_PRIVATE, KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE, LPAGE_DISALLOWED, LPAGE_MIXED, SLOT_BASE_GFN, SLOT_FLAGS,
+  KVM_MEM_PRIVATE, KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_MOVE, LPAGE_DISALLOWED, LPAGE_MIXED, SLOT_BASE_GFN, SLOT_FLAGS,
   SLOT_LPAGE_1G, SLOT_LPAGE_2M, SLOT_LPAGE_BYTES_1G, SLOT_LPAGE_BYTES_2M, SLOT_NPAGES, SLOT_RM_INDEX, SLOT_USERSPACE_ADDR,
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
+import { TDP_MAX_GFN } from '../abi/vcpu';
 import { kfree, kzalloc, vfree, vmalloc } from '../heap';
 import { fillBytes, load32, load64, load8, store32, store8 } from '../point';
 import { kvmMemAttributesEmpty, kvmRangeMixed } from './attributes';
 
-/** Largest gfn that a nested page table can map (52 bits of physical address). kernel: kvm_mmu_max_gfn(). */
-const MAX_GFN: u64 = (1 << 40) - 1;
 
 /** Arrays up to this size come from the object heap: a VM may have thousands of small slots. */
 const SMALL_BYTES: u64 = 1024;
@@ -108,7 +107,7 @@ function allocMetadata(kvm: usize, slot: usize): i32 {
 export function kvmArchPrepareSlot(kvm: usize, old: usize, slot: usize, change: i32): i32 {
   if (change == KVM_MR_DELETE) return 0;
   if (change == KVM_MR_CREATE || change == KVM_MR_MOVE) {
-    if (load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_NPAGES) - 1 > MAX_GFN) return -EINVAL;
+    if (load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_NPAGES) > <u64>TDP_MAX_GFN) return -EINVAL; // kvm_mmu_max_gfn()
     return allocMetadata(kvm, slot);
   }
   kvmArchCopySlot(slot, old);

@@ -3,8 +3,9 @@
 // Grace periods: DELETE 2, MOVE 2, CREATE 1, FLAGS_ONLY 1.
 import { ENOMEM } from '../abi/errno';
 import {
-  KC_GRACE_PERIODS, KC_MN_WAITS, KC_RECLAIMED, KC_SHADOW_FLUSHES, KC_SWAPS, KVM_ADDRESS_SPACES, KVM_COUNTERS, KVM_ID, KVM_MEMSLOTS, KVM_MEMSLOT_INVALID, KVM_MEMSLOT_SETS,
-  KVM_MEM_PRIVATE, KVM_MN_ACTIVE, KVM_MN_LOCK, KVM_MN_RCUWAIT, KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_FLAGS_ONLY, KVM_MR_MOVE,
+  KC_GRACE_PERIODS, KC_MN_WAITS, KC_RECLAIMED, KC_SHADOW_FLUSHES, KC_SWAPS, KVM_ADDRESS_SPACES, KVM_COUNTERS, KVM_ID,
+  KVM_MEMSLOTS, KVM_MEMSLOT_INVALID, KVM_MEMSLOT_SETS,
+  KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_PRIVATE, KVM_MN_ACTIVE, KVM_MN_LOCK, KVM_MN_RCUWAIT, KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_MOVE,
   KVM_NR_MEMSLOT_PAGES, KVM_SLOTS_ARCH_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, SLOTS_GENERATION, SLOT_AS_ID, SLOT_FLAGS, SLOT_ID,
   SLOT_MAGIC, SLOT_MAGIC_FREED, SLOT_NPAGES, SLOT_SIZE,
 } from '../abi/kvm';
@@ -22,7 +23,7 @@ import { synchronizeSrcuExpedited } from '../sync/srcu';
 import { kvmArchCopySlot, kvmArchFreeSlot, kvmArchPrepareSlot } from './memslots-arch';
 import { slotsReplace } from './memslots-tree';
 import { kvmRestrictedmemUnbind } from './restrictedmem_kvm';
-import { kvmArchFlushShadowMemslot } from './tdp';
+import { kvmArchFlushShadowMemslot, kvmMmuSlotRemoveWriteAccess } from './tdp';
 
 const GENERATION_UPDATE_IN_PROGRESS: u64 = 1 << 63;
 /** Slots with a smaller id have names in reports; a VM with thousands of slots would fill the table. */
@@ -166,6 +167,8 @@ function commitChange(kvm: usize, old: usize, slot: usize, change: i32): void {
   } else {
     // The arch data of a moved slot is new; that of a slot with new flags has passed on to it.
     if (change == KVM_MR_MOVE) kvmArchFreeSlot(old);
+    // Dirty logging begins: each page must fault once more for its next write.
+    if ((load32(slot + SLOT_FLAGS) & ~load32(old + SLOT_FLAGS) & KVM_MEM_LOG_DIRTY_PAGES) != 0) kvmMmuSlotRemoveWriteAccess(kvm, slot);
     unnameSlot(old);
     nameSlot(kvm, slot);
     freeInvalid(old);

@@ -16,8 +16,8 @@ import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } 
 import { kvmMemslots } from './memslots';
 import { hvaNode } from './memslots-tree';
 import { kvmArchGuestMemoryReclaimed, kvmCount } from './memslots-update';
+import { kvmFlushRemoteTlbs } from './requests';
 import { kvmUnmapGfnRange } from './tdp';
-import { kvmFlushRemoteTlbs } from './vcpu';
 
 // A walk over the slots that meet a host range, on the task's stack.
 const WALK_KVM: usize = 0; // u32

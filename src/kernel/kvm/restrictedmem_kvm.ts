@@ -8,25 +8,29 @@ import {
   KVM_MEMSLOT_INVALID, KVM_MMU_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_BEGINS, SLOT_BOUND, SLOT_CB_LAST, SLOT_ENDS, SLOT_FLAGS, SLOT_ID,
   SLOT_KVM, SLOT_MAGIC, SLOT_MAGIC_VALUE, SLOT_NOTIFIER, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
-import { HOOK_NONE, HOOK_SNP, PAGE_SHIFT, PROTOCOL_RFC_V7, SH_PROTOCOL, SUBSYS_KVM } from '../abi/layout';
-import { NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_START } from '../abi/mm';
+import { HOOK_NONE, HOOK_SNP, LOCK_FILE_LIST, PAGE_SHIFT, PROTOCOL_RFC_V7, SH_FILE_LIST, SH_PROTOCOL, SUBSYS_KVM } from '../abi/layout';
+import { FILE_NEXT, NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_START, RM_MEMFD } from '../abi/mm';
 import {
   OOPS_CALLBACK_FREED_SLOT, OOPS_CALLBACK_INVALID_SLOT, OOPS_CALLBACK_UNBALANCED, OOPS_CALLBACK_UNBOUND_SLOT, OOPS_HOOK_WITHOUT_ASID,
   ORACLE_BALANCE, ORACLE_CALLBACK,
 } from '../abi/oops';
 import { V_B05, V_PLANT_NO_FLUSH, V_PLANT_SKIP_ZAP } from '../abi/variants';
 import { prDebug } from '../debug';
-import { fgetFile, fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemUnbind } from '../mm/restrictedmem';
+import { fgetFileUnlessZero, fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, restrictedmemUnbind } from '../mm/restrictedmem';
+import { shmemHomeOf } from '../mm/shmem';
 import { oops } from '../oops';
 import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, userHook, variant } from '../point';
+import { guestInvalidated } from '../oracle/guest';
+import { fanout, fanoutWanted } from '../program/fanout';
 import { sevInvalidatePrivateRange } from '../snp/hook';
+import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { currentId, stackPop, stackPush } from '../task';
 import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmCount } from './memslots-update';
+import { kvmFlushRemoteTlbs } from './requests';
 import { kvmUnmapGfnRange } from './tdp';
-import { kvmFlushRemoteTlbs } from './vcpu';
 
 // SUBSYS_KVM + 0: kvm_restrictedmem_notifier_ops, three table indices.
 const NOTIFIER_OPS_TABLE: usize = SUBSYS_KVM;
@@ -38,6 +42,16 @@ export function kvmRestrictedmemInit(): void {
   store32(NOTIFIER_OPS_TABLE + NOTIFIER_OPS_ERROR, kvmRestrictedmemError.index);
 }
 
+/** A reference to the file behind a descriptor, if there is one: here the list of files is the table. @context takes the file list mutex. */
+function fget(fd: usize): bool {
+  mutexLock(LOCK_FILE_LIST);
+  let file: usize = load32(SH_FILE_LIST);
+  while (file != 0 && file != fd) file = load32(file + FILE_NEXT);
+  const found = file != 0 && fgetFileUnlessZero(file);
+  mutexUnlock(LOCK_FILE_LIST);
+  return found;
+}
+
 /**
  * Binds the slot to pages [offset, offset + size) of a file, which the slot then keeps alive. Returns 0, -EINVAL, or the bind's error.
  * @context slots_lock; takes restrictedmem.lock for write. kernel: kvm_restrictedmem_bind().
@@ -45,7 +59,7 @@ export function kvmRestrictedmemInit(): void {
 export function kvmRestrictedmemBind(slot: usize, file: usize, offset: u64): i32 {
   if (<i64>offset < 0) return -EINVAL;
   // One test for what are two errors of the kernel, no such descriptor and a descriptor of another kind.
-  if (!fgetFile(file)) return -EINVAL;
+  if (!fget(file)) return -EINVAL;
   const index = offset >> PAGE_SHIFT;
   store32(slot + SLOT_RM_FILE, <u32>file);
   store64(slot + SLOT_RM_INDEX, index);
@@ -126,11 +140,14 @@ export function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): vo
   writeLock(kvm + KVM_MMU_LOCK);
   kvmMmuInvalidateBegin(kvm);
   kvmMmuInvalidateRangeAdd(kvm, startGfn, end);
+  if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
   const flush = !variant(V_PLANT_SKIP_ZAP) && kvmUnmapGfnRange(kvm, slot, startGfn, end);
   if (flush && !variant(V_PLANT_NO_FLUSH)) {
     kvmCount(kvm, KC_FLUSHES);
     kvmFlushRemoteTlbs(kvm);
   }
+  // Again behind the flush: a guest write that still used an old translation is not taken for a lasting one.
+  if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
   writeUnlock(kvm + KVM_MMU_LOCK);
   srcuReadUnlock(kvm + KVM_SRCU, idx);
 }
@@ -147,8 +164,16 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
   if (oraclesOn() && load32(kvm + KVM_TYPE) == KVM_TYPE_SNP && load32(kvm + KVM_ASID) == 0) {
     oops(ORACLE_CALLBACK, OOPS_HOOK_WITHOUT_ASID, load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
   }
-  if (hook == HOOK_SNP) sevInvalidatePrivateRange(slot, startGfn, endGfn);
-  else userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
+  if (hook == HOOK_SNP) {
+    if (fanoutWanted(startGfn, endGfn)) fanout(<u32>sevInvalidatePrivateRange.index, <u32>homeOfGfn.index, slot, startGfn, endGfn);
+    else sevInvalidatePrivateRange(slot, startGfn, endGfn);
+  } else userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
+}
+
+/** The partition whose home worker should reset the pages around `gfn`. */
+function homeOfGfn(slot: usize, gfn: u64): u32 {
+  const memfd = load32(restrictedmemOf(load32(slot + SLOT_RM_FILE)) + RM_MEMFD);
+  return shmemHomeOf(memfd, gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX));
 }
 
 /** The file takes [start, end) away. @context restrictedmem.lock held; see the parts. kernel: kvm_restrictedmem_invalidate_begin(). */
