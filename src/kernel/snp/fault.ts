@@ -1,4 +1,4 @@
-// #NPF with the RMP bit: a guest worked on 4K of what the RMP holds as 2M, or the nested page table maps larger than the RMP. The entry is smashed and the
+// #NPF with the RMP bit: a guest worked on 4K of what the RMP holds as 2M, or the nested page table maps larger than the RMP. The entry is smashed, the
 // 2M region's mappings are dropped, so that the guest faults them in again at the size that fits. kernel: upstream sev_handle_rmp_fault (RFC
 // v8 patch 44 zapped from an unaligned gfn, and took a fault that another vCPU had handled for an error).
 import { PTRS_PER_2M } from '../abi/layout';

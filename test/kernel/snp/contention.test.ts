@@ -17,7 +17,8 @@ const STORM = (
     let code: number;
     if (draw % 8 < 3) code = k.x.rmpupdateInsn(pfn, k.x.rmpState(BigInt(pfn) << 12n, 1, asid, 0), 0);
     else if (draw % 8 < 6) code = k.x.rmpupdateInsn(pfn, 0n, 0);
-    else if (draw % 8 === 6) code = k.x.rmpupdateInsn(head, (draw & 65536) === 0 ? 2n : k.x.rmpState(0x200000n, 2, asid, 0), 0);
+    else if (draw % 8 === 6)
+      code = k.x.rmpupdateInsn(head, (draw & 65536) === 0 ? 2n : k.x.rmpState(0x200000n, 2, asid, 0), 0);
     else code = k.x.psmashInsn(head);
     codes[code]!++;
     // A region that a PSMASH has filled would stay full: empty it now and then.

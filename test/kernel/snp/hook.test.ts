@@ -15,7 +15,16 @@ import {
 } from '#src/kernel/abi/snp.js';
 import { V_B06, V_B09, V_B14 } from '#src/kernel/abi/variants.js';
 import type { TestKernel } from '../harness.js';
-import { bootWithMemory, counter, entryOf, makeGuest, makePrivate, populate, populate2m, regionProblems } from './support.js';
+import {
+  bootWithMemory,
+  counter,
+  entryOf,
+  makeGuest,
+  makePrivate,
+  populate,
+  populate2m,
+  regionProblems,
+} from './support.js';
 
 let current: TestKernel | undefined;
 afterEach(() => {
@@ -139,7 +148,8 @@ describe('sev_invalidate_private_range', () => {
     );
     const left = [...pfns, ...Array.from({ length: 512 }, (_, n) => head + n)].filter((pfn) => k.x.rmpAssigned(pfn));
     expect(left).toEqual([]);
-    for (const region of new Set([...pfns, head].map((pfn) => pfn & ~511))) expect(regionProblems(k, region)).toEqual([]);
+    for (const region of new Set([...pfns, head].map((pfn) => pfn & ~511)))
+      expect(regionProblems(k, region)).toEqual([]);
     expect(k.x.pageRefcount(head)).toBe(1);
   });
 });

@@ -1,5 +1,5 @@
 // Every instruction of the model, one after the other, against a plain model of pages and regions that knows nothing of bit layouts.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PG_LEVEL_2M, PG_LEVEL_4K } from '#src/kernel/abi/snp.js';
 import { bootKernel, type TestKernel } from '../harness.js';
@@ -62,7 +62,11 @@ class Model {
     const { large } = region;
     if (large === undefined) return 1;
     if (large.immutable) return 2;
-    region.pages = region.pages.map((_, i) => ({ ...large, perms: [...large.perms], gpa: large.gpa + BigInt(i) * 4096n }));
+    region.pages = region.pages.map((_, i) => ({
+      ...large,
+      perms: [...large.perms],
+      gpa: large.gpa + BigInt(i) * 4096n,
+    }));
     region.large = undefined;
     return 0;
   }
@@ -70,7 +74,9 @@ class Model {
   /** The page or its share of the 2M entry. */
   view(pfn: number): Page | undefined {
     const [region, n] = this.at(pfn);
-    return region.large === undefined ? region.pages[n] : { ...region.large, gpa: region.large.gpa + BigInt(n) * 4096n };
+    return region.large === undefined
+      ? region.pages[n]
+      : { ...region.large, gpa: region.large.gpa + BigInt(n) * 4096n };
   }
 
   /** What a guest's instruction works on, or its code. */
@@ -93,7 +99,15 @@ class Model {
     return 0;
   }
 
-  rmpadjust(asid: number, gpa: bigint, pfn: number, large: boolean, vmpl: number, perms: number, vmsa: boolean): number {
+  rmpadjust(
+    asid: number,
+    gpa: bigint,
+    pfn: number,
+    large: boolean,
+    vmpl: number,
+    perms: number,
+    vmsa: boolean,
+  ): number {
     if (vmsa && large) return 1;
     if (vmpl === 0) return 2;
     const page = this.target(asid, gpa, pfn, large);
@@ -135,57 +149,51 @@ const fresh = (id: number, at: bigint, immutable: boolean): Page => ({
 const level = (is2m: boolean): number => (is2m ? PG_LEVEL_2M : PG_LEVEL_4K);
 
 const steps: fc.Arbitrary<Step>[] = [
-  fc.tuple(pfn, asid, gpa, large, fc.integer({ min: 0, max: 7 })).map(
-    ([p, id, at, is2m, draw]): Step =>
-      (k, model) => [
-        k.x.rmpupdateInsn(FIRST + p, k.x.rmpState(at, level(is2m), id, draw === 0 ? 1 : 0), 0),
-        model.rmpupdate(p, fresh(id, at, draw === 0), is2m),
-      ],
-  ),
-  fc.tuple(pfn, large).map(
-    ([p, is2m]): Step =>
-      (k, model) => [k.x.rmpupdateInsn(FIRST + p, is2m ? 2n : 0n, 0), model.rmpupdate(p, undefined, is2m)],
-  ),
+  fc
+    .tuple(pfn, asid, gpa, large, fc.integer({ min: 0, max: 7 }))
+    .map(([p, id, at, is2m, draw]): Step => (k, model) => [
+      k.x.rmpupdateInsn(FIRST + p, k.x.rmpState(at, level(is2m), id, draw === 0 ? 1 : 0), 0),
+      model.rmpupdate(p, fresh(id, at, draw === 0), is2m),
+    ]),
+  fc
+    .tuple(pfn, large)
+    .map(([p, is2m]): Step => (k, model) => [
+      k.x.rmpupdateInsn(FIRST + p, is2m ? 2n : 0n, 0),
+      model.rmpupdate(p, undefined, is2m),
+    ]),
   pfn.map((p): Step => (k, model) => [k.x.psmashInsn(FIRST + p), model.psmash(p)]),
   // The guest works on what it has: its instructions mostly aim at the page's owner.
-  fc.tuple(pfn, large, fc.boolean(), fc.boolean()).map(
-    ([p, is2m, validate, stranger]): Step =>
-      (k, model) => {
-        const owner = model.view(p) ?? fresh(1, 0n, false);
-        const id = stranger ? owner.asid + 1 : owner.asid;
-        return [
-          k.x.pvalidate(id, owner.gpa, FIRST + p, level(is2m), validate ? 1 : 0),
-          model.pvalidate(id, owner.gpa, p, is2m, validate),
-        ];
-      },
-  ),
-  fc.tuple(pfn, large, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 15 }), fc.boolean()).map(
-    ([p, is2m, vmpl, perms, vmsa]): Step =>
-      (k, model) => {
-        const owner = model.view(p) ?? fresh(1, 0n, false);
-        return [
-          k.x.rmpadjust(owner.asid, 0, owner.gpa, FIRST + p, level(is2m), vmpl, perms, vmsa ? 1 : 0),
-          model.rmpadjust(owner.asid, owner.gpa, p, is2m, vmpl, perms, vmsa),
-        ];
-      },
-  ),
+  fc.tuple(pfn, large, fc.boolean(), fc.boolean()).map(([p, is2m, validate, stranger]): Step => (k, model) => {
+    const owner = model.view(p) ?? fresh(1, 0n, false);
+    const id = stranger ? owner.asid + 1 : owner.asid;
+    return [
+      k.x.pvalidate(id, owner.gpa, FIRST + p, level(is2m), validate ? 1 : 0),
+      model.pvalidate(id, owner.gpa, p, is2m, validate),
+    ];
+  }),
+  fc
+    .tuple(pfn, large, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 15 }), fc.boolean())
+    .map(([p, is2m, vmpl, perms, vmsa]): Step => (k, model) => {
+      const owner = model.view(p) ?? fresh(1, 0n, false);
+      return [
+        k.x.rmpadjust(owner.asid, 0, owner.gpa, FIRST + p, level(is2m), vmpl, perms, vmsa ? 1 : 0),
+        model.rmpadjust(owner.asid, owner.gpa, p, is2m, vmpl, perms, vmsa),
+      ];
+    }),
   pfn.map((p): Step => (k, model) => [k.x.rmpMarkInUse(FIRST + p), model.markInUse(p)]),
   pfn.map((p): Step => (k, model) => {
     const [region, n] = model.at(p);
     if (region.inUse.delete(n)) k.x.rmpClearInUse(FIRST + p);
     return [0, 0];
   }),
-  fc.tuple(pfn, fc.boolean()).map(
-    ([p, vmsa]): Step =>
-      (k, model) => {
-        const [region, n] = model.at(p);
-        const page = n === 0 && region.large !== undefined ? region.large : region.pages[n];
-        const owner = page ?? fresh(1, 0n, false);
-        const ready = page !== undefined && page.immutable && !page.validated;
-        if (ready) Object.assign(page, { immutable: false, validated: true, vmsa });
-        return [k.x.snpLaunchUpdate(owner.asid, owner.gpa, FIRST + p, vmsa ? 1 : 0), ready ? 0 : -22];
-      },
-  ),
+  fc.tuple(pfn, fc.boolean()).map(([p, vmsa]): Step => (k, model) => {
+    const [region, n] = model.at(p);
+    const page = n === 0 && region.large !== undefined ? region.large : region.pages[n];
+    const owner = page ?? fresh(1, 0n, false);
+    const ready = page !== undefined && page.immutable && !page.validated;
+    if (ready) Object.assign(page, { immutable: false, validated: true, vmsa });
+    return [k.x.snpLaunchUpdate(owner.asid, owner.gpa, FIRST + p, vmsa ? 1 : 0), ready ? 0 : -22];
+  }),
 ];
 
 function expectSame(k: TestKernel, model: Model, p: number): void {
@@ -202,11 +210,13 @@ function expectSame(k: TestKernel, model: Model, p: number): void {
     vmsa: page?.vmsa ?? false,
     validated: page?.validated ?? false,
   });
-  const others = region.large === undefined ? region.pages.filter((other, i) => i !== 0 && other !== undefined).length : 0;
+  const others =
+    region.large === undefined ? region.pages.filter((other, i) => i !== 0 && other !== undefined).length : 0;
   expect(count).toBe(n === 0 ? others : 0);
   const hi = rawHi(k, FIRST + p);
   expect((hi >> 62n) & 1n).toBe(region.inUse.has(n) ? 1n : 0n);
-  if (page !== undefined) expect(hi & 0xffffffffn).toBe(page.perms.reduce((all, bits, vmpl) => all | (BigInt(bits) << BigInt(8 * vmpl)), 0n));
+  if (page !== undefined)
+    expect(hi & 0xffffffffn).toBe(page.perms.reduce((all, bits, vmpl) => all | (BigInt(bits) << BigInt(8 * vmpl)), 0n));
 }
 
 describe('instructions', () => {
@@ -234,7 +244,7 @@ describe('instructions', () => {
           for (const p of PFNS) expectSame(k, model, p);
         }
       }),
-      { seed: 4, numRuns: 250 },
+      { seed: 4, numRuns: 120 },
     );
     clear();
   });
