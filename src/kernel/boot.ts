@@ -16,6 +16,7 @@ import { syncInit } from './sync/init';
 import { taskBind } from './task';
 import { pageAllocInit } from './mm/page';
 import { rmpInit } from './snp/rmp';
+import { fanoutInit } from './program/fanout';
 import { kvmInit } from './kvm/vm';
 
 const PAGE_STRUCT_SIZE: u64 = 8;
@@ -54,6 +55,7 @@ export function bootKernel(): i32 {
   const error = syncInit();
   if (error != 0) return error;
   pageAllocInit();
+  fanoutInit();
   rmpInit();
   kvmInit();
   store32(SH_MAGIC, SHARD_MAGIC);

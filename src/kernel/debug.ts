@@ -6,5 +6,5 @@ import { hostPrDebug, load8 } from './point';
 // @ts-ignore: decorator
 @inline
 export function prDebug(site: i32, a: f64 = 0, b: f64 = 0, c: f64 = 0, d: f64 = 0, e: f64 = 0, f: f64 = 0): void {
-  if (load8(SH_DEBUG_FLAGS + <usize>site) != 0) hostPrDebug(site, a, b, c, d, e, f);
+  if (load8(<usize>site + SH_DEBUG_FLAGS) != 0) hostPrDebug(site, a, b, c, d, e, f);
 }

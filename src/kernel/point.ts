@@ -96,7 +96,7 @@ export function randomU32(): u32 {
 // @ts-ignore: decorator
 @inline
 export function variant(bit: i32): bool {
-  return VARIANTS && ((load<u32>(SH_VARIANTS + <usize>((bit >> 5) << 2)) >>> (bit & 31)) & 1) != 0;
+  return VARIANTS && ((load<u32>(<usize>((bit >> 5) << 2) + SH_VARIANTS) >>> (bit & 31)) & 1) != 0;
 }
 
 /** Whether the inline oracles run. Always false in builds without them. */

@@ -13,15 +13,15 @@ import {
   OOPS_AUDIT_SPTE_RMP, OOPS_AUDIT_TLB_STALE, OOPS_AUDIT_ZONE, ORACLE_BALANCE, ORACLE_CONSERVATION, ORACLE_HOST_PAGE, ORACLE_LOCKING,
   ORACLE_ONE_OWNER, ORACLE_STALE_MAPPING,
 } from '../abi/oops';
-import { LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, LEAF_SPTE } from '../abi/vcpu';
+import { KVM_REQ_TLB_FLUSH, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_REQUESTS } from '../abi/vcpu';
 import { kvmMemIsPrivate } from '../kvm/attributes';
 import { gfnToMemslot } from '../kvm/memslots';
 import { tdpLookup, tdpNextLeaf } from '../kvm/tdp';
 import { tlbNext } from '../kvm/tlb';
-import { pageAddress } from '../mm/page';
+import { pageAddress, putPage } from '../mm/page';
 import { regionAddress, regionFirstPfn } from '../mm/page-region';
 import { lostPages, pageIsFree, zoneAudit } from '../mm/page-stat';
-import { restrictedmemPeek } from '../mm/restrictedmem';
+import { restrictedmemFindPage } from '../mm/restrictedmem';
 import { oopsRecord } from '../oops';
 import { atomicLoad32, load32, load64 } from '../point';
 import { rmpRawLo } from '../snp/rmp';
@@ -66,7 +66,7 @@ function usedRegionCount(): u32 {
 function auditRegion(base: u32): void {
   const head = rmpRawLo(base);
   let assigned: u32 = 0;
-  for (let n: u32 = 0; n < PTRS_PER_FOLIO; n++) {
+  for (let n: u32 = 0; n < <u32>PTRS_PER_FOLIO; n++) {
     const lo = rmpRawLo(base + n);
     const owned = (lo & 1) != 0 || (head & 3) == 3;
     if (n != 0 && (lo & 1) != 0) assigned++;
@@ -117,7 +117,8 @@ function auditPage(kvm: usize, gfn: u64, pfn: u32, isPrivate: bool): void {
   if (kvmMemIsPrivate(kvm, gfn) != isPrivate) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_ATTRIBUTE, id, <f64>gfn, pfn, 0, 0);
   if (!isPrivate) return;
   const offset = gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX);
-  const held = restrictedmemPeek(load32(slot + SLOT_RM_FILE), offset);
+  const held = restrictedmemFindPage(load32(slot + SLOT_RM_FILE), offset);
+  if (held != <u32>NO_PFN) putPage(held);
   if (held != pfn) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_NOT_IN_FILE, id, <f64>gfn, pfn, held, 0);
   const asid = load32(kvm + KVM_ASID);
   if (asid != 0 && !rmpOwns(pfn, asid, gfn)) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_SPTE_RMP, id, <f64>gfn, pfn, <f64>(rmpRawLo(pfn) >> 32), 0);
@@ -132,24 +133,24 @@ function rmpOwns(pfn: u32, asid: u32, gfn: u64): bool {
   return (lo & 1) != 0 && (<u32>(lo >> 51) & 0x3ff) == asid && frame == gfn;
 }
 
-/** Oracle 2 for TLBs: a valid entry says what the page table says. */
+/** Oracle 2 for TLBs: a valid entry says what the page table says. A flush that is still pending empties the TLB before its next use. */
 function auditTlbs(kvm: usize): void {
   const entry = stackPush(LEAF_SIZE);
   for (let n: u32 = 0; n < load32(kvm + KVM_ONLINE_VCPUS); n++) {
     const vcpu: usize = load32(kvm + KVM_VCPUS + (<usize>n << 2));
-    let cursor: u32 = 0;
-    for (;;) {
-      cursor = tlbNext(vcpu, cursor, entry);
-      if (cursor == 0) break;
-      const gfn = load64(entry + LEAF_GFN);
-      const spte = tdpLookup(kvm, gfn);
-      const mapped = <u32>((spte & 0x000ffffffffff000) >> 12);
-      if ((spte & 1) == 0 || mapped != load32(entry + LEAF_PFN)) {
-        oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_TLB_STALE, load32(kvm + KVM_ID), n, <f64>gfn, load32(entry + LEAF_PFN), mapped);
-      }
-    }
+    if ((load32(vcpu + VCPU_REQUESTS) >>> KVM_REQ_TLB_FLUSH & 1) != 0) continue;
+    for (let slot = tlbNext(vcpu, 0, entry); slot >= 0; slot = tlbNext(vcpu, slot + 1, entry)) auditTlbEntry(kvm, n, entry);
   }
   stackPop(LEAF_SIZE);
+}
+
+function auditTlbEntry(kvm: usize, vcpu: u32, entry: usize): void {
+  const gfn = load64(entry + LEAF_GFN);
+  const spte = tdpLookup(kvm, gfn);
+  const within = (spte >> SPTE_LARGE_BIT & 1) != 0 ? <u32>(gfn & 511) : 0;
+  const mapped = <u32>((spte & 0x000ffffffffff000) >> SPTE_PFN_SHIFT) + within;
+  if ((spte & 1) != 0 && mapped == load32(entry + LEAF_PFN)) return;
+  oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_TLB_STALE, load32(kvm + KVM_ID), vcpu, <f64>gfn, load32(entry + LEAF_PFN), mapped);
 }
 
 /** Oracle 7 at rest: no task that still runs holds a lock (only builds with lockdep keep the list). */

@@ -53,7 +53,7 @@ export function guestInvalidated(kvm: usize, start: u64, end: u64): void {
   const chunks = pages + <usize>(count << 2);
   let gfn = start;
   while (gfn < last) {
-    if ((gfn & (SHADOW_CHUNK - 1)) == 0 && last - gfn >= SHADOW_CHUNK) {
+    if ((gfn & (SHADOW_CHUNK - 1)) == 0 && last - gfn >= <u64>SHADOW_CHUNK) {
       atomicAdd32(chunks + <usize>(gfn / SHADOW_CHUNK << 2), 1);
       gfn += SHADOW_CHUNK;
     } else {

@@ -20,7 +20,7 @@ export function opCount(program: usize, op: u32, ret: i32, pages: u64): void {
 }
 
 function countError(stat: usize, errno: u32): void {
-  for (let n: usize = 0; n < OS_ERROR_SLOTS; n++) {
+  for (let n: usize = 0; n < <usize>OS_ERROR_SLOTS; n++) {
     const slot = stat + OS_ERRORS + n * 8;
     const seen = load32(slot);
     if (seen != 0 && seen != errno) continue;
