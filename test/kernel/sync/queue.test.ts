@@ -97,10 +97,10 @@ describe('rwlock readers at the head', () => {
     k.x.writeLock(lock);
     const run = k.threads(1, actor, { lock, board, calls: [['readLock', 'readUnlock']] });
     await queueUp(k, lock, board, 1);
-    while (k.u32(board + 4) === 0) {
+    Atomics.store(k.words, board / 4 + 2, 1);
+    while (Atomics.load(k.words, board / 4 + 1) === 0) {
       k.x.writeUnlock(lock);
       k.x.writeLock(lock);
-      Atomics.store(k.words, board / 4 + 2, 1);
     }
     k.x.writeUnlock(lock);
     await run;
