@@ -1,6 +1,7 @@
 // KVM_SET_USER_MEMORY_REGION2: what it refuses, with which error, in which order.
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
+import { TDP_MAX_GFN } from '#src/kernel/abi/vcpu.js';
 import {
   bootKvm,
   EEXIST,
@@ -19,6 +20,8 @@ import {
 
 const k = bootKvm();
 const { KVM_MEM_LOG_DIRTY_PAGES: DIRTY, KVM_MEM_PRIVATE: PRIVATE, KVM_MEM_READONLY: READONLY } = abi;
+/** End of the guest address space. */
+const TOP = BigInt(TDP_MAX_GFN) * PAGE;
 const base: Region = { id: 10, gpa: 0xc000_0000n, size: 2n * MIB };
 
 describe('flags', () => {
@@ -58,8 +61,8 @@ describe('a new region', () => {
     ['the first of KVM’s own slots', { id: 32764 }, EINVAL],
     ['slot id 65535', { id: 65535 }, EINVAL],
     ['guest address plus size overflows', { gpa: (1n << 64n) - MIB }, EINVAL],
-    ['the end of the guest address space', { gpa: (1n << 52n) - 2n * MIB }, 0],
-    ['one page past 52 bits of guest address', { gpa: (1n << 52n) - 2n * MIB + PAGE }, EINVAL],
+    ['the end of what nested page tables map', { gpa: TOP - 2n * MIB }, 0],
+    ['one page past what nested page tables map', { gpa: TOP - 2n * MIB + PAGE }, EINVAL],
     ['the most pages a slot may have', { size: 0x7fff_ffffn * PAGE, hva: 0n }, 0],
     ['one page more', { size: 0x8000_0000n * PAGE, hva: 0n }, EINVAL],
     ['size 0 without a slot', { size: 0n }, EINVAL],
@@ -141,7 +144,7 @@ describe('an existing slot', () => {
     ['moves: two grace periods', { gpa: 0xd000_0000n }, 0, 2],
     ['moves to where a page overlaps itself', { gpa: 0xc000_1000n }, 0, 2],
     ['is deleted: two grace periods', { size: 0n }, 0, 2],
-    ['moves out of 52 bits: put back, two grace periods', { gpa: 1n << 52n }, EINVAL, 2],
+    ['moves out of reach of the page tables: put back, two grace periods', { gpa: TOP }, EINVAL, 2],
   ])('%s', (_, change, expected, periods) => {
     const kvm = newVm(k);
     const whole = { ...base, hva: HVA + 64n * MIB };

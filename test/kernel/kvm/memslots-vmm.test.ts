@@ -120,7 +120,7 @@ describe('KVM answers as it did on the real host', () => {
     }
     for (const [gpa, id] of then) expect(slotIdAt(k, kvm, BigInt(gpa) / PAGE)).toBe(id);
     k.x.destroyVm(kvm);
-    for (const file of files.values()) k.x.sysFilePut(file);
+    for (const file of files.values()) k.x.fputFile(file);
   });
 });
 

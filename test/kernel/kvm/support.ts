@@ -14,7 +14,7 @@ export const HVA = 0x7f00_0000_0000n;
 
 type Environment = NonNullable<Parameters<typeof createShard>[1]>;
 
-/** A small shard without a platform hook, so that only KVM's own part runs. */
+/** A small shard with some memory and without a platform hook, so that only KVM's own part runs. */
 export function bootKvm(options: Partial<ShardOptions> = {}, environment: Environment = {}): TestKernel {
   const defaults: ShardOptions = {
     build: 'perturbed',
@@ -23,7 +23,9 @@ export function bootKvm(options: Partial<ShardOptions> = {}, environment: Enviro
     memoryPages: 2048,
     hook: HOOK_NONE,
   };
-  return view(createShard({ ...defaults, ...options }, environment));
+  const k = view(createShard({ ...defaults, ...options }, environment));
+  k.x.addMemory(512, 4096);
+  return k;
 }
 
 export function newVm(k: TestKernel, type: number = abi.KVM_TYPE_NORMAL, asid = 0): number {
@@ -85,9 +87,9 @@ export function slotIdAt(k: TestKernel, kvm: number, gfn: bigint, asId = 0): num
 
 /** A private file of `bytes`. */
 export function newFile(k: TestKernel, bytes: bigint): number {
-  const file = k.x.sysCreateFile(0, 0, 0) >>> 0;
+  const file = k.x.memfdRestricted(0, 0, 0, 0) >>> 0;
   if (file >= 0xffff_f000) throw new Error(`no file: ${file | 0}`);
-  k.x.sysFileSetSize(file, Number(bytes));
+  k.x.restrictedmemSetattr(file, bytes);
   return file;
 }
 
