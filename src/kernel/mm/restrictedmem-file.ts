@@ -14,7 +14,7 @@ import { V_B02 } from '../abi/variants';
 import { kfree, kzalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
 import { oops } from '../oops';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, load32, store32, variant } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, load32, oraclesOn, store32, variant } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { rwsemInit, RWSEM_SIZE } from '../sync/rwsem';
 import { shmemFileSetup, shmemPut, shmemSetPolicy } from './shmem';
@@ -157,7 +157,7 @@ export function restrictedmemRelease(inode: usize, file: usize): void {
   const wrong = load32(SH_PROTOCOL) == <u32>PROTOCOL_RFC_V7 || variant(V_B02);
   const mapping: usize = wrong ? load32(inode + INODE_I_MAPPING) : load32(file + FILE_F_MAPPING);
   const rm: usize = load32(mapping + MAPPING_PRIVATE_DATA);
-  if (ORACLES) checkRm(rm);
+  if (oraclesOn()) checkRm(rm);
   if (rm == 0) return; // Linux would crash on a NULL pointer; without the oracles the object is merely lost
   xaDestroy(rm + RM_BINDINGS);
   shmemPut(load32(rm + RM_MEMFD));
