@@ -22,7 +22,7 @@ export const VCPU_EXIT_GPA = 224; // u64
 export const VCPU_EXIT_SIZE = 232; // u64 bytes
 export const VCPU_RETRY_GFN = 240; // u64 gfn of the fault that was last told to retry
 export const VCPU_RETRY_SEQ = 248; // u64 mmu_invalidate_seq at that time
-export const VCPU_RETRY_OPEN = 256; // u32 mmu_invalidate_in_progress at that time
+export const VCPU_RETRY_OPEN = 256; // u32 mmu_invalidate_in_progress at that time | 1 << 31 when it was the protocol that said retry
 export const VCPU_RETRY_COUNT = 260; // u32 retries in a row with these three unchanged, 0: none
 
 // Counters: u64 each, only the task in KVM_RUN adds.

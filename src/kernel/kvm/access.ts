@@ -1,7 +1,6 @@
 // Guest accesses: KVM_RUN for one access or a batch. In guest mode the vCPU looks for its IPI before each access, translates by TLB or by a walk of the nested
 // tables, has the RMP check what it walked, and reads or writes the page's token. Everything else (page fault, #VC) is an exit or guest code.
 // kernel: arch/x86/kvm/x86.c vcpu_run(), svm/svm.c npf_interception(); the hardware's part after the AMD APM volume 2, 15.25 and 15.36.
-
 import {
   KVM_ASID, KVM_EXIT_MMIO, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_SRCU,
 } from '../abi/kvm';
@@ -30,7 +29,7 @@ import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { heartbeat } from '../task';
 import { kvmMmuPageFault } from './fault';
-import { RET_PF_EMULATE_MMIO, RET_PF_RETRY, tdpWalk } from './tdp-map';
+import { RET_PF_EMULATE_MMIO, RET_PF_RETRY, RET_PF_RETRY_STALE, tdpWalk } from './tdp-map';
 import { SPTE_LARGE, SPTE_PRIVATE, SPTE_WRITABLE, sptePfn } from './tdp-spte';
 import { TLB_CIPHER, tlbFill, tlbLookup, tlbPfn, TLB_WRITABLE } from './tlb';
 import { vcpuClearExit, vcpuCount, vcpuEnterGuest, vcpuExitGuest, vcpuSignalPending } from './vcpu';
@@ -50,10 +49,12 @@ const KICKED: u64 = (<u64>1) << 62;
 /** What a shared read of a private page sees: its bytes as they lie in DRAM. */
 const CIPHERTEXT: u32 = 0x5bd1e995;
 
-/** Retries with unchanged protocol state after which a fault is declared stuck: without an open section, and (each a nap of 1 ms) with one. */
-const RETRY_LIMIT: u32 = CONTROLLED ? 2000 : 1 << 16;
+/** Retries with unchanged protocol state after which a fault is declared stuck: without an open section, and (each a nap of up to 1 ms) with one. */
+const RETRY_LIMIT: u32 = CONTROLLED ? 2000 : 1 << 12;
 const RETRY_LIMIT_OPEN: u32 = CONTROLLED ? 2000 : 1 << 15;
 const RETRY_SPINS: u32 = 32;
+/** In VCPU_RETRY_OPEN: told to retry by the invalidation protocol, not by a slot or a root on its way out. */
+const BY_PROTOCOL: u32 = 0x80000000;
 const NAP_NS: i64 = 20_000;
 const NAP_MAX_NS: i64 = 1_000_000;
 
@@ -198,14 +199,14 @@ function handleNpf(vcpu: usize, gfn: u64, code: u64): i32 {
     if (ret > 0) handleRmpPageFault(vcpu, gfn << 12, code);
   }
   srcuReadUnlock(kvm + KVM_SRCU, idx);
-  if (ret != RET_PF_RETRY) {
+  if (ret < RET_PF_RETRY) {
     store32(vcpu + VCPU_RETRY_COUNT, 0);
     return ret;
   }
   vcpuCount(vcpu, VCPU_COUNT_RETRIES);
   const signal = vcpuSignalPending(vcpu);
   if (signal != 0) return signal;
-  awaitProgress(vcpu, kvm, gfn);
+  awaitProgress(vcpu, kvm, gfn, ret == RET_PF_RETRY_STALE);
   return ret;
 }
 
@@ -214,28 +215,30 @@ function handleNpf(vcpu: usize, gfn: u64, code: u64): i32 {
  * for ever while the protocol's state stands still (B30).
  * @context outside guest mode, no lock but vcpu->mutex.
  */
-function awaitProgress(vcpu: usize, kvm: usize, gfn: u64): void {
+function awaitProgress(vcpu: usize, kvm: usize, gfn: u64, byProtocol: bool): void {
   const seq = atomicLoad64(kvm + KVM_INVALIDATE_SEQ);
   const open = atomicLoad32(kvm + KVM_INVALIDATE_IN_PROGRESS);
+  const state = open | (byProtocol ? BY_PROTOCOL : 0);
   const count = load32(vcpu + VCPU_RETRY_COUNT);
-  if (count == 0 || load64(vcpu + VCPU_RETRY_GFN) != gfn || load64(vcpu + VCPU_RETRY_SEQ) != seq || load32(vcpu + VCPU_RETRY_OPEN) != open) {
+  if (count == 0 || load64(vcpu + VCPU_RETRY_GFN) != gfn || load64(vcpu + VCPU_RETRY_SEQ) != seq || load32(vcpu + VCPU_RETRY_OPEN) != state) {
     store64(vcpu + VCPU_RETRY_GFN, gfn);
     store64(vcpu + VCPU_RETRY_SEQ, seq);
-    store32(vcpu + VCPU_RETRY_OPEN, open);
+    store32(vcpu + VCPU_RETRY_OPEN, state);
     store32(vcpu + VCPU_RETRY_COUNT, 1);
     cpuRelax();
     return;
   }
   store32(vcpu + VCPU_RETRY_COUNT, count + 1);
-  if (oraclesOn() && count >= (open == 0 ? RETRY_LIMIT : RETRY_LIMIT_OPEN)) {
+  if (byProtocol && oraclesOn() && count >= (open == 0 ? RETRY_LIMIT : RETRY_LIMIT_OPEN)) {
     oops(ORACLE_PROGRESS, OOPS_RETRY_FOREVER, load32(kvm + KVM_ID), <f64>gfn, <f64>seq, open, count);
   }
-  if (count < RETRY_SPINS) {
+  // With no section open the protocol's answer cannot last: only a broken fault comes here again and again.
+  if (count < RETRY_SPINS || (byProtocol && open == 0)) {
     cpuRelax();
     return;
   }
   heartbeat();
-  // Nobody wakes a napping vCPU: a real one would go on faulting. With an open section the nap ends early when the count changes.
+  // Nobody wakes a napping vCPU: a real one would go on faulting.
   futexWait(kvm + KVM_INVALIDATE_IN_PROGRESS, open, min<i64>(NAP_NS * <i64>(count - RETRY_SPINS + 1), NAP_MAX_NS));
 }
 

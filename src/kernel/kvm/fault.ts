@@ -28,7 +28,7 @@ import { gfnToMemslot } from './memslots';
 import { kvmLpageInfo } from './memslots-arch';
 import { kvmRestrictedmemGetPfn } from './restrictedmem_kvm';
 import { sharedGetPfn } from './shared';
-import { RET_PF_EMULATE_MMIO, RET_PF_FIXED, RET_PF_RETRY, RET_PF_SPURIOUS, tdpFastPageFault, tdpMap } from './tdp-map';
+import { RET_PF_EMULATE_MMIO, RET_PF_FIXED, RET_PF_RETRY, RET_PF_RETRY_STALE, RET_PF_SPURIOUS, tdpFastPageFault, tdpMap } from './tdp-map';
 import { tdpRootObsolete } from './tdp-root';
 import { makeSpte } from './tdp-spte';
 import { vcpuCount } from './vcpu';
@@ -74,8 +74,8 @@ function retryEarly(kvm: usize, seq: u64, gfn: u64): bool {
 }
 
 /**
- * Handles a nested page fault at `gfn`. RET_PF_FIXED, RET_PF_SPURIOUS, RET_PF_RETRY (all: run the guest again), RET_PF_EMULATE_MMIO, or a negative
- * errno with a memory-fault exit filled in.
+ * Handles a nested page fault at `gfn`. RET_PF_FIXED, RET_PF_SPURIOUS, RET_PF_RETRY, RET_PF_RETRY_STALE (all: run the guest again),
+ * RET_PF_EMULATE_MMIO, or a negative errno with a memory-fault exit filled in.
  * @context vcpu->mutex and kvm->srcu; takes mmu_lock for read; may sleep before that (allocation). kernel: kvm_mmu_page_fault().
  */
 export function kvmMmuPageFault(vcpu: usize, gfn: u64, errorCode: u64): i32 {
@@ -86,7 +86,7 @@ export function kvmMmuPageFault(vcpu: usize, gfn: u64, errorCode: u64): i32 {
   const seq = snapshotSeq(kvm);
   const slot = gfnToMemslot(kvm, 0, gfn);
   if (slot != 0) {
-    if (retryEarly(kvm, seq, gfn)) return RET_PF_RETRY;
+    if (retryEarly(kvm, seq, gfn)) return RET_PF_RETRY_STALE;
     if ((load32(slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) != 0) return RET_PF_RETRY;
   }
   if (isPrivate != kvmMemIsPrivate(kvm, gfn)) return memoryFaultExit(vcpu, gfn, isPrivate, -EFAULT);
@@ -108,12 +108,12 @@ function privateFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, 
   if (error != 0) return memoryFaultExit(vcpu, gfn, true, error);
   if (retryEarly(kvm, seq, gfn)) {
     putPage(pfn);
-    return RET_PF_RETRY;
+    return RET_PF_RETRY_STALE;
   }
   const writable = (load32(slot + SLOT_FLAGS) & KVM_MEM_READONLY) == 0;
   readLock(kvm + KVM_MMU_LOCK);
-  let ret: i32 = RET_PF_RETRY;
-  if (!isPageFaultStale(vcpu, kvm, gfn, seq)) ret = mapPrivate(vcpu, kvm, slot, gfn, pfn, order, writable);
+  let ret = checkStale(vcpu, kvm, gfn, seq);
+  if (ret == 0) ret = mapPrivate(vcpu, kvm, slot, gfn, pfn, order, writable);
   readUnlock(kvm + KVM_MMU_LOCK);
   putPage(pfn);
   return ret == -EFAULT ? memoryFaultExit(vcpu, gfn, true, -EFAULT) : ret;
@@ -127,11 +127,11 @@ function sharedFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, w
   if (pfn == <u32>NO_PFN) return memoryFaultExit(vcpu, gfn, false, -ENOMEM);
   if (retryEarly(kvm, seq, gfn)) {
     putPage(pfn);
-    return RET_PF_RETRY;
+    return RET_PF_RETRY_STALE;
   }
   readLock(kvm + KVM_MMU_LOCK);
-  let ret: i32 = RET_PF_RETRY;
-  if (!isPageFaultStale(vcpu, kvm, gfn, seq)) {
+  let ret = checkStale(vcpu, kvm, gfn, seq);
+  if (ret == 0) {
     ret = tdpMap(kvm, load32(vcpu + VCPU_ROOT_TABLE), gfn, makeSpte(pfn, PG_LEVEL_4K, writable, false), PG_LEVEL_4K);
     countMapped(vcpu, ret, PG_LEVEL_4K);
   }
@@ -141,16 +141,16 @@ function sharedFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, w
 }
 
 /**
- * Whether what the fault knows is out of date: its root, or its page.
+ * Whether what the fault knows is out of date, its root or its page: 0, or the RET_PF_ to return.
  * @context mmu_lock held: neither can become stale before the unlock. kernel: is_page_fault_stale().
  */
 // @ts-ignore: decorator
 @inline
-function isPageFaultStale(vcpu: usize, kvm: usize, gfn: u64, seq: u64): bool {
+function checkStale(vcpu: usize, kvm: usize, gfn: u64, seq: u64): i32 {
   // Into a root that a memslot update has thrown away nothing may be mapped (B29).
-  if (tdpRootObsolete(load32(vcpu + VCPU_ROOT))) return true;
-  if (variant(V_PLANT_NO_RETRY_CHECK)) return false;
-  return mmuInvalidateRetryGfn(kvm, seq, gfn);
+  if (tdpRootObsolete(load32(vcpu + VCPU_ROOT))) return RET_PF_RETRY;
+  if (variant(V_PLANT_NO_RETRY_CHECK)) return 0;
+  return mmuInvalidateRetryGfn(kvm, seq, gfn) ? RET_PF_RETRY_STALE : 0;
 }
 
 /** @context mmu_lock held for read, the fault is not stale. */

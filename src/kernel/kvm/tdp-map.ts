@@ -3,11 +3,10 @@
 import { ENOMEM } from '../abi/errno';
 import { KVM_ID } from '../abi/kvm';
 import { OOPS_SPTE_PFN_CHANGED, ORACLE_STALE_MAPPING } from '../abi/oops';
-import { TDP_MAX_GFN } from '../abi/vcpu';
+import { MMU_ZAPPED, TDP_MAX_GFN } from '../abi/vcpu';
 import { oops } from '../oops';
 import { atomicAdd64, atomicCas64, atomicLoad64, load32 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
-import { MMU_ZAPPED } from '../abi/vcpu';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpRemoveTable, tdpZapSpteAtomic } from './tdp-remove';
 import {
@@ -20,6 +19,7 @@ export const RET_PF_EMULATE_MMIO: i32 = 0;
 export const RET_PF_FIXED: i32 = 1;
 export const RET_PF_SPURIOUS: i32 = 2;
 export const RET_PF_RETRY: i32 = 3;
+export const RET_PF_RETRY_STALE: i32 = 4; // ours: RETRY because of an invalidation, which oracle 9 watches
 
 /**
  * The leaf that translates `gfn`, 0 when there is none: the walk of the CPU. @context guest mode (a flush drives the walk out before tables are

@@ -4,8 +4,10 @@
 //
 // Who may change an entry: a writer of mmu_lock by plain stores; readers of mmu_lock, the lockless fast page fault and the CPU's walk (accessed,
 // dirty) by compare-and-exchange only. FROZEN belongs to whoever wrote it.
-import { SPTE_ACCESSED_BIT, SPTE_DIRTY_BIT, SPTE_FROZEN_VALUE, SPTE_LARGE_BIT, SPTE_MMU_WRITABLE_BIT, SPTE_PFN_SHIFT, SPTE_PRESENT_BIT, SPTE_PRIVATE_BIT, SPTE_USER_BIT, SPTE_WRITABLE_BIT, SPT_TABLE_SIZE } from '../abi/vcpu';
-import { MMU_TABLES } from '../abi/vcpu';
+import {
+  MMU_TABLES, SPTE_ACCESSED_BIT, SPTE_DIRTY_BIT, SPTE_FROZEN_VALUE, SPTE_LARGE_BIT, SPTE_MMU_WRITABLE_BIT, SPTE_PFN_SHIFT, SPTE_PRESENT_BIT,
+  SPTE_PRIVATE_BIT, SPTE_USER_BIT, SPTE_WRITABLE_BIT, SPT_TABLE_SIZE,
+} from '../abi/vcpu';
 import { kfree, kzalloc } from '../heap';
 import { atomicAdd32, atomicSub32 } from '../point';
 import { kfreeRcu } from '../sync/rcu';
