@@ -1,4 +1,5 @@
 // One torture run: host, guests, actors, the time window, the audit, the verdict.
+import { dirname, resolve } from 'node:path';
 import { Host } from '../host/host.js';
 import { nowNs } from '../host/clock.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
@@ -58,6 +59,8 @@ export interface TortureOptions {
   /** Aborting it ends the run in an orderly way; the result is partial. */
   signal?: AbortSignal;
   onProgress?: (progress: TortureProgress) => void;
+  /** Globs of pr_debug functions to print. */
+  debug?: string;
 }
 
 /** Runs a profile on real threads. Rejects with UsageError on bad input; a violation is a result, not an error. */
@@ -68,7 +71,8 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
   const host = await Host.create({
     memory: profile.host.memory,
     partitions: profile.host.partitions,
-    ...(profile.host.layout === undefined ? {} : { layout: new URL(profile.host.layout, `file://${profilePath}`).pathname }),
+    ...(profile.host.layout === undefined ? {} : { layout: resolve(dirname(profilePath), profile.host.layout) }),
+    ...(options.debug === undefined ? {} : { debug: options.debug }),
     workers: profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
     protocol: profile.protocol,
     hook: profile.hook,

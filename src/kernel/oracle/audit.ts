@@ -6,7 +6,7 @@ import {
   SLOT_RM_INDEX,
 } from '../abi/kvm';
 import { NO_PFN, SH_MAX_TASKS, SH_OOPS_COUNT, SH_PARTITION_COUNT, SH_PFN_COUNT, SH_VM_LIST, TASK_HELD, TASK_HELD_COUNT, TASK_RUNNING, TASK_STATE } from '../abi/layout';
-import { PAGE_REF_MASK, PTRS_PER_FOLIO, REGION_ZONE } from '../abi/mm';
+import { PAGE_REF_MASK, PTRS_PER_FOLIO, REGION_ZONE, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';
 import {
   OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
   OOPS_AUDIT_MN_ACTIVE, OOPS_AUDIT_SPTE_ATTRIBUTE, OOPS_AUDIT_SPTE_FREE, OOPS_AUDIT_SPTE_NO_SLOT, OOPS_AUDIT_SPTE_NOT_IN_FILE,
@@ -19,7 +19,7 @@ import { gfnToMemslot } from '../kvm/memslots';
 import { tdpLookup, tdpNextLeaf } from '../kvm/tdp';
 import { tlbNext } from '../kvm/tlb';
 import { pageAddress, putPage } from '../mm/page';
-import { regionAddress, regionFirstPfn } from '../mm/page-region';
+import { regionAddress, regionFirstPfn, zoneOfRegion } from '../mm/page-region';
 import { lostPages, pageIsFree, zoneAudit } from '../mm/page-stat';
 import { restrictedmemFindPage } from '../mm/restrictedmem';
 import { oopsRecord } from '../oops';
@@ -160,4 +160,22 @@ function auditLocks(): void {
     if (load32(task + TASK_STATE) != TASK_RUNNING || load32(task + TASK_HELD_COUNT) == 0) continue;
     oopsRecord(ORACLE_LOCKING, OOPS_AUDIT_LOCK_HELD, id, load32(task + TASK_HELD), load32(task + TASK_HELD + 4) & 0xffff, 0, 0);
   }
+}
+
+/** Pages assigned in the RMP, of all memory that was ever used: what the 2M heads count, and the 2M entries themselves. A hint while tasks run. */
+export function sysAssignedPages(): u32 {
+  let assigned: u32 = 0;
+  const count = usedRegionCount();
+  for (let number: u32 = 0; number < count; number++) {
+    const zone = zoneOfRegion(number);
+    if (number >= load32(zone + ZONE_BUMP_NEXT) && number < load32(zone + ZONE_BUMP_END)) {
+      number = load32(zone + ZONE_BUMP_END) - 1;
+      continue;
+    }
+    if (load32(regionAddress(number) + REGION_ZONE) == 0) continue;
+    const head = rmpRawLo(number << 9);
+    if ((head & 1) != 0) assigned += (head & 2) != 0 ? PTRS_PER_FOLIO : 1;
+    assigned += <u32>(head >> 3) & 0x1ff;
+  }
+  return assigned;
 }

@@ -1,0 +1,237 @@
+// The public API's host: one or more shards with their kernels, a worker pool, oracles and statistics.
+import { pathToFileURL } from 'node:url';
+import * as layout from '../kernel/abi/layout.js';
+import { enableDebug, prDebug } from './debug.js';
+import { KernelOops, UsageError, type Violation } from './errors.js';
+import type { BuildName } from './kernel-module.js';
+import { readLayout, type HostLayout } from './layout-file.js';
+import { readViolations } from './oops.js';
+import { createPool, type ActorReply, type Pool } from './pool.js';
+import { attachShard, createShard, type Shard, type ShardHandle } from './shard.js';
+import { lockStatistics, pageStatistics, rmpStatistics, type LockStatistics, type PageStatistics } from './statistics.js';
+import { parseSize } from './units.js';
+import { variantBits } from './variants.js';
+import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
+import { heldLocks, stuckTasks } from './watchdog.js';
+
+export interface HostOptions {
+  /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. At most 512 GiB a shard. */
+  memory?: number | string;
+  /** Partitions of the page allocator, each with a home worker. */
+  partitions?: number;
+  /** Threads of the pool. */
+  workers?: number;
+  protocol?: 'rfc-v8' | 'rfc-v7';
+  /** `none`, `snp`, or the path of a module whose default export is (vmId, slotId, startGfn, endGfn) => void. */
+  hook?: string;
+  build?: BuildName;
+  seed?: bigint;
+  oracles?: boolean;
+  variants?: readonly string[];
+  perturb?: { meanPoints: number; delayNs: number };
+  layout?: string;
+  /** Globs of function names whose pr_debug lines are printed. */
+  debug?: string;
+}
+
+export interface HostStatistics {
+  pages: PageStatistics;
+  locks: Record<string, LockStatistics>;
+  rmp: Record<string, number>;
+}
+
+/** How a set of actors ended. */
+export interface RunEnd {
+  replies: ActorReply[];
+  died: string[];
+}
+
+/** A handle that another thread can attach to. */
+export interface HostHandle {
+  shard: ShardHandle;
+}
+
+const STUCK_MS = 20_000;
+const MAX_PFNS = 134_742_016; // 514 GiB: the RMP, struct page and a heap fit one linear memory of 4 GiB
+const FIRST_PFN = 256; // memory starts at 1 MiB when no layout says otherwise
+
+export class Host {
+  readonly shard: Shard;
+  readonly #options: HostOptions;
+  readonly #hostViolations: Violation[] = [];
+  #pool: Pool | undefined;
+  #closed = false;
+
+  private constructor(options: HostOptions, shard: Shard) {
+    this.#options = options;
+    this.shard = shard;
+  }
+
+  /** Boots a host. Throws UsageError when an option makes no sense; nothing is left behind then. */
+  static async create(options: HostOptions = {}): Promise<Host> {
+    const partitions = wholeNumber('partitions', options.partitions ?? 2, 1, 64);
+    const workers = wholeNumber('workers', options.workers ?? partitions, 1, 256);
+    const map = options.layout === undefined ? flatLayout(parseSize(options.memory ?? '4GiB')) : readLayout(options.layout);
+    if (map.pfnCount > MAX_PFNS) {
+      throw new UsageError('memory', `memory: ${map.pfnCount} pages are more than one shard holds (${MAX_PFNS}); use several hosts`);
+    }
+    const hook = options.hook ?? 'snp';
+    const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
+    const shard = createShard(
+      {
+        build: options.build ?? 'perturbed',
+        pfnCount: map.pfnCount,
+        partitions,
+        maxTasks: workers + 16,
+        protocol: options.protocol === 'rfc-v7' ? layout.PROTOCOL_RFC_V7 : layout.PROTOCOL_RFC_V8,
+        hook: hook === 'snp' ? layout.HOOK_SNP : hook === 'none' ? layout.HOOK_NONE : layout.HOOK_USER,
+        variants: variantBits(options.variants ?? []),
+        ...(options.seed === undefined ? {} : { seed: options.seed }),
+        ...(options.oracles === undefined ? {} : { oracles: options.oracles }),
+        ...(options.perturb === undefined
+          ? {}
+          : { perturbMeanPoints: options.perturb.meanPoints, perturbNs: options.perturb.delayNs }),
+      },
+      { prDebug, ...(userHook === undefined ? {} : { userHook }) },
+    );
+    for (const { start, end } of map.usable) shard.x.addMemory(start, end);
+    if (map.rmp !== undefined) shard.x.rmpSetFirmwareRange(map.rmp.start, map.rmp.end);
+    if (options.debug !== undefined && enableDebug(shard.words, options.debug) === 0) {
+      throw new UsageError('debug', `debug: no pr_debug site matches '${options.debug}'; try 'kvm_restrictedmem_*,restrictedmem_*'`);
+    }
+    return new Host({ ...options, workers }, shard);
+  }
+
+  /** A hidden file for private memory. */
+  createRestrictedMem(options: FileOptions): File {
+    return File.create(this.shard, options);
+  }
+
+  /** A guest with its vCPUs. */
+  createVm(options: VmOptions = {}): Vm {
+    return Vm.create(this.shard, options);
+  }
+
+  /** Reports a hardware memory error on a page. */
+  memoryFailure(pfn: number): number {
+    return this.shard.x.sysMemoryFailure(pfn);
+  }
+
+  /** Post it to another thread and call attachHost there. */
+  handle(): HostHandle {
+    return { shard: this.shard.handle };
+  }
+
+  /** Runs actor programs on the pool, one thread each, and waits for all. A worker that dies fails the run; nothing hangs. */
+  async runActors(actors: readonly { name: string; program: number }[]): Promise<RunEnd> {
+    if (this.#closed) throw new UsageError('run', 'the host is closed');
+    this.#pool ??= createPool(this.#options.workers!);
+    if (actors.length > this.#options.workers!) {
+      throw new UsageError('run', `${actors.length} actors need as many workers; this host has ${this.#options.workers}`);
+    }
+    const presence = new SharedArrayBuffer(actors.length * 4);
+    const died: string[] = [];
+    const watchdog = setInterval(() => this.#watch(), 1000);
+    const hook = this.#options.hook;
+    const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
+    const runs = actors.map(async ({ name, program }, slot): Promise<ActorReply> => {
+      try {
+        return await this.#pool!.run({ handle: this.shard.handle, name, program, hookModule, presence, slot });
+      } catch (error) {
+        died.push(name);
+        this.#workerDied(name, Atomics.load(new Int32Array(presence), slot) - 1, error as Error);
+        return { name, taskId: -1, verdict: -1, error: { name: 'WorkerDied', message: (error as Error).message } };
+      }
+    });
+    const replies = await Promise.all(runs);
+    clearInterval(watchdog);
+    for (const { name, error } of replies) {
+      if (error === undefined || error.name === 'KernelOops' || error.name === 'WorkerDied') continue;
+      this.#hostViolations.push({ oracle: 'internal', message: `${name}: ${error.name}: ${error.message}`, thread: name, details: {} });
+    }
+    return { replies, died };
+  }
+
+  #watch(): void {
+    for (const { task, text } of stuckTasks(this.shard, STUCK_MS)) {
+      this.#fail({ oracle: 'progress', message: `stuck: ${text}`, thread: `task${task}`, details: {} });
+    }
+  }
+
+  #workerDied(name: string, task: number, error: Error): void {
+    const held = task < 0 ? 'nothing: it had not attached' : heldLocks(this.shard, task);
+    this.#fail({
+      oracle: 'progress',
+      message: `worker of ${name} died (${error.message}) holding ${held}`,
+      thread: `task${task}`,
+      details: {},
+    });
+  }
+
+  #fail(violation: Violation): void {
+    this.#hostViolations.push(violation);
+    Atomics.store(this.shard.words, layout.SH_STOP / 4, layout.STOP_OOPS);
+  }
+
+  /** Asks every actor to end at its next operation. */
+  stop(): void {
+    Atomics.compareExchange(this.shard.words, layout.SH_STOP / 4, 0, layout.STOP_REQUESTED);
+  }
+
+  /** Everything that was found wrong so far. */
+  violations(): Violation[] {
+    return [...readViolations(this.shard.buffer), ...this.#hostViolations];
+  }
+
+  /** Audits the whole state at rest and returns all violations. No actor may run. */
+  auditAll(): Violation[] {
+    this.shard.x.sysAudit();
+    return this.violations();
+  }
+
+  /** As auditAll, but throws KernelOops when there is any violation. */
+  audit(): void {
+    const found = this.auditAll();
+    if (found.length > 0) throw new KernelOops(found);
+  }
+
+  stats(): HostStatistics {
+    return { pages: pageStatistics(this.shard), locks: lockStatistics(this.shard), rmp: rmpStatistics(this.shard) };
+  }
+
+  /** Stops what still runs and ends the pool. The host is of no use afterwards. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.stop();
+    await this.#pool?.close();
+    this.#pool = undefined;
+  }
+}
+
+/** Joins a host from another thread: the calls run on that very thread, as one more task of the kernel. */
+export function attachHost(handle: HostHandle): Shard {
+  return attachShard(handle.shard, { prDebug });
+}
+
+function flatLayout(bytes: number): HostLayout {
+  const pfnCount = Math.floor(bytes / 4096);
+  if (pfnCount < FIRST_PFN * 2) throw new UsageError('memory', `memory: ${bytes} bytes are too few; at least 2MiB`);
+  return { name: 'flat', usable: [{ start: FIRST_PFN, end: pfnCount }], rmp: undefined, pfnCount };
+}
+
+async function loadHook(path: string): Promise<(vmId: number, slotId: number, startGfn: number, endGfn: number) => void> {
+  try {
+    const module = (await import(pathToFileURL(path).href)) as { default?: unknown };
+    if (typeof module.default === 'function') return module.default as never;
+  } catch (error) {
+    throw new UsageError('hook', `hook: ${path}: ${(error as Error).message}`);
+  }
+  throw new UsageError('hook', `hook: ${path} has no function as its default export; write none, snp, or such a module`);
+}
+
+function wholeNumber(option: string, value: number, least: number, most: number): number {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new UsageError(option, `${option}: ${value} is not a whole number from ${least} to ${most}`);
+  }
+  return value;
+}

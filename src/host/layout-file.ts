@@ -1,0 +1,41 @@
+// A real host's memory map: which PFNs are RAM, where the RMP table lies.
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { parse } from 'yaml';
+import { UsageError } from './errors.js';
+
+const schema = z.strictObject({
+  name: z.string(),
+  ranges: z.array(z.strictObject({ start: z.number().int().min(0), end: z.number().int().positive(), type: z.string() })).min(1),
+  rmp: z.strictObject({ start: z.number().int().min(0), end: z.number().int().positive() }).optional(),
+});
+
+/** PFN ranges are [start, end). */
+export interface HostLayout {
+  name: string;
+  usable: { start: number; end: number }[];
+  rmp: { start: number; end: number } | undefined;
+  pfnCount: number;
+}
+
+/** Reads config/layouts/*.yaml: byte ranges [start, end) with a type; only `usable` is RAM. Throws UsageError. */
+export function readLayout(path: string): HostLayout {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    throw new UsageError('layout', `${path}: no such layout file`);
+  }
+  const parsed = schema.safeParse(parse(text));
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw new UsageError('layout', `${path}: ${issue.path.join('.')}: ${issue.message}`);
+  }
+  const pages = ({ start, end }: { start: number; end: number }): { start: number; end: number } => ({
+    start: Math.ceil(start / 4096),
+    end: Math.floor(end / 4096),
+  });
+  const { name, ranges, rmp } = parsed.data;
+  const usable = ranges.filter((range) => range.type === 'usable').map(pages);
+  return { name, usable, rmp: rmp === undefined ? undefined : pages(rmp), pfnCount: Math.max(...usable.map((range) => range.end)) };
+}

@@ -1,0 +1,46 @@
+// The worker pool: one Piscina task is one whole actor. Workers are never killed while they may hold a lock: a run ends by the stop word in shared
+// memory. A worker that dies all the same is noticed, and its run fails instead of hanging.
+import { Piscina } from 'piscina';
+import type { ShardHandle } from './shard.js';
+
+/** What a worker gets: a shard, and the address of the program to run. */
+export interface ActorTask {
+  handle: ShardHandle;
+  name: string;
+  program: number;
+  /** Path of the user's hook module, if the host has one. */
+  hookModule?: string | undefined;
+  /** The worker puts its task id + 1 into word `slot` when it has attached. */
+  presence: SharedArrayBuffer;
+  slot: number;
+}
+
+export interface ActorReply {
+  name: string;
+  taskId: number;
+  verdict: number;
+  /** Set when the actor left the kernel by an oops or an error. */
+  error?: { name: string; message: string };
+}
+
+export interface Pool {
+  run(task: ActorTask): Promise<ActorReply>;
+  close(): Promise<void>;
+}
+
+/** Starts a pool of exactly `threads` workers, one task each. */
+export function createPool(threads: number): Pool {
+  const piscina = new Piscina({
+    filename: new URL('../../workers/actor.js', import.meta.url).href,
+    minThreads: threads,
+    maxThreads: threads,
+    concurrentTasksPerWorker: 1,
+    // An idle worker may sleep in Atomics.wait: nothing else runs on its loop.
+    atomics: 'sync',
+    recordTiming: false,
+  });
+  piscina.on('error', () => {
+    // Each task reports its own failure; without a listener this event would end the process.
+  });
+  return { run: (task) => piscina.run(task) as Promise<ActorReply>, close: () => piscina.destroy() };
+}
