@@ -97,14 +97,10 @@ function pcpGiveSlow(pcp: usize, pfn: u32, count: u32): void {
   if (count == 0) {
     store32(pcp + PCP_ZONE, load32(regionOf(pfn) + REGION_ZONE));
   } else {
-    // The page freed longest ago is coldest: half of them from the front go back.
+    // Half goes back in one batch, from the end of the array: nothing has to be moved.
     const batch = count >> 1;
-    zoneGivePages(load32(pcp + PCP_ZONE), pcp + PCP_PFNS, batch);
-    const rest = count - batch;
-    for (let n: u32 = 0; n < rest; n++) {
-      store32(pcp + PCP_PFNS + (<usize>n << 2), load32(pcp + PCP_PFNS + (<usize>(batch + n) << 2)));
-    }
-    count = rest;
+    count -= batch;
+    zoneGivePages(load32(pcp + PCP_ZONE), pcp + PCP_PFNS + (<usize>count << 2), batch);
   }
   store32(pcp + PCP_PFNS + (<usize>count << 2), pfn);
   store32(pcp + PCP_COUNT, count + 1);

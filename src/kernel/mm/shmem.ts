@@ -12,7 +12,7 @@ import { OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { kfree, kzalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas64, atomicLoad64, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, load64, store32, store64,
+  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, load64, store32, store64,
 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
@@ -20,9 +20,12 @@ import { allocFolio, allocPage, getPageUnlessZero, putPage, setPageUptodate } fr
 import { regionOf } from './page-region';
 import { shmemTruncate } from './shmem-truncate';
 import {
-  XA_PRESENT, XAS_SIZE, xaDestroy, xaFind, xaInit, xaIsValue, xaLock, xaMkValue, xasError, xasInit, xasLoad, xasReload, xasReset,
-  xasSetOrder, xasStore, xaToValue, xaUnlock,
+  XA_PRESENT, XAS_SIZE, xaDestroy, xaFind, xaInit, xaIsValue, xaLock, xaMkValue, xasError, xasInit, xasLoad, xasSetOrder, xasStore, xaToValue,
+  xaUnlock,
 } from './xarray';
+import {
+  nodeShift, slotAddress, slotOf, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, XA_HEAD, xaIsNode, xaIsSibling, xaToNode, xaToSibling,
+} from './xarray-node';
 
 const MAGIC: u32 = 0x73686d65;
 const NONE: u32 = NO_PFN;
@@ -111,9 +114,13 @@ export function shmemPolicy(f: usize, index: u64): i32 {
   return <i32>((max(home, 0) + <u32>(index >> 9)) % load32(SH_PARTITION_COUNT));
 }
 
-/** The partition that holds the pages around `start`, as far as the policy tells: who should free them. Two table calls share this type. */
+/**
+ * Whose home worker should free the pages around `start`. Where the policy says nothing, chunks go round; the answer must not depend on what
+ * is in the file, for every worker asks for itself.
+ */
 export function shmemHomeOf(f: usize, start: u64): u32 {
-  return <u32>max(shmemPolicy(f, start), 0);
+  const policy = shmemPolicy(f, start);
+  return policy >= 0 ? <u32>policy : <u32>(start >> 9) % load32(SH_PARTITION_COUNT);
 }
 
 // --- look-up ---
@@ -132,32 +139,51 @@ export function entryPfn(entry: u32, index: u64): u32 {
   return entryIsFolio(entry) ? entryHead(entry) + (<u32>index & (PTRS_PER_FOLIO - 1)) : entryHead(entry);
 }
 
+/** Address of the slot that stands for `index`, 0 where the tree has none: a look-up without a cursor. @context rcu_read_lock. */
+function cacheSlot(xa: usize, index: u64): usize {
+  let slot: usize = xa + XA_HEAD;
+  let entry = atomicLoad32(slot);
+  if (!xaIsNode(entry)) return index == 0 ? slot : 0;
+  let shift = nodeShift(xaToNode(entry));
+  if (index >> <u64>shift >= <u64>XA_CHUNK_SIZE) return 0;
+  while (xaIsNode(entry)) {
+    const node = xaToNode(entry);
+    slot = slotAddress(node, slotOf(index, shift));
+    entry = atomicLoad32(slot);
+    while (xaIsSibling(entry)) {
+      slot = slotAddress(node, xaToSibling(entry));
+      entry = atomicLoad32(slot);
+      if (xaIsNode(entry)) return slot; // a child of other indices: the caller sees that it is no page, and looks again
+    }
+    shift -= XA_CHUNK_SHIFT;
+  }
+  return slot;
+}
+
 /**
  * The cache entry at `index` with a reference to its folio, or 0 for a hole. A page that is just leaving the cache or being split has no
  * count to raise: look again.
  * @context any; takes rcu_read_lock. kernel: filemap_get_entry.
  */
 export function shmemGetEntry(f: usize, index: u64): u32 {
-  const xas = stackPush(XAS_SIZE);
-  xasInit(xas, f + SHMEM_I_PAGES, index);
   let entry: u32 = 0;
   rcuReadLock();
   while (true) {
-    entry = xasLoad(xas);
-    if (!xaIsValue(entry)) {
-      if (entry == 0) break;
-    } else if (getPageUnlessZero(entryHead(entry))) {
-      if (xasReload(xas) == entry) break;
-      putPage(entryHead(entry));
-    } else {
-      rcuReadUnlock();
-      cpuRelax();
-      rcuReadLock();
+    const slot = cacheSlot(f + SHMEM_I_PAGES, index);
+    entry = slot == 0 ? 0 : atomicLoad32(slot);
+    if (entry == 0) break;
+    if (xaIsValue(entry)) {
+      const head = entryHead(entry);
+      if (getPageUnlessZero(head)) {
+        if (atomicLoad32(slot) == entry) break;
+        putPage(head);
+      }
     }
-    xasReset(xas);
+    rcuReadUnlock();
+    cpuRelax();
+    rcuReadLock();
   }
   rcuReadUnlock();
-  stackPop(XAS_SIZE);
   return entry;
 }
 

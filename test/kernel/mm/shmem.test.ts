@@ -220,7 +220,7 @@ describe('the page cache against a model', () => {
         expect(k.x.allocatedPages()).toBe(0);
         expectConserved(k);
       }),
-      { seed: 21, numRuns: 30 },
+      { seed: 21, numRuns: 20 },
     );
   });
 });
@@ -272,7 +272,7 @@ describe('real threads', () => {
       const out = kernel.alloc(8);
       let holes = 0;
       if (index === 0) {
-        for (let round = 0; round < 200; round++) {
+        for (let round = 0; round < 120; round++) {
           kernel.x.shmemGetFolio(arg.f, 300n, out, 0, 3);
           kernel.x.putPage(kernel.u32(out));
           Atomics.store(state, 1, 1);
