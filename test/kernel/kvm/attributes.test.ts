@@ -1,5 +1,5 @@
 // Memory attributes: the ioctl's checks, the stored values against a plain array, the invalidation around a change, mixed large pages.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
 import { bootKvm, counter, EINVAL, HVA, liveObjects, newVm, PAGE, setRegion } from './support.js';

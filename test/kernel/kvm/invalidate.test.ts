@@ -1,5 +1,5 @@
 // The invalidation protocol: count, union of ranges, sequence, and what they tell a page fault.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
 import * as codes from '#src/kernel/abi/oops.js';

@@ -1,5 +1,5 @@
 // Memslots against a plain model: random creates, deletes, moves and flag changes; then every look-up, count and generation must agree.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
 import { bootKvm, counter, EEXIST, EINVAL, HVA, newVm, PAGE, type Region, setRegion, slotIdAt } from './support.js';

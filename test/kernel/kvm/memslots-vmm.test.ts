@@ -41,7 +41,7 @@ interface Sequence {
   title: string;
   steps: Step[];
   /** Slot id expected at some guest addresses afterwards. */
-  then: [gpa: number, id: number][];
+  after: [gpa: number, id: number][];
 }
 
 const SEQUENCES: Sequence[] = [
@@ -54,7 +54,7 @@ const SEQUENCES: Sequence[] = [
       step(0, PRIVATE, 0, 0xc_0000, 0x7fbf_5be0_0000),
       step(6, PRIVATE, 0x10_0000, 0x7ff0_0000, 0x7fbf_5bf0_0000, 'ram', 0x10_0000),
     ],
-    then: [
+    after: [
       [0xb_f000, 0],
       [0xc_0000, -1],
       [0x10_0000, 6],
@@ -73,7 +73,7 @@ const SEQUENCES: Sequence[] = [
       step(4, READ_ONLY_PRIVATE, 0xe_0000, 0x2_0000, 0x7f25_7540_0000, 'rom2'),
       step(5, PRIVATE, 0x10_0000, 0x7ff0_0000, 0x7f24_afd0_0000, 'ram', 0x10_0000),
     ],
-    then: [
+    after: [
       [0xb_f000, 0],
       [0xc_0000, 3],
       [0xf_f000, 4],
@@ -87,7 +87,7 @@ const SEQUENCES: Sequence[] = [
       step(1, PRIVATE, 0xffc0_0000, 0x40_0000, 0x7fe2_7157_9000, 'bios'),
       step(2, PRIVATE, 0xfeda_0000, 0x2_0000, 0x7fe1_ec09_f000, 'ram', 0xa_0000, EINVAL),
     ],
-    then: [
+    after: [
       [0xfeda_0000, -1],
       [0xa_0000, 0],
       [0xffff_f000, 1],
@@ -100,7 +100,7 @@ const SEQUENCES: Sequence[] = [
       step(1, PRIVATE, 0x1_0000_0000, 0x1_8000_0000, 0x7fe8_a7ff_f000, 'ram', 0x8000_0000),
       step(2, PRIVATE, 0xffc0_0000, 0x40_0000, 0x7fea_3420_0000, 'bios'),
     ],
-    then: [
+    after: [
       [0, 0],
       [0x2_7fff_f000, 1],
       [0x2_8000_0000, -1],
@@ -110,7 +110,7 @@ const SEQUENCES: Sequence[] = [
 ];
 
 describe('KVM answers as it did on the real host', () => {
-  it.each(SEQUENCES)('$title', ({ steps, then }) => {
+  it.each(SEQUENCES)('$title', ({ steps, after }) => {
     const k = bootKvm();
     const kvm = newVm(k);
     const files = new Map<string, number>();
@@ -118,16 +118,16 @@ describe('KVM answers as it did on the real host', () => {
       if (!files.has(fd)) files.set(fd, newFile(k, 1n << 34n));
       expect(setRegion(k, kvm, { id: slot, flags, gpa, size, hva: ua, file: files.get(fd)!, offset })).toBe(ret);
     }
-    for (const [gpa, id] of then) expect(slotIdAt(k, kvm, BigInt(gpa) / PAGE)).toBe(id);
+    for (const [gpa, id] of after) expect(slotIdAt(k, kvm, BigInt(gpa) / PAGE)).toBe(id);
     k.x.destroyVm(kvm);
     for (const file of files.values()) k.x.fputFile(file);
   });
 });
 
-describe('large pages of the split guest', () => {
-  const lpage = (k: ReturnType<typeof bootKvm>, kvm: number, gfn: bigint, level: number): number =>
-    k.x.kvmLpageInfo(k.x.gfnToMemslot(kvm, 0, gfn), gfn, level);
+const lpage = (k: ReturnType<typeof bootKvm>, kvm: number, gfn: bigint, level: number): number =>
+  k.x.kvmLpageInfo(k.x.gfnToMemslot(kvm, 0, gfn), gfn, level);
 
+describe('large pages of the split guest', () => {
   it('a slot that starts at 1 MiB at file offset 1 MiB allows all but its first partial 2M page', () => {
     const k = bootKvm();
     const kvm = newVm(k);

@@ -80,19 +80,19 @@ describe('range_start and range_end', () => {
   });
 });
 
-describe('a memslot update between range_start and range_end (B25)', () => {
-  const createOnThread = (k: TestKernel, kvm: number): Promise<number[]> => {
-    const region = k.alloc(abi.REGION_ARG_SIZE);
-    k.setU32(region + abi.REGION_SLOT, 3);
-    k.setU64(region + abi.REGION_GPA, 0n);
-    k.setU64(region + abi.REGION_MEMORY_SIZE, 16n * PAGE);
-    k.setU64(region + abi.REGION_USERSPACE_ADDR, HVA);
-    return k.threads(1, (t, _, [vm, p]: [number, number]) => t.x.kvmSetMemoryRegion(vm, p), [kvm, region] as [
-      number,
-      number,
-    ]);
-  };
+const createOnThread = (k: TestKernel, kvm: number): Promise<number[]> => {
+  const region = k.alloc(abi.REGION_ARG_SIZE);
+  k.setU32(region + abi.REGION_SLOT, 3);
+  k.setU64(region + abi.REGION_GPA, 0n);
+  k.setU64(region + abi.REGION_MEMORY_SIZE, 16n * PAGE);
+  k.setU64(region + abi.REGION_USERSPACE_ADDR, HVA);
+  return k.threads(1, (t, _, [vm, p]: [number, number]) => t.x.kvmSetMemoryRegion(vm, p), [kvm, region] as [
+    number,
+    number,
+  ]);
+};
 
+describe('a memslot update between range_start and range_end (B25)', () => {
   it('waits, so that start and end meet the same slots; a further start does not wait behind it', async () => {
     const k = bootKvm();
     const kvm = newVm(k);

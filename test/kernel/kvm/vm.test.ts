@@ -25,6 +25,20 @@ describe('the list of VMs', () => {
   });
 });
 
+/** The ASID that the VM has while its slot is unbound. */
+function destroySnp(variants: number[]): { asids: number[]; violations: number[]; asid: number } {
+  const asids: number[] = [];
+  const vm = { kvm: 0 };
+  const k: TestKernel = bootKvm(
+    { hook: HOOK_USER, variants },
+    { userHook: () => void asids.push(k.u32(vm.kvm + abi.KVM_ASID)) },
+  );
+  vm.kvm = newVm(k, abi.KVM_TYPE_SNP);
+  const asid = k.u32(vm.kvm + abi.KVM_ASID);
+  setRegion(k, vm.kvm, { id: 1, flags: PRIVATE, gpa: 0n, size: 64n * PAGE, file: newFile(k, 1n << 20n) });
+  return { violations: violationsOf(() => k.x.destroyVm(vm.kvm)), asids, asid };
+}
+
 describe('destroying a VM', () => {
   it('frees every object: slots, bindings, attributes, locks, sets', () => {
     const k = bootKvm({ hook: HOOK_SNP });
@@ -58,20 +72,6 @@ describe('destroying a VM', () => {
     expect(liveObjects(k)).toBe(before);
   });
 
-  /** The ASID that the VM has while its slot is unbound. */
-  function destroySnp(variants: number[]): { asids: number[]; violations: number[]; asid: number } {
-    const asids: number[] = [];
-    const vm = { kvm: 0 };
-    const k: TestKernel = bootKvm(
-      { hook: HOOK_USER, variants },
-      { userHook: () => void asids.push(k.u32(vm.kvm + abi.KVM_ASID)) },
-    );
-    vm.kvm = newVm(k, abi.KVM_TYPE_SNP);
-    const asid = k.u32(vm.kvm + abi.KVM_ASID);
-    setRegion(k, vm.kvm, { id: 1, flags: PRIVATE, gpa: 0n, size: 64n * PAGE, file: newFile(k, 1n << 20n) });
-    return { violations: violationsOf(() => k.x.destroyVm(vm.kvm)), asids, asid };
-  }
-
   it('unbinds the slots while the VM still has its ASID', () => {
     const { asids, violations, asid } = destroySnp([]);
     expect(asid).toBeGreaterThan(0);
@@ -104,12 +104,12 @@ describe('destroying a VM', () => {
   });
 });
 
-describe('without memory', () => {
-  /** Takes all that is left of the heap. */
-  function exhaust(k: TestKernel): void {
-    for (let bytes = 1n << 27n; bytes >= 64n; bytes /= 2n) while (k.x.vmalloc(bytes) !== 0);
-  }
+/** Takes all that is left of the heap. */
+function exhaust(k: TestKernel): void {
+  for (let bytes = 1n << 27n; bytes >= 64n; bytes /= 2n) while (k.x.vmalloc(bytes) !== 0);
+}
 
+describe('without memory', () => {
   it('creating a VM fails with ENOMEM at every allocation, and leaves nothing behind', () => {
     const k = bootKvm();
     const err = k.alloc(8);
