@@ -2,19 +2,21 @@
 // outside, so that several tasks can work on disjoint parts of one file. kernel: mm/shmem.c shmem_undo_range, mm/filemap.c
 // delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
-import { load64, store32, store64 } from '../point';
+import { load32, load64, store32, store64 } from '../point';
 import { fanout, fanoutWanted } from '../program/fanout';
 import { stackPop, stackPush } from '../task';
-import { pageUptodate, putPages, setPageContent } from './page';
+import { pageUptodate, putPage, putPages, setPageContent } from './page';
 import { entryHead, entryIsFolio, shmemAccount, shmemFindPage, shmemHomeOf } from './shmem';
-import { putPage } from './page';
 import { shmemSplitFolio } from './shmem-split';
-import { XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasStore, xasStoreNull, xaUnlock } from './xarray';
+import { XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaUnlock } from './xarray';
+import { XAS_INDEX, XAS_NODE, XAS_OFFSET } from './xarray-cursor';
+import { nodeAdd, slotLocked, slotPublish, XA_CHUNK_SIZE } from './xarray-node';
 
 /** Entries a hold of xa_lock: about half a microsecond. */
 const BATCH: u32 = 128;
 const ALL: bool = false;
 const NOT_UPTODATE: bool = true;
+const NOT_YET: u32 = 0xffffffff;
 
 /** A batch's bounds and cursor, on the task's stack. */
 const T_CURSOR: usize = 0; // u64: next index to look at
@@ -79,23 +81,25 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
   xaLock(xa);
   let entry = xasFind(xas, last);
   while (entry != 0) {
-    if (xaIsValue(entry) && !(notUptodate && pageUptodate(entryHead(entry)))) {
-      if (count == BATCH) {
+    if (count == BATCH) {
+      next = xasIndex(xas);
+      break;
+    }
+    if (!entryIsFolio(entry)) {
+      const taken = eraseLeaf(xas, last, t + T_LIST + (<usize>count << 2), BATCH - count, notUptodate);
+      count += taken;
+      pages += taken;
+      entry = xasFind(xas, last);
+      continue;
+    }
+    if (!notUptodate || !pageUptodate(entryHead(entry))) {
+      const first = xasIndex(xas) & ~(<u64>PTRS_PER_FOLIO - 1);
+      if (first < load64(t + T_START) || first + PTRS_PER_FOLIO > end) {
         next = xasIndex(xas);
         break;
       }
-      if (!entryIsFolio(entry)) {
-        xasStoreNull(xas);
-        pages++;
-      } else {
-        const first = xasIndex(xas) & ~(<u64>PTRS_PER_FOLIO - 1);
-        if (first < load64(t + T_START) || first + PTRS_PER_FOLIO > end) {
-          next = xasIndex(xas);
-          break;
-        }
-        xasStore(xas, 0);
-        pages += PTRS_PER_FOLIO;
-      }
+      xasStore(xas, 0);
+      pages += PTRS_PER_FOLIO;
       store32(t + T_LIST + (<usize>count << 2), entryHead(entry));
       count++;
     }
@@ -106,6 +110,42 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
   stackPop(XAS_SIZE);
   store64(t + T_CURSOR, next);
   return count;
+}
+
+/**
+ * Erases up to `room` pages of the lowest node that the cursor is in, from the cursor to `last`, their PFNs to `list`, and moves the cursor behind what
+ * was looked at. Slots are cleared one by one, but the first only at the end and by xasStore, which gives the node back when it is empty.
+ * Page cache entries carry no marks. Returns the count.
+ * @context xa_lock.
+ */
+function eraseLeaf(xas: usize, last: u64, list: usize, room: u32, notUptodate: bool): u32 {
+  const node: usize = load32(xas + XAS_NODE);
+  const index = xasIndex(xas);
+  const inHead = node == 0; // the only page of a file, at offset 0
+  const base = inHead ? index : index - load32(xas + XAS_OFFSET);
+  const stop: u32 = inHead ? 1 : <u32>min<u64>(XA_CHUNK_SIZE, last - base + 1);
+  let first: u32 = NOT_YET;
+  let taken: u32 = 0;
+  let offset = <u32>(index - base);
+  while (offset < stop && taken < room) {
+    const entry = inHead ? xasReload(xas) : slotLocked(node, offset);
+    if (xaIsValue(entry) && !(notUptodate && pageUptodate(entryHead(entry)))) {
+      store32(list + (<usize>taken << 2), entryHead(entry));
+      taken++;
+      if (first == NOT_YET) first = offset;
+      else slotPublish(node, offset, 0);
+    }
+    offset++;
+  }
+  if (taken != 0) {
+    const others = <i32>taken - 1;
+    if (others != 0) nodeAdd(node, -others, -others);
+    store32(xas + XAS_OFFSET, first);
+    store64(xas + XAS_INDEX, base + first);
+    xasStore(xas, 0);
+  }
+  xasSet(xas, base + offset);
+  return taken;
 }
 
 /** The cursor stands at a folio that is partly in the range: split it, else zero the part and step over it. @context takes xa_lock. */
