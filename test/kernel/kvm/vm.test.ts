@@ -91,6 +91,24 @@ describe('destroying a VM', () => {
     expect(k.x.sevAsidLive(asid)).toBe(0);
   });
 
+  it('takes the ASID that user space asks for, unless another VM has it', () => {
+    const k = bootKvm();
+    const err = k.alloc(8);
+    const first = newVm(k, abi.KVM_TYPE_SNP, 1);
+    expect([k.u32(first + abi.KVM_ASID), k.x.sevAsidLive(1)]).toEqual([1, 1]);
+    expect(k.u32(newVm(k, abi.KVM_TYPE_SNP) + abi.KVM_ASID)).toBe(2); // the pool goes on behind it
+    for (const [asid, error] of [
+      [1, -16],
+      [2, -16],
+      [100_000, -22],
+    ] as const) {
+      expect(k.x.createVm(abi.KVM_TYPE_SNP, asid, err)).toBe(0);
+      expect(k.u32(err) | 0).toBe(error);
+    }
+    k.x.destroyVm(first);
+    expect(k.x.sevAsidLive(1)).toBe(0);
+  });
+
   it('works with slots in any number', () => {
     const k = bootKvm();
     k.x.destroyVm(newVm(k));
