@@ -82,7 +82,9 @@ export function kvmMmuPageFault(vcpu: usize, gfn: u64, errorCode: u64): i32 {
   const kvm: usize = load32(vcpu + VCPU_KVM);
   const isPrivate = (errorCode & ENC) != 0;
   const write = (errorCode & WRITE) != 0;
-  if ((errorCode & (PRESENT | WRITE | RMP)) == (PRESENT | WRITE) && tdpFastPageFault(load32(vcpu + VCPU_ROOT_TABLE), gfn)) return RET_PF_FIXED;
+  if ((errorCode & (PRESENT | WRITE | RMP)) == (PRESENT | WRITE) && tdpFastPageFault(load32(vcpu + VCPU_ROOT_TABLE), gfn, isPrivate)) {
+    return RET_PF_FIXED;
+  }
   const seq = snapshotSeq(kvm);
   const slot = gfnToMemslot(kvm, 0, gfn);
   if (slot != 0) {

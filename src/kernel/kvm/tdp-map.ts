@@ -10,7 +10,7 @@ import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpRemoveTable, tdpZapSpteAtomic } from './tdp-remove';
 import {
-  makeTableSpte, SPTE_DIRTY, SPTE_FROZEN, SPTE_LARGE, SPTE_MMU_WRITABLE, SPTE_WRITABLE, spteIsLeaf, spteIsPresent, sptePfn, spteTable, tdpAllocTable,
+  makeTableSpte, SPTE_DIRTY, SPTE_FROZEN, SPTE_LARGE, SPTE_MMU_WRITABLE, SPTE_PRIVATE, SPTE_WRITABLE, spteIsLeaf, spteIsPresent, sptePfn, spteTable, tdpAllocTable,
   tdpEntry, tdpFreeUnusedTable, TDP_ROOT_LEVEL,
 } from './tdp-spte';
 
@@ -128,13 +128,14 @@ function replaceLeaf(kvm: usize, sptep: usize, old: u64, spte: u64, level: i32):
  * the whole old value, and a gfn's entry keeps its meaning while it is unchanged, so an entry that came back means the same (B43).
  * @context none; takes an RCU section. kernel: fast_page_fault().
  */
-export function tdpFastPageFault(rootTable: usize, gfn: u64): bool {
+export function tdpFastPageFault(rootTable: usize, gfn: u64, isPrivate: bool): bool {
   rcuReadLock();
   const sptep = leafEntry(rootTable, gfn);
   let fixed = false;
   if (sptep != 0) {
     const spte = atomicLoad64(sptep);
-    if (spteIsPresent(spte)) {
+    // A private access to a shared page, or the reverse, is not for the page tables to cure.
+    if (spteIsPresent(spte) && ((spte & SPTE_PRIVATE) != 0) == isPrivate) {
       if ((spte & SPTE_WRITABLE) != 0) fixed = true;
       else if ((spte & SPTE_MMU_WRITABLE) != 0) fixed = atomicCas64(sptep, spte, spte | SPTE_WRITABLE | SPTE_DIRTY) == spte;
     }
