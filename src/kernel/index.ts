@@ -26,3 +26,4 @@ export * from './syscall';
 export * from './program/run';
 export * from './program/fanout';
 export * from './program/histogram';
+export * from './program/bench';
