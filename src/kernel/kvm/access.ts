@@ -17,6 +17,7 @@ import {
   VCPU_MUTEX, VCPU_RETRY_COUNT, VCPU_RETRY_GFN, VCPU_RETRY_OPEN, VCPU_RETRY_SEQ, VCPU_ROOT_TABLE, VCPU_TASK, VCPU_VALUE,
 } from '../abi/vcpu';
 import { pageAddress, pageRefcount } from '../mm/page';
+import { pageIsFree } from '../mm/page-stat';
 import { oops } from '../oops';
 import {
   atomicLoad32, atomicLoad64, atomicStore32, cpuRelax, current, futexWait, load32, load64, oraclesOn, store32, store64,
@@ -57,6 +58,9 @@ const RETRY_SPINS: u32 = 32;
 const BY_PROTOCOL: u32 = 0x80000000;
 const NAP_NS: i64 = 20_000;
 const NAP_MAX_NS: i64 = 1_000_000;
+/** Looks at a page without references before the oracle believes that it is free: spins, then naps, a tenth of a second in all. */
+const FROZEN_ROUNDS: i32 = 2000;
+const FROZEN_SPINS: i32 = 200;
 
 /**
  * One access by the guest. DONE, KICKED or the error code of the #NPF it raised. A read leaves the token in VCPU_VALUE.
@@ -137,13 +141,28 @@ function guestValidate(vcpu: usize, asid: u32, gfn: u64, pfn: u32, level: i32): 
 function checkTranslation(vcpu: usize, gfn: u64, entry: u64, flags: u32): void {
   const kvm: usize = load32(vcpu + VCPU_KVM);
   const pfn = tlbPfn(entry, gfn);
-  if (pageRefcount(pfn) == 0) oops(ORACLE_STALE_MAPPING, OOPS_STALE_TRANSLATION, load32(kvm + KVM_ID), <f64>gfn, <f64>pfn);
+  if (pageRefcount(pfn) == 0 && !refcountReturns(pfn)) oops(ORACLE_STALE_MAPPING, OOPS_STALE_TRANSLATION, load32(kvm + KVM_ID), <f64>gfn, <f64>pfn);
   const asid = load32(kvm + KVM_ASID);
   if (asid == 0 || (flags & ACCESS_PRIVATE) == 0) return;
   const lo = rmpPageLo(pfn);
   if ((lo & RMP_OWNER_MASK) != (RMP_ASSIGNED | ((gfn << 12) & RMP_GPA_MASK) | (<u64>asid << RMP_ASID_SHIFT))) {
     oops(ORACLE_STALE_MAPPING, OOPS_STALE_OWNER, load32(kvm + KVM_ID), <f64>gfn, <f64>pfn, <f64>(lo >> 32), <f64>(lo & 0xffffffff));
   }
+}
+
+/**
+ * Whether a page without references is merely frozen: its folio is being split, because another part of it is punched out. Whoever splits waits for
+ * no vCPU, so this ends soon; a page on a free list is given away at once.
+ * @context guest mode, builds with oracles only; naps.
+ */
+function refcountReturns(pfn: u32): bool {
+  for (let n = 0; n < FROZEN_ROUNDS; n++) {
+    if (pageRefcount(pfn) != 0) return true;
+    if (pageIsFree(pfn)) return false;
+    if (n < FROZEN_SPINS) cpuRelax();
+    else futexWait(pageAddress(pfn), load32(pageAddress(pfn)), NAP_NS);
+  }
+  return pageRefcount(pfn) != 0;
 }
 
 /**

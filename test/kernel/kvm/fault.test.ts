@@ -1,5 +1,5 @@
 // Guest accesses end to end on one vCPU: faults, assignment, validation, exits, and the retry protocol step by step.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/vcpu.js';
 import * as kvmAbi from '#src/kernel/abi/kvm.js';
@@ -7,8 +7,25 @@ import { OOPS_DOUBLE_ASSIGN, OOPS_RETRY_FOREVER, OOPS_STALE_TRANSLATION } from '
 import { V_PLANT_DOUBLE_ASSIGN, V_PLANT_NO_RETRY_CHECK, V_PLANT_RETRY_FOREVER } from '#src/kernel/abi/variants.js';
 import type { TestKernel } from '../harness.js';
 import {
-  access, BASE, bootGuestKernel, count, createSlot, deleteSlot, EFAULT, get, type Guest, leafs, mapped, newGuest, PRIVATE, punch, put, READ, setPrivate,
-  tlbEntries, WRITE,
+  access,
+  BASE,
+  bootGuestKernel,
+  count,
+  createSlot,
+  deleteSlot,
+  EFAULT,
+  get,
+  type Guest,
+  leafs,
+  mapped,
+  newGuest,
+  PRIVATE,
+  punch,
+  put,
+  READ,
+  setPrivate,
+  tlbEntries,
+  WRITE,
 } from './guest.js';
 import { HVA, setRegion, violationsOf } from './support.js';
 
@@ -117,7 +134,11 @@ describe('exits to user space', () => {
     put(g, 0, 1);
     expect(deleteSlot(g)).toBe(0);
     expect(access(g, 0, READ | PRIVATE).ret).toBe(EFAULT);
-    const memoryFault = { reason: kvmAbi.KVM_EXIT_MEMORY_FAULT, flags: kvmAbi.KVM_MEMORY_EXIT_FLAG_PRIVATE, size: 4096n };
+    const memoryFault = {
+      reason: kvmAbi.KVM_EXIT_MEMORY_FAULT,
+      flags: kvmAbi.KVM_MEMORY_EXIT_FLAG_PRIVATE,
+      size: 4096n,
+    };
     expect(exitOf(g)).toEqual({ ...memoryFault, gpa: gpa(0) });
     expect(setRegion(k, g.kvm, { id: 1, gpa: gpa(0), size: 4096n })).toBe(0);
     expect(access(g, 0, READ | PRIVATE).ret).toBe(EFAULT);
@@ -216,7 +237,9 @@ describe('the retry protocol', () => {
     expect(fault(g, 4, ENC | WRITE_FAULT)).toBe(INVALIDATE_RETRY);
     invalidateEnd(g);
     const out = k.alloc(16);
-    expect(k.x.kvmRestrictedmemGetPfn(k.x.gfnToMemslot(g.kvm, 0, BigInt(BASE)), BigInt(BASE + 4), out, out + 8)).toBe(0);
+    expect(k.x.kvmRestrictedmemGetPfn(k.x.gfnToMemslot(g.kvm, 0, BigInt(BASE)), BigInt(BASE + 4), out, out + 8)).toBe(
+      0,
+    );
     expect(k.x.rmpAssigned(k.u32(out))).toBe(0);
   });
 
@@ -299,8 +322,18 @@ describe('random guests', () => {
     const step = fc.oneof(
       { weight: 8, arbitrary: fc.record({ kind: fc.constant('write' as const), page, length }) },
       { weight: 8, arbitrary: fc.record({ kind: fc.constant('read' as const), page, length }) },
-      { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('punch' as const, 'private' as const, 'shared' as const), page, length }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('recreate' as const, 'discard' as const), page, length }) },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          kind: fc.constantFrom('punch' as const, 'private' as const, 'shared' as const),
+          page,
+          length,
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ kind: fc.constantFrom('recreate' as const, 'discard' as const), page, length }),
+      },
     );
     const g = newGuest(k, { pages, huge });
     const check = fc.property(fc.array(step, { minLength: 1, maxLength: 30 }), (steps) => {
@@ -334,7 +367,8 @@ describe('random guests', () => {
         }
       });
       for (const leaf of leafs(k, g.kvm)) {
-        for (let p = 0; p < (leaf.level === 2 ? 512 : 1); p++) expect(leaf.isPrivate).toBe(isPrivate[leaf.gfn - BASE + p]);
+        for (let p = 0; p < (leaf.level === 2 ? 512 : 1); p++)
+          expect(leaf.isPrivate).toBe(isPrivate[leaf.gfn - BASE + p]);
       }
     });
     fc.assert(check, { numRuns: huge ? 60 : 200, seed: 11 });

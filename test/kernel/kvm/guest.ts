@@ -122,7 +122,7 @@ function scratch(k: TestKernel): number {
 export function leafs(k: TestKernel, kvm: number): Leaf[] {
   const p = scratch(k);
   const found: Leaf[] = [];
-  for (let gfn = 0; k.x.tdpNextLeaf(kvm, BigInt(gfn), p) !== 0; ) {
+  for (let gfn = 0; k.x.tdpNextLeaf(kvm, BigInt(gfn), p) !== 0;) {
     const leaf = readLeaf(k, p);
     found.push(leaf);
     gfn = leaf.gfn + (leaf.level === 2 ? 512 : 1);

@@ -1,5 +1,5 @@
 // The TDP MMU alone: leafs go in by tdpMap and out by zaps, against a Map from gfn to pfn. No slots, no RMP: only page tables.
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/vcpu.js';
 import { KVM_MMU_LOCK } from '#src/kernel/abi/kvm.js';
@@ -174,7 +174,7 @@ describe('tdp_mmu_zap_leafs', () => {
       }
       const wanted = [...[...small].map((n) => `${n} 1`), ...[...large].map((n) => `${n} 2`)];
       const found = leafs(k, m.kvm).map((leaf) => `${leaf.gfn} ${leaf.level}`);
-      expect(found.sort()).toEqual(wanted.sort());
+      expect(found.toSorted()).toEqual(wanted.toSorted());
     });
     fc.assert(check, { numRuns: 200, seed: 7 });
   });
@@ -227,7 +227,7 @@ describe('faults of several CPUs', () => {
         let fixed = 0;
         for (let n = 0; n < count; n++) {
           const gfn = index % 2 === 0 ? n : count - 1 - n;
-          for (let ret = 3; ret === 3; ) {
+          for (let ret = 3; ret === 3;) {
             kernel.x.readLock(lock);
             ret = kernel.x.tdpMap(kvm, table, BigInt(gfn), kernel.x.makeSpte(gfn, 1, 1, 0), 1);
             kernel.x.readUnlock(lock);

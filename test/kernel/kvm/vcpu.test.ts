@@ -4,7 +4,21 @@ import * as abi from '#src/kernel/abi/vcpu.js';
 import * as kvmAbi from '#src/kernel/abi/kvm.js';
 import { SH_OOPS_COUNT, SH_STOP } from '#src/kernel/abi/layout.js';
 import type { TestKernel } from '../harness.js';
-import { access, BASE, bootGuestKernel, count, get, type Guest, newGuest, PRIVATE, punch, put, READ, setPrivate, tlbEntries } from './guest.js';
+import {
+  access,
+  BASE,
+  bootGuestKernel,
+  count,
+  get,
+  type Guest,
+  newGuest,
+  PRIVATE,
+  punch,
+  put,
+  READ,
+  setPrivate,
+  tlbEntries,
+} from './guest.js';
 import { HVA, liveObjects, newVm, setRegion } from './support.js';
 
 const EIO = -5;
@@ -85,7 +99,12 @@ function runGuests(g: Guest, vcpus: number[], options: { pages: number; flags: n
     (kernel, index, arg) => {
       let seen = 0;
       for (let n = 0; kernel.u32(arg.stop) === 0; n++) {
-        const ret = kernel.x.vcpuAccess(arg.vcpus[index]!, BigInt(arg.base + (n % arg.pages)), arg.flags | (n & 1), (index << 16) | n);
+        const ret = kernel.x.vcpuAccess(
+          arg.vcpus[index]!,
+          BigInt(arg.base + (n % arg.pages)),
+          arg.flags | (n & 1),
+          (index << 16) | n,
+        );
         if (ret === 0) seen++;
         kernel.setU32(arg.progress + 4 * index, n);
       }
@@ -116,7 +135,8 @@ describe('kvm_flush_remote_tlbs', () => {
         const wasInside = (mode & abi.GUEST_MODE_MASK) !== abi.OUTSIDE_GUEST_MODE;
         if (wasInside) expect(after[n]).not.toBe(mode);
         // Same session number: it must be outside by now.
-        if (wasInside && after[n]! >>> 2 === mode >>> 2) expect(after[n]! & abi.GUEST_MODE_MASK).toBe(abi.OUTSIDE_GUEST_MODE);
+        if (wasInside && after[n]! >>> 2 === mode >>> 2)
+          expect(after[n]! & abi.GUEST_MODE_MASK).toBe(abi.OUTSIDE_GUEST_MODE);
       });
     }
     k.setU32(SH_STOP, 1);
@@ -147,6 +167,12 @@ describe('kvm_flush_remote_tlbs', () => {
   });
 });
 
+/** Waits until the guest has read value number `bit` again. */
+async function sees(seen: number, bit: number): Promise<void> {
+  const before = k.u32(seen + 4 * bit);
+  while (k.u32(seen + 4 * bit) <= before + 1) await sleep(1);
+}
+
 describe('set_memory_region_test', () => {
   const SIZE = 2n << 20n;
   const GPA = BigInt(BASE + 4096) << 12n;
@@ -169,12 +195,6 @@ describe('set_memory_region_test', () => {
       },
       { values, seen, vcpu: g.vcpu, gfn: GPA >> 12n, stop: SH_STOP, value: g.vcpu + abi.VCPU_VALUE },
     );
-  }
-
-  /** Waits until the guest has read value number `bit` again. */
-  async function sees(seen: number, bit: number): Promise<void> {
-    const before = k.u32(seen + 4 * bit);
-    while (k.u32(seen + 4 * bit) <= before + 1) await sleep(1);
   }
 
   it('move: a guest never sees a value written behind a translation it should have lost', async () => {
@@ -232,7 +252,10 @@ describe('a fault during an invalidation', () => {
     k.x.kvmMmuInvalidateRangeAdd(g.kvm, BigInt(BASE), BigInt(BASE + 8));
     if (k.x.kvmUnmapGfnRange(g.kvm, 0, BigInt(BASE), BigInt(BASE + 8)) !== 0) k.x.kvmFlushRemoteTlbs(g.kvm);
     k.x.writeUnlock(lock);
-    const run = k.threads(1, (kernel, _, arg) => kernel.x.vcpuAccess(arg.vcpu, BigInt(arg.gfn), 2, 0), { vcpu: g.vcpu, gfn: BASE + 4 });
+    const run = k.threads(1, (kernel, _, arg) => kernel.x.vcpuAccess(arg.vcpu, BigInt(arg.gfn), 2, 0), {
+      vcpu: g.vcpu,
+      gfn: BASE + 4,
+    });
     while (count(g, abi.VCPU_COUNT_RETRIES) < 40) await sleep(2);
     expect(k.x.tdpLookup(g.kvm, BigInt(BASE + 4))).toBe(0n);
     k.x.writeLock(lock);
