@@ -53,9 +53,8 @@ const CASES: Case[] = [
     oracle: 'balance',
     variant: variants.V_PLANT_LOST_END,
     title: 'a lost end leaves the invalidation open',
-    steps(guest) {
-      touch(guest, 5);
-      punch(guest, 5, 1);
+    steps() {
+      // Making the slot private is an invalidation already: its end is the one that gets lost.
     },
   },
   {
@@ -72,8 +71,7 @@ const CASES: Case[] = [
     variant: variants.V_PLANT_DOUBLE_ASSIGN,
     title: 'a fault that takes a page another guest frame owns',
     steps(guest) {
-      touch(guest, 5);
-      touch(guest, 6);
+      for (let gfn = 0; gfn < 1024; gfn++) touch(guest, gfn);
     },
   },
   {

@@ -63,3 +63,4 @@ export const OOPS_STALE_TRANSLATION = 201; // (vm, gfn, pfn): the guest uses a t
 export const OOPS_STALE_OWNER = 202; // (vm, gfn, pfn, rmpLo high, low): the guest uses a translation to a private page that is not its own
 export const OOPS_SPTE_PFN_CHANGED = 203; // (vm, pfn mapped, pfn to map): a present leaf would be replaced by one of another page
 export const OOPS_RETRY_FOREVER = 901; // (vm, gfn, seq, in_progress, retries): the fault of one gfn retries while the protocol stands still
+export const OOPS_FAULT_LOOP = 902; // (kvm id, gfn, seq): a fault is handled again and again, the access never completes

@@ -6,7 +6,7 @@ import {
 } from '../abi/kvm';
 import { TASK_ID } from '../abi/layout';
 import { PAGE_CONTENT } from '../abi/mm';
-import { OOPS_RETRY_FOREVER, OOPS_STALE_OWNER, OOPS_STALE_TRANSLATION, ORACLE_PROGRESS, ORACLE_STALE_MAPPING } from '../abi/oops';
+import { OOPS_FAULT_LOOP, OOPS_RETRY_FOREVER, OOPS_STALE_OWNER, OOPS_STALE_TRANSLATION, ORACLE_PROGRESS, ORACLE_STALE_MAPPING } from '../abi/oops';
 import {
   GUEST_NPF_SIZEM, PFERR_GUEST_ENC_BIT, PFERR_GUEST_FINAL_BIT, PFERR_GUEST_SIZEM_BIT, PFERR_PRESENT_BIT, PFERR_RMP_BIT, PFERR_USER_BIT,
   PFERR_WRITE_BIT, PG_LEVEL_2M, PG_LEVEL_4K, PVALIDATE_NO_CHANGE, RMP_FAIL_SIZEMISMATCH, RMP_OK,
@@ -20,7 +20,7 @@ import { pageAddress, pageRefcount } from '../mm/page';
 import { pageIsFree } from '../mm/page-stat';
 import { oops } from '../oops';
 import {
-  atomicLoad32, atomicLoad64, atomicStore32, cpuRelax, current, futexWait, load32, load64, oraclesOn, store32, store64,
+  atomicLoad32, atomicLoad64, atomicStore32, checkStop, cpuRelax, current, futexWait, load32, load64, oraclesOn, store32, store64,
 } from '../point';
 import { rmpCheckGuest, RMP_CHECK_VC } from '../snp/access';
 import { handleRmpPageFault } from '../snp/fault';
@@ -54,6 +54,8 @@ const CIPHERTEXT: u32 = 0x5bd1e995;
 const RETRY_LIMIT: u32 = CONTROLLED ? 2000 : 1 << 12;
 const RETRY_LIMIT_OPEN: u32 = CONTROLLED ? 2000 : 1 << 15;
 const RETRY_SPINS: u32 = 32;
+/** Entries into the guest for one access after which it is looked whether anything else moved. */
+const ROUND_LIMIT: u32 = CONTROLLED ? 4000 : 1 << 16;
 /** In VCPU_RETRY_OPEN: told to retry by the invalidation protocol, not by a slot or a root on its way out. */
 const BY_PROTOCOL: u32 = 0x80000000;
 const NAP_NS: i64 = 20_000;
@@ -188,7 +190,13 @@ function vcpuRunSlow(vcpu: usize, gfn: u64, flags: u32, token: u32, firstCode: u
   store32(vcpu + VCPU_TASK, load32(current + TASK_ID) + 1);
   vcpuClearExit(vcpu);
   let ret: i32 = 0;
+  let rounds: u32 = 0;
+  let seq = atomicLoad64(load32(vcpu + VCPU_KVM) + KVM_INVALIDATE_SEQ);
   while (code != DONE) {
+    if (++rounds == ROUND_LIMIT) {
+      seq = checkRounds(vcpu, gfn, seq);
+      rounds = 0;
+    }
     if (code != KICKED) {
       ret = handleNpf(vcpu, gfn, code);
       if (ret <= 0) break;
@@ -204,6 +212,18 @@ function vcpuRunSlow(vcpu: usize, gfn: u64, flags: u32, token: u32, firstCode: u
   if (ret != RET_PF_EMULATE_MMIO) return ret;
   if ((flags & ACCESS_WRITE) == 0) store32(vcpu + VCPU_VALUE, load32(vcpu + VCPU_MMIO_VALUE));
   return KVM_EXIT_MMIO;
+}
+
+/** Oracle 9 for faults that are handled but never end: no invalidation has ended in ROUND_LIMIT entries, and the access is still not done. */
+function checkRounds(vcpu: usize, gfn: u64, seqBefore: u64): u64 {
+  const kvm: usize = load32(vcpu + VCPU_KVM);
+  heartbeat();
+  checkStop();
+  const seq = atomicLoad64(kvm + KVM_INVALIDATE_SEQ);
+  if (oraclesOn() && seq == seqBefore && atomicLoad32(kvm + KVM_INVALIDATE_IN_PROGRESS) == 0) {
+    oops(ORACLE_PROGRESS, OOPS_FAULT_LOOP, load32(kvm + KVM_ID), <f64>gfn, <f64>seq);
+  }
+  return seq;
 }
 
 /** Above 0: run the guest again; else KVM_RUN returns. @context vcpu->mutex, outside guest mode; takes kvm->srcu. kernel: npf_interception(). */

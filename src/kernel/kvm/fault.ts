@@ -100,6 +100,8 @@ export function kvmMmuPageFault(vcpu: usize, gfn: u64, errorCode: u64): i32 {
 /** kernel: kvm_faultin_pfn_private(). @context as kvmMmuPageFault. */
 function privateFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, errorCode: u64): i32 {
   if (slot == 0 || (load32(slot + SLOT_FLAGS) & KVM_MEM_PRIVATE) == 0) return memoryFaultExit(vcpu, gfn, true, -EFAULT);
+  const writable = (load32(slot + SLOT_FLAGS) & KVM_MEM_READONLY) == 0;
+  if ((errorCode & WRITE) != 0 && !writable) return mmioExit(vcpu, gfn); // a write to ROM
   const out = stackPush(16);
   // V_PLANT_DOUBLE_ASSIGN: now and then the page of the neighbour is taken for one's own.
   const wanted = variant(V_PLANT_DOUBLE_ASSIGN) && (randomU32() & 63) == 0 ? gfn ^ 1 : gfn;
@@ -112,7 +114,6 @@ function privateFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, 
     putPage(pfn);
     return RET_PF_RETRY_STALE;
   }
-  const writable = (load32(slot + SLOT_FLAGS) & KVM_MEM_READONLY) == 0;
   readLock(kvm + KVM_MMU_LOCK);
   let ret = checkStale(vcpu, kvm, gfn, seq);
   if (ret == 0) ret = mapPrivate(vcpu, kvm, slot, gfn, pfn, order, writable);

@@ -10,7 +10,7 @@ import {
 import { load32, load64, randomU32 } from '../point';
 import { stackPop, stackPush } from '../task';
 import { kvmSetMemoryAttributes } from '../kvm/attributes';
-import { kvmMmuNotifierInvalidateRangeEnd, kvmMmuNotifierInvalidateRangeStart } from '../kvm/notifier';
+import { kvmDiscardShared } from '../kvm/shared';
 import { putPage } from '../mm/page';
 import { restrictedmemErrorPage, restrictedmemFallocate } from '../mm/restrictedmem';
 import { restrictedmemFindPage } from '../mm/restrictedmem';
@@ -60,8 +60,8 @@ export function discardStep(program: usize, startNs: f64): u32 {
   stackPop(8);
   const kvm: usize = load32(target + TG_VM);
   const end = hva + (pages << PAGE_SHIFT);
-  const ret = kvmMmuNotifierInvalidateRangeStart(kvm, hva, end, true);
-  if (ret == 0) kvmMmuNotifierInvalidateRangeEnd(kvm, hva, end);
+  const freed = kvmDiscardShared(kvm, hva, end);
+  const ret = min<i32>(freed, 0);
   finishOp(program, OP_DISCARD, ret, pages, startNs);
   return 1;
 }

@@ -4,16 +4,19 @@ import { PTRS_PER_2M } from '../abi/layout';
 import { EBUSY, EEXIST, EINVAL, EPERM } from '../abi/errno';
 import {
   KVM_ASID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_INVALIDATE_START, KVM_MEM_PRIVATE,
-  KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MMU_LOCK, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_FLAGS, SLOT_KVM, SLOT_NPAGES, SLOT_RM_INDEX,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MMU_LOCK, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_FLAGS, SLOT_KVM, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
+import { RM_MEMFD, SHMEM_I_PAGES } from '../abi/mm';
 import { OOPS_DOUBLE_ASSIGN, ORACLE_ONE_OWNER } from '../abi/oops';
 import { PG_LEVEL_2M, PG_LEVEL_4K, SNPC_SKIPPED } from '../abi/snp';
-import { V_B08 } from '../abi/variants';
+import { V_B07, V_B08 } from '../abi/variants';
 import { mmuInvalidateRetryGfn } from '../kvm/invalidate';
 import { kvmRestrictedmemGetPfn } from '../kvm/restrictedmem_kvm';
 import { putPage } from '../mm/page';
+import { restrictedmemOf } from '../mm/restrictedmem';
+import { xaFind, XA_PRESENT } from '../mm/xarray';
 import { oops } from '../oops';
-import { atomicLoad32, atomicLoad64, cpuRelax, load32, load64, oraclesOn, variant } from '../point';
+import { atomicLoad32, atomicLoad64, cpuRelax, load32, load64, oraclesOn, store64, variant } from '../point';
 import { readLock, readUnlock } from '../sync/rwlock';
 import { stackPop, stackPush } from '../task';
 import { psmashOrRaced, rmpMakeShared, rmpupdate, snpCount } from './helpers';
@@ -98,7 +101,7 @@ export function assignLevel(slot: usize, gfn: u64, endGfn: u64, pfn: u32, order:
 }
 
 /**
- * Carries an attribute change of [startGfn, endGfn) into the RMP: to private, the pages are allocated and assigned; to shared, the assigned ones
+ * Carries an attribute change of [startGfn, endGfn) into the RMP: to private, the pages there are get assigned; to shared, the assigned ones
  * are given back. -EPERM for a slot without private memory; the first failure stops the work in the middle with -EINVAL (what was done stays).
  * kernel: sev_update_mem_attr.
  * @context slots_lock; takes mmu_lock for read around each assignment; may sleep (allocation).
@@ -111,12 +114,29 @@ export function sevUpdateMemAttr(slot: usize, attributes: u32, startGfn: u64, en
   const start = max(startGfn, base);
   const end = min(endGfn, base + load64(slot + SLOT_NPAGES));
   if ((attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) == 0) return resetPresentPages(slot, start, end, false) == 0 ? 0 : -EINVAL;
-  for (let gfn = start; gfn < end; ) {
+  for (let gfn = nextPresent(slot, start, end); gfn < end; gfn = nextPresent(slot, gfn, end)) {
     const done = makeGfnPrivate(kvm, slot, gfn, end);
     if (done < 0) return -EINVAL;
     gfn += <u64>done;
   }
   return 0;
+}
+
+/**
+ * The first gfn at or above `gfn` that has a page in the file, `end` when none has. RFC v8 allocates every page of the range here, as the posted
+ * hook does (V_B07); a page nobody has touched is assigned by its first fault just as well.
+ */
+function nextPresent(slot: usize, gfn: u64, end: u64): u64 {
+  if (gfn >= end || variant(V_B07)) return gfn;
+  const base = load64(slot + SLOT_BASE_GFN);
+  const first = load64(slot + SLOT_RM_INDEX);
+  const memfd: usize = load32(restrictedmemOf(load32(slot + SLOT_RM_FILE)) + RM_MEMFD);
+  const indexp = stackPush(8);
+  store64(indexp, gfn - base + first);
+  const found = xaFind(memfd + SHMEM_I_PAGES, indexp, end - 1 - base + first, XA_PRESENT) != 0;
+  const next = load64(indexp) - first + base;
+  stackPop(8);
+  return found ? next : end;
 }
 
 /** Pages handled from gfn on (1 or 512), or a negative errno. A page that cannot be had is skipped, as the kernel does. */
