@@ -1,5 +1,8 @@
 // A small guest for tests: one restrictedmem file, one SNP VM with one private slot at gfn 0, one vCPU.
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEM_PRIVATE } from '#src/kernel/abi/kvm.js';
+import { PR_OP_LIMIT } from '#src/kernel/abi/program.js';
+import { writeActors } from '#src/torture/actors.js';
+import { profileSchema } from '#src/torture/schema.js';
 import type { ShardOptions } from '#src/host/shard.js';
 import { bootKernel, type TestKernel } from '../kernel/harness.js';
 
@@ -46,4 +49,17 @@ export function touch(guest: TestGuest, gfn: number, value = 7): number {
 /** Punches pages [start, start + count) of the guest's file. */
 export function punch(guest: TestGuest, start: number, count: number): number {
   return guest.k.x.sysFileFallocate(guest.file, 3, start * PAGE, count * PAGE);
+}
+
+/** Lets the guest touch each of its pages once, in order, with the guest-data oracle; `write` is the share of writes. */
+export function runGuest(guest: TestGuest, write: number): void {
+  const { k } = guest;
+  const touchAll = { distribution: 'sequential', write, batch: guest.pages };
+  const { actors } = profileSchema.parse({ vms: [{ name: 'g' }], actors: [{ kind: 'vcpu', touch: touchAll }] });
+  const area = { slotId: 0, flags: KVM_MEM_PRIVATE, gpa: 0, size: guest.pages * PAGE, hva: 0x7f0000000000, file: guest.file, offset: 0 };
+  const target = { name: 'g', vm: guest.vm, vcpus: [guest.vcpu], areas: [area], files: [guest.file], highestGfn: guest.pages };
+  k.x.sysGuestShadow(guest.vm, guest.pages);
+  const [program] = writeActors(k, actors, [target]);
+  k.setU64(program!.address + PR_OP_LIMIT, BigInt(guest.pages));
+  k.x.runProgram(program!.address);
 }

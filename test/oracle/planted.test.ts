@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import * as variants from '#src/kernel/abi/variants.js';
 import { readViolations } from '#src/host/oops.js';
-import { bindSlot, bootHost, createGuest, punch, touch, type TestGuest } from './guest.js';
+import { bindSlot, bootHost, createGuest, punch, runGuest, touch, type TestGuest } from './guest.js';
 
 interface Case {
   oracle: string;
@@ -72,6 +72,32 @@ const CASES: Case[] = [
     title: 'a fault that takes a page another guest frame owns',
     steps(guest) {
       for (let gfn = 0; gfn < 1024; gfn++) touch(guest, gfn);
+    },
+  },
+  {
+    oracle: 'guest-data',
+    variant: variants.V_PLANT_NO_ZERO,
+    title: "a page that is not cleared shows one guest's data to another",
+    steps(guest) {
+      runGuest(guest, 1);
+      punch(guest, 0, guest.pages);
+      runGuest(createGuest(guest.k), 0);
+    },
+  },
+  {
+    oracle: 'locking',
+    variant: variants.V_PLANT_LOCK_ORDER,
+    title: 'slots_lock inside kvm->srcu, though synchronize_srcu runs under slots_lock (B60)',
+    steps(guest) {
+      punch(guest, 5, 1);
+    },
+  },
+  {
+    oracle: 'locking',
+    variant: variants.V_PLANT_SLEEP_ATOMIC,
+    title: 'a sleeping lock taken under mmu_lock',
+    steps(guest) {
+      punch(guest, 5, 1);
     },
   },
   {

@@ -5,7 +5,7 @@ import { EINVAL } from '../abi/errno';
 import { DEBUG_INVALIDATE_BEGIN, DEBUG_INVALIDATE_BEGIN_SKIPPED } from '../abi/debug';
 import {
   KC_FLUSHES, KC_HOOK_CALLS, KC_RM_BEGINS, KC_RM_ENDS, KC_RM_ERRORS, KC_RM_SKIPPED, KVM_ASID, KVM_HOOK, KVM_ID, KVM_MAGIC, KVM_MAGIC_VALUE,
-  KVM_MEMSLOT_INVALID, KVM_MMU_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_BEGINS, SLOT_BOUND, SLOT_CB_LAST, SLOT_ENDS, SLOT_FLAGS, SLOT_ID,
+  KVM_MEMSLOT_INVALID, KVM_LOCK, KVM_MMU_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_BEGINS, SLOT_BOUND, SLOT_CB_LAST, SLOT_ENDS, SLOT_FLAGS, SLOT_ID,
   SLOT_KVM, SLOT_MAGIC, SLOT_MAGIC_VALUE, SLOT_NOTIFIER, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
 import { HOOK_NONE, HOOK_SNP, LOCK_FILE_LIST, PAGE_SHIFT, PROTOCOL_RFC_V7, SH_FILE_LIST, SH_PROTOCOL, SUBSYS_KVM } from '../abi/layout';
@@ -14,7 +14,7 @@ import {
   OOPS_CALLBACK_FREED_SLOT, OOPS_CALLBACK_INVALID_SLOT, OOPS_CALLBACK_UNBALANCED, OOPS_CALLBACK_UNBOUND_SLOT, OOPS_HOOK_WITHOUT_ASID,
   ORACLE_BALANCE, ORACLE_CALLBACK,
 } from '../abi/oops';
-import { V_B05, V_PLANT_NO_FLUSH, V_PLANT_SKIP_ZAP } from '../abi/variants';
+import { V_B05, V_PLANT_LOCK_ORDER, V_PLANT_NO_FLUSH, V_PLANT_SKIP_ZAP, V_PLANT_SLEEP_ATOMIC } from '../abi/variants';
 import { prDebug } from '../debug';
 import { fgetFileUnlessZero, fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, restrictedmemUnbind } from '../mm/restrictedmem';
 import { shmemHomeOf } from '../mm/shmem';
@@ -128,6 +128,12 @@ export function restrictedmemGetGfnRange(slot: usize, start: u64, end: u64, rang
   return true;
 }
 
+/** A planted misuse: takes a sleeping lock where none may be taken. */
+function takeAndRelease(lock: usize): void {
+  mutexLock(lock);
+  mutexUnlock(lock);
+}
+
 /**
  * Opens the invalidation of [startGfn, endGfn) and zaps it: from here to the end no fault maps it again.
  * @context restrictedmem.lock held; takes kvm->srcu and mmu_lock for write.
@@ -137,7 +143,10 @@ export function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): vo
   // V_B05: the last page is neither zapped nor protected from faults.
   const end = variant(V_B05) ? endGfn - 1 : endGfn;
   const idx = srcuReadLock(kvm + KVM_SRCU);
+  // The shape of B60: slots_lock is held across synchronize_srcu, so a reader that takes it can wait for itself.
+  if (variant(V_PLANT_LOCK_ORDER)) takeAndRelease(kvm + KVM_SLOTS_LOCK);
   writeLock(kvm + KVM_MMU_LOCK);
+  if (variant(V_PLANT_SLEEP_ATOMIC)) takeAndRelease(kvm + KVM_LOCK);
   kvmMmuInvalidateBegin(kvm);
   kvmMmuInvalidateRangeAdd(kvm, startGfn, end);
   if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
