@@ -75,11 +75,15 @@ export class Host {
     if (map.pfnCount > MAX_PFNS) {
       throw new UsageError('memory', `memory: ${map.pfnCount} pages are more than one shard holds (${MAX_PFNS}); use several hosts`);
     }
+    const build = options.build ?? 'perturbed';
+    if ((options.variants ?? []).length > 0 && build !== 'perturbed') {
+      throw new UsageError('variants', `variants: the ${build} build has none; use build perturbed`);
+    }
     const hook = options.hook ?? 'snp';
     const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
     const shard = createShard(
       {
-        build: options.build ?? 'perturbed',
+        build,
         pfnCount: map.pfnCount,
         partitions,
         maxTasks: workers + 16,
