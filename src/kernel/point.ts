@@ -337,7 +337,11 @@ export function copyBytes(to: usize, from: usize, n: usize): void {
  */
 export function futexWait(p: usize, expected: u32, timeoutNs: i64): i32 {
   if (CONTROLLED) return hostFutexWait(p, expected, timeoutNs);
-  return memory.atomic.wait32(p, <i32>expected, timeoutNs);
+  const result = memory.atomic.wait32(p, <i32>expected, timeoutNs);
+  // A sleeper leaves when the run has oopsed meanwhile. And the call keeps Binaryen from inlining this function: code of V8's baseline compiler
+  // (Node 20.20) loses the value of a caller's local that wait32 got as `expected`, which nobody can notice here.
+  checkStop();
+  return result;
 }
 
 /** Wakes up to `count` waiters of p; returns how many. 25-70 ns even without a waiter: call it only when one is recorded. */
