@@ -1,6 +1,7 @@
 // The public API's host: one or more shards with their kernels, a worker pool, oracles and statistics.
 import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
+import * as program from '../kernel/abi/program.js';
 import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
 import type { BuildName } from './kernel-module.js';
@@ -60,6 +61,7 @@ export class Host {
   readonly #options: HostOptions;
   readonly #hostViolations: Violation[] = [];
   #pool: Pool | undefined;
+  #homeWorkers: Promise<RunEnd> | undefined;
   #closed = false;
 
   private constructor(options: HostOptions, shard: Shard) {
@@ -140,7 +142,13 @@ export class Host {
     const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
     const runs = actors.map(async ({ name, program }, slot): Promise<ActorReply> => {
       try {
-        return await this.#pool!.run({ handle: this.shard.handle, name, program, hookModule, presence, slot });
+        const reply = await this.#pool!.run({ handle: this.shard.handle, name, program, hookModule, presence, slot });
+        // A trap leaves locks as they were: nobody else may go on waiting for them.
+        if (reply.error !== undefined && reply.error.name !== 'KernelOops') {
+          const message = `${name} failed: ${reply.error.name}: ${reply.error.message}`;
+          this.#fail({ oracle: 'kernel-bug', message, thread: `task${reply.taskId}`, details: {} });
+        }
+        return reply;
       } catch (error) {
         died.push(name);
         this.#workerDied(name, Atomics.load(new Int32Array(presence), slot) - 1, error as Error);
@@ -149,11 +157,26 @@ export class Host {
     });
     const replies = await Promise.all(runs);
     clearInterval(watchdog);
-    for (const { name, error } of replies) {
-      if (error === undefined || error.name === 'KernelOops' || error.name === 'WorkerDied') continue;
-      this.#hostViolations.push({ oracle: 'internal', message: `${name}: ${error.name}: ${error.message}`, thread: name, details: {} });
-    }
     return { replies, died };
+  }
+
+  /**
+   * Starts one home worker a partition, on `partitions` threads of the pool. From then on `file.punchHole({ fanout: true })` spreads the pages of a large
+   * range over them. They end with the host. Resolves when all serve.
+   */
+  async startHomeWorkers(): Promise<void> {
+    const partitions = this.#options.partitions ?? 2;
+    const programs = Array.from({ length: partitions }, (_, partition) => {
+      const address = this.shard.x.vmalloc(BigInt(program.PROGRAM_SIZE)) >>> 0;
+      const view = new DataView(this.shard.buffer, address, program.PROGRAM_SIZE);
+      view.setUint32(program.PR_KIND, program.ACTOR_HOME_WORKER, true);
+      view.setUint32(program.PR_PARTITION, partition, true);
+      return { name: `home${partition}`, program: address };
+    });
+    this.#homeWorkers = this.runActors(programs);
+    while (this.shard.x.homeWorkerCount() < partitions && this.violations().length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
 
   #watch(): void {
@@ -207,6 +230,7 @@ export class Host {
   async close(): Promise<void> {
     this.#closed = true;
     this.stop();
+    await this.#homeWorkers;
     await this.#pool?.close();
     this.#pool = undefined;
   }

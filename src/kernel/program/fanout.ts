@@ -63,6 +63,9 @@ export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u6
   mutexUnlock(JOB_LOCK);
 }
 
+/** Home workers that serve now. */
+export function homeWorkerCount(): u32 { return atomicLoad32(JOB_HOMES); }
+
 /** The nth served partition in the mask stands in for a partition without a home. */
 function servedBy(mask: u32, partition: u32): u32 {
   if ((mask >>> partition) & 1) return partition;
