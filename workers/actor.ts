@@ -1,6 +1,6 @@
 // Entry point of a pool worker: attaches to the shard, runs one actor program to its end, detaches. Errors come back as values, because a
 // thrown error loses its properties on the way between threads.
-import type { ActorReply, ActorTask } from '../src/host/pool.js';
+import { announceTask, type ActorReply, type ActorTask } from '../src/host/pool.js';
 import { prDebug } from '../src/host/debug.js';
 import { attachShard } from '../src/host/shard.js';
 
@@ -9,10 +9,11 @@ type UserHook = (vmId: number, slotId: number, startGfn: number, endGfn: number)
 export default async function runActor(task: ActorTask): Promise<ActorReply> {
   let taskId = -1;
   try {
-    const hook = task.hookModule === undefined ? undefined : ((await import(task.hookModule)) as { default: UserHook }).default;
+    const hook =
+      task.hookModule === undefined ? undefined : ((await import(task.hookModule)) as { default: UserHook }).default;
     const shard = attachShard(task.handle, { prDebug, ...(hook === undefined ? {} : { userHook: hook }) });
     taskId = shard.taskId;
-    Atomics.store(new Int32Array(task.presence), task.slot, taskId + 1);
+    announceTask(task, taskId);
     const verdict = shard.x.runProgram(task.program);
     shard.x.taskExit();
     return { name: task.name, taskId, verdict };

@@ -55,12 +55,15 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const override = options.duration === undefined ? options.set : [...options.set, `duration=${options.duration}`];
   const profile = readDocument(profilePath, profileSchema, override);
   const seed = readSeed(options.seed ?? profile.seed);
-  const out = resolve(options.out ?? join('results', `${new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19)}-torture`));
+  const out = resolve(
+    options.out ?? join('results', `${new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19)}-torture`),
+  );
   if (options.out !== undefined && existsSync(join(out, 'result.json'))) {
     throw new UsageError('--out', `--out ${options.out}: there is a result.json already; name another folder`);
   }
   const interrupt = interruptible();
-  const draw = options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
+  const draw =
+    options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
   try {
     const result = await runTorture({
       profile,
@@ -74,7 +77,9 @@ async function torture(profileArgument: string | undefined, options: Options): P
     if (draw) process.stderr.write('\r\u001B[K');
     await mkdir(out, { recursive: true });
     await writeFile(join(out, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
-    process.stdout.write(options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`);
+    process.stdout.write(
+      options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`,
+    );
     return interrupt.exitCode ?? exitCode(result);
   } finally {
     interrupt.dispose();

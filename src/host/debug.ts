@@ -36,9 +36,16 @@ export function debugLine(site: number, args: readonly number[]): string {
 
 /** Turns on the sites whose function matches one of the comma-separated globs; returns how many are on. */
 export function enableDebug(words: Int32Array<SharedArrayBuffer>, globs: string): number {
-  const patterns = globs
-    .split(',')
-    .map((glob) => new RegExp(`^${glob.trim().replaceAll(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')}$`));
+  const patterns = globs.split(',').map(
+    (glob) =>
+      new RegExp(
+        `^${glob
+          .trim()
+          .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
+          .replaceAll('*', '.*')
+          .replaceAll('?', '.')}$`,
+      ),
+  );
   const flags = new Uint8Array(words.buffer, SH_DEBUG_FLAGS, 256);
   let on = 0;
   for (const [site, { function: name }] of Object.entries(SITES)) {

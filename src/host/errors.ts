@@ -45,7 +45,9 @@ export class UsageError extends RmpTortureError {
 export class KernelOops extends RmpTortureError {
   readonly violations: readonly Violation[];
   constructor(violations: readonly Violation[]) {
-    super('oops', 'EOOPS', violations[0]?.message ?? 'the run was stopped by an invariant violation', { count: violations.length });
+    super('oops', 'EOOPS', violations[0]?.message ?? 'the run was stopped by an invariant violation', {
+      count: violations.length,
+    });
     this.name = 'KernelOops';
     this.violations = violations;
   }

@@ -9,7 +9,13 @@ import { readLayout, type HostLayout } from './layout-file.js';
 import { readViolations } from './oops.js';
 import { createPool, type ActorReply, type Pool } from './pool.js';
 import { attachShard, createShard, type Shard, type ShardHandle } from './shard.js';
-import { lockStatistics, pageStatistics, rmpStatistics, type LockStatistics, type PageStatistics } from './statistics.js';
+import {
+  lockStatistics,
+  pageStatistics,
+  rmpStatistics,
+  type LockStatistics,
+  type PageStatistics,
+} from './statistics.js';
 import { parseSize } from './units.js';
 import { variantBits } from './variants.js';
 import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
@@ -73,9 +79,13 @@ export class Host {
   static async create(options: HostOptions = {}): Promise<Host> {
     const partitions = wholeNumber('partitions', options.partitions ?? 2, 1, 64);
     const workers = wholeNumber('workers', options.workers ?? partitions, 1, 256);
-    const map = options.layout === undefined ? flatLayout(parseSize(options.memory ?? '4GiB')) : readLayout(options.layout);
+    const map =
+      options.layout === undefined ? flatLayout(parseSize(options.memory ?? '4GiB')) : readLayout(options.layout);
     if (map.pfnCount > MAX_PFNS) {
-      throw new UsageError('memory', `memory: ${map.pfnCount} pages are more than one shard holds (${MAX_PFNS}); use several hosts`);
+      throw new UsageError(
+        'memory',
+        `memory: ${map.pfnCount} pages are more than one shard holds (${MAX_PFNS}); use several hosts`,
+      );
     }
     const build = options.build ?? 'perturbed';
     if ((options.variants ?? []).length > 0 && build !== 'perturbed') {
@@ -103,7 +113,10 @@ export class Host {
     for (const { start, end } of map.usable) shard.x.addMemory(start, end);
     if (map.rmp !== undefined) shard.x.rmpSetFirmwareRange(map.rmp.start, map.rmp.end);
     if (options.debug !== undefined && enableDebug(shard.words, options.debug) === 0) {
-      throw new UsageError('debug', `debug: no pr_debug site matches '${options.debug}'; try 'kvm_restrictedmem_*,restrictedmem_*'`);
+      throw new UsageError(
+        'debug',
+        `debug: no pr_debug site matches '${options.debug}'; try 'kvm_restrictedmem_*,restrictedmem_*'`,
+      );
     }
     return new Host({ ...options, workers }, shard);
   }
@@ -133,16 +146,26 @@ export class Host {
     if (this.#closed) throw new UsageError('run', 'the host is closed');
     this.#pool ??= createPool(this.#options.workers!);
     if (actors.length > this.#options.workers!) {
-      throw new UsageError('run', `${actors.length} actors need as many workers; this host has ${this.#options.workers}`);
+      throw new UsageError(
+        'run',
+        `${actors.length} actors need as many workers; this host has ${this.#options.workers}`,
+      );
     }
     const presence = new SharedArrayBuffer(actors.length * 4);
     const died: string[] = [];
     const watchdog = setInterval(() => this.#watch(), 1000);
     const hook = this.#options.hook;
     const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
-    const runs = actors.map(async ({ name, program }, slot): Promise<ActorReply> => {
+    const runs = actors.map(async ({ name, program: address }, slot): Promise<ActorReply> => {
       try {
-        const reply = await this.#pool!.run({ handle: this.shard.handle, name, program, hookModule, presence, slot });
+        const reply = await this.#pool!.run({
+          handle: this.shard.handle,
+          name,
+          program: address,
+          hookModule,
+          presence,
+          slot,
+        });
         // A trap leaves locks as they were: nobody else may go on waiting for them.
         if (reply.error !== undefined && reply.error.name !== 'KernelOops') {
           const message = `${name} failed: ${reply.error.name}: ${reply.error.message}`;
@@ -247,14 +270,19 @@ function flatLayout(bytes: number): HostLayout {
   return { name: 'flat', usable: [{ start: FIRST_PFN, end: pfnCount }], rmp: undefined, pfnCount };
 }
 
-async function loadHook(path: string): Promise<(vmId: number, slotId: number, startGfn: number, endGfn: number) => void> {
+async function loadHook(
+  path: string,
+): Promise<(vmId: number, slotId: number, startGfn: number, endGfn: number) => void> {
   try {
     const module = (await import(pathToFileURL(path).href)) as { default?: unknown };
     if (typeof module.default === 'function') return module.default as never;
   } catch (error) {
     throw new UsageError('hook', `hook: ${path}: ${(error as Error).message}`);
   }
-  throw new UsageError('hook', `hook: ${path} has no function as its default export; write none, snp, or such a module`);
+  throw new UsageError(
+    'hook',
+    `hook: ${path} has no function as its default export; write none, snp, or such a module`,
+  );
 }
 
 function wholeNumber(option: string, value: number, least: number, most: number): number {

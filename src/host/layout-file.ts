@@ -6,7 +6,9 @@ import { UsageError } from './errors.js';
 
 const schema = z.strictObject({
   name: z.string(),
-  ranges: z.array(z.strictObject({ start: z.number().int().min(0), end: z.number().int().positive(), type: z.string() })).min(1),
+  ranges: z
+    .array(z.strictObject({ start: z.number().int().min(0), end: z.number().int().positive(), type: z.string() }))
+    .min(1),
   rmp: z.strictObject({ start: z.number().int().min(0), end: z.number().int().positive() }).optional(),
 });
 
@@ -37,5 +39,10 @@ export function readLayout(path: string): HostLayout {
   });
   const { name, ranges, rmp } = parsed.data;
   const usable = ranges.filter((range) => range.type === 'usable').map(pages);
-  return { name, usable, rmp: rmp === undefined ? undefined : pages(rmp), pfnCount: Math.max(...usable.map((range) => range.end)) };
+  return {
+    name,
+    usable,
+    rmp: rmp === undefined ? undefined : pages(rmp),
+    pfnCount: Math.max(...usable.map((range) => range.end)),
+  };
 }

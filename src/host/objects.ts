@@ -34,7 +34,8 @@ function must(operation: string, error: number, values: Record<string, unknown>)
 }
 
 function count(name: string, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) throw new UsageError(name, `${name}: ${value} is not a whole number of at least 0`);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new UsageError(name, `${name}: ${value} is not a whole number of at least 0`);
   return value;
 }
 
@@ -72,7 +73,12 @@ export class File {
   /** Allocates pages ahead of their first use. */
   allocate({ startIndex, pageCount }: PageRange): void {
     const offset = count('startIndex', startIndex) * PAGE;
-    const error = this.#shard.x.sysFileFallocate(this.address, FALLOC_KEEP_SIZE, offset, count('pageCount', pageCount) * PAGE);
+    const error = this.#shard.x.sysFileFallocate(
+      this.address,
+      FALLOC_KEEP_SIZE,
+      offset,
+      count('pageCount', pageCount) * PAGE,
+    );
     must('fallocate', error, { startIndex, pageCount });
   }
 
@@ -128,14 +134,26 @@ export class Vm {
 
   static create(shard: Shard, options: VmOptions): Vm {
     const { vcpus = 1, snp = true, asid = 0, homePartition = 0 } = options;
-    const vm = new Vm(shard, handle('KVM_CREATE_VM', shard.x.sysCreateVm(snp ? 1 : 0, asid, homePartition), { ...options }));
-    for (let n = 0; n < vcpus; n++) vm.#vcpus.push(new Vcpu(shard, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
+    const vm = new Vm(
+      shard,
+      handle('KVM_CREATE_VM', shard.x.sysCreateVm(snp ? 1 : 0, asid, homePartition), { ...options }),
+    );
+    for (let n = 0; n < vcpus; n++)
+      vm.#vcpus.push(new Vcpu(shard, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
     return vm;
   }
 
   /** Creates a memslot, or changes one; binds it to the file. All its pages become private when it has a file. */
   setMemslot(options: MemslotOptions): void {
-    const { id, startGfn, pageCount, file, startIndex = 0, addressSpace = 0, hva = 0x7f0000000000 + startGfn * PAGE } = options;
+    const {
+      id,
+      startGfn,
+      pageCount,
+      file,
+      startIndex = 0,
+      addressSpace = 0,
+      hva = 0x7f0000000000 + startGfn * PAGE,
+    } = options;
     const flags = options.flags ?? (file === undefined ? 0 : kvm.KVM_MEM_PRIVATE);
     const values = { id, startGfn, pageCount, startIndex };
     const error = this.#shard.x.sysSetMemslot(
@@ -162,15 +180,20 @@ export class Vm {
   setAttributes(options: { startGfn: number; pageCount: number; private: boolean }): void {
     const { startGfn, pageCount } = options;
     const attributes = options.private ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
-    must('KVM_SET_MEMORY_ATTRIBUTES', this.#shard.x.sysSetMemoryAttributes(this.address, startGfn, pageCount, attributes), {
-      startGfn,
-      pageCount,
-    });
+    must(
+      'KVM_SET_MEMORY_ATTRIBUTES',
+      this.#shard.x.sysSetMemoryAttributes(this.address, startGfn, pageCount, attributes),
+      {
+        startGfn,
+        pageCount,
+      },
+    );
   }
 
   vcpu(index: number): Vcpu {
     const vcpu = this.#vcpus[index];
-    if (vcpu === undefined) throw new UsageError('vcpu', `vcpu: ${index}: this guest has vCPUs 0 to ${this.#vcpus.length - 1}`);
+    if (vcpu === undefined)
+      throw new UsageError('vcpu', `vcpu: ${index}: this guest has vCPUs 0 to ${this.#vcpus.length - 1}`);
     return vcpu;
   }
 

@@ -15,6 +15,11 @@ export interface ActorTask {
   slot: number;
 }
 
+/** Notes which task a worker has become, so that the host knows whose locks to look at when the worker dies. */
+export function announceTask(task: ActorTask, taskId: number): void {
+  Atomics.store(new Int32Array(task.presence), task.slot, taskId + 1);
+}
+
 export interface ActorReply {
   name: string;
   taskId: number;

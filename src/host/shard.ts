@@ -92,5 +92,11 @@ export function attachShard(handle: ShardHandle, environment: Partial<KernelEnvi
   const x = instance(handle, environment);
   const taskId = x.taskAttach();
   if (taskId < 0) throw new KernelError('attach', -24, { reason: 'all task entries are taken' });
-  return { handle, x, buffer: handle.memory.buffer as unknown as SharedArrayBuffer, words: wordsOf(handle.memory), taskId };
+  return {
+    handle,
+    x,
+    buffer: handle.memory.buffer as unknown as SharedArrayBuffer,
+    words: wordsOf(handle.memory),
+    taskId,
+  };
 }

@@ -16,7 +16,8 @@ export function parseSize(size: number | string): number {
 export function parseDuration(duration: number | string): number {
   if (typeof duration === 'number') return checked(duration * 1e9, 'duration', duration);
   const match = /^\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)\s*$/.exec(duration);
-  if (match === null) throw new UsageError('duration', `"${duration}" is not a duration; write for example 250ms, 15s or 1h`);
+  if (match === null)
+    throw new UsageError('duration', `"${duration}" is not a duration; write for example 250ms, 15s or 1h`);
   return Number(match[1]) * DURATIONS_NS[match[2]!]!;
 }
 
@@ -24,7 +25,8 @@ export function parseDuration(duration: number | string): number {
 export function parseRate(rate: number | string): number {
   if (typeof rate === 'number') return rate;
   const match = /^\s*(\d+(?:\.\d+)?)\s*([kM]?)\s*(?:\/\s*(s|m))?\s*$/.exec(rate);
-  const value = match === null ? 0 : (Number(match[1]) * { '': 1, k: 1e3, M: 1e6 }[match[2]!]!) / (match[3] === 'm' ? 60 : 1);
+  const value =
+    match === null ? 0 : (Number(match[1]) * { '': 1, k: 1e3, M: 1e6 }[match[2]!]!) / (match[3] === 'm' ? 60 : 1);
   if (value <= 0) throw new UsageError('rate', `"${rate}" is not a rate above 0; write for example 2000/s or 5k/s`);
   return value;
 }

@@ -10,7 +10,9 @@ const BITS = new Map<string, number>(
 );
 
 /** B01 and B02 are what the patch itself fixes: as posted it has the others. */
-const AS_POSTED = [...BITS].filter(([name]) => /^B\d+$/.test(name) && name !== 'B01' && name !== 'B02').map(([, bit]) => bit);
+const AS_POSTED = [...BITS]
+  .filter(([name]) => /^B\d+$/.test(name) && name !== 'B01' && name !== 'B02')
+  .map(([, bit]) => bit);
 
 /** Every name that `variantBits` understands. */
 export function variantNames(): string[] {
@@ -22,7 +24,8 @@ export function variantBits(names: readonly string[]): number[] {
   return names.flatMap((name) => {
     if (name === 'as-posted') return AS_POSTED;
     const bit = BITS.get(name) ?? BITS.get(name.toUpperCase());
-    if (bit === undefined) throw new UsageError('variants', `variants: '${name}' is unknown; known are ${variantNames().join(', ')}`);
+    if (bit === undefined)
+      throw new UsageError('variants', `variants: '${name}' is unknown; known are ${variantNames().join(', ')}`);
     return [bit];
   });
 }

@@ -24,7 +24,15 @@ function operations(result: TortureResult): string {
       .map(([errno, count]) => `${errno} ${showCount(count)}`)
       .join(', ');
     const { p50, p99, max } = op.latencyNs;
-    rows.push([name, showCount(op.count), showCount(op.ratePerSecond), showNs(p50), showNs(p99), showNs(max), errors || '-']);
+    rows.push([
+      name,
+      showCount(op.count),
+      showCount(op.ratePerSecond),
+      showNs(p50),
+      showNs(p99),
+      showNs(max),
+      errors || '-',
+    ]);
   }
   return table(rows);
 }
@@ -33,7 +41,7 @@ function locks(result: TortureResult): string {
   const entries = Object.entries(result.locks).filter(([, lock]) => lock.acquisitions > 0);
   if (entries.length === 0) return '';
   const rows = [['lock class', 'acquired', 'contended', 'wait p50', 'wait p99', 'wait max', 'hold p99']];
-  for (const [name, lock] of entries.sort(([, a], [, b]) => b.contended - a.contended).slice(0, 12)) {
+  for (const [name, lock] of entries.toSorted(([, a], [, b]) => b.contended - a.contended).slice(0, 12)) {
     rows.push([
       name,
       showCount(lock.acquisitions),
@@ -48,11 +56,15 @@ function locks(result: TortureResult): string {
 }
 
 function pages(result: TortureResult): string {
-  const row = (name: string, pages: TortureResult['pages']): string[] => [
+  const row = (name: string, at: TortureResult['pages']): string[] => [
     name,
-    ...[pages.total, pages.free, pages.allocated, pages.assigned, pages.leaked].map((count) => String(count)),
+    ...[at.total, at.free, at.allocated, at.assigned, at.leaked].map(String),
   ];
-  return table([['pages', 'total', 'free', 'allocated', 'assigned', 'leaked'], row('before', result.pagesBefore), row('after', result.pages)]);
+  return table([
+    ['pages', 'total', 'free', 'allocated', 'assigned', 'leaked'],
+    row('before', result.pagesBefore),
+    row('after', result.pages),
+  ]);
 }
 
 function violations(result: TortureResult): string {

@@ -10,7 +10,10 @@ export function readDocument<T>(path: string, schema: z.ZodType<T>, override: re
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new UsageError('read', `${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message}`);
+    throw new UsageError(
+      'read',
+      `${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message}`,
+    );
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -23,7 +26,9 @@ export function readDocument<T>(path: string, schema: z.ZodType<T>, override: re
   const parsed = schema.safeParse(document.toJS() ?? {});
   if (parsed.success) return parsed.data;
   const known = knownKeys(schema);
-  const complaints = parsed.error.issues.map((issue) => `${path}:${where(document, lines, issue)}: ${describe(issue, known)}`);
+  const complaints = parsed.error.issues.map(
+    (issue) => `${path}:${where(document, lines, issue)}: ${describe(issue, known)}`,
+  );
   throw new UsageError('validate', complaints.join('\n'), { path });
 }
 
@@ -32,9 +37,13 @@ function applyOverrides(document: Document, override: readonly string[]): void {
   for (const pair of override) {
     const at = pair.indexOf('=');
     if (at <= 0) throw new UsageError('--set', `--set ${pair}: expected key=value, such as --set duration=30s`);
-    const path = pair.slice(0, at).split('.').map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+    const path = pair
+      .slice(0, at)
+      .split('.')
+      .map((key) => (/^\d+$/.test(key) ? Number(key) : key));
     const value = parseDocument(pair.slice(at + 1));
-    if (value.errors.length > 0) throw new UsageError('--set', `--set ${pair}: ${value.errors[0]!.message.split('\n')[0]}`);
+    if (value.errors.length > 0)
+      throw new UsageError('--set', `--set ${pair}: ${value.errors[0]!.message.split('\n')[0]}`);
     if (document.contents === null) document.contents = document.createNode({}) as never;
     document.setIn(path, document.createNode(value.toJS()));
   }

@@ -43,7 +43,8 @@ export interface ReplayDifference {
 export function memslotSequence(vm: VmProfile, profilePath: string): MemslotSequence {
   if (vm.memslots !== undefined) return readDocument(resolve(dirname(profilePath), vm.memslots), memslotsSchema);
   const size = parseSize(vm.memory ?? '1GiB');
-  if (size % PAGE !== 0) throw new UsageError('profile', `vms.${vm.name}.memory: ${size} bytes is not a multiple of 4096`);
+  if (size % PAGE !== 0)
+    throw new UsageError('profile', `vms.${vm.name}.memory: ${size} bytes is not a multiple of 4096`);
   const step = { slot: 0, flags: kvm.KVM_MEM_PRIVATE, gpa: 0, size, hva: 0x7f0000000000, file: 0, offset: 0, ret: 0 };
   return { name: vm.name, files: [{ id: 0, size }], steps: [step] };
 }
@@ -71,13 +72,25 @@ export function createGuest(
     if (ret !== step.ret) differences.push({ guest: name, step: index, expected: step.ret, actual: ret });
     if (ret !== 0) return;
     if (step.size === 0) areas.delete(step.slot);
-    else areas.set(step.slot, { slotId: step.slot, flags: step.flags, gpa: step.gpa, size: step.size, hva: step.hva, file, offset: step.offset });
+    else
+      areas.set(step.slot, {
+        slotId: step.slot,
+        flags: step.flags,
+        gpa: step.gpa,
+        size: step.size,
+        hva: step.hva,
+        file,
+        offset: step.offset,
+      });
   });
   const kept = [...areas.values()];
   const highestGfn = Math.max(...kept.map((area) => (area.gpa + area.size) / PAGE));
   check('shadow memory', shard.x.sysGuestShadow(vm, highestGfn));
   for (const area of kept.filter((each) => each.file !== 0)) {
-    check('make private', shard.x.sysSetMemoryAttributes(vm, area.gpa / PAGE, area.size / PAGE, kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE));
+    check(
+      'make private',
+      shard.x.sysSetMemoryAttributes(vm, area.gpa / PAGE, area.size / PAGE, kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE),
+    );
   }
   const vcpus = Array.from({ length: profile.vcpus }, () => handle('create vCPU', shard.x.sysCreateVcpu(vm)));
   return { name, vm, vcpus, areas: kept, files: [...files.values()], highestGfn };

@@ -57,10 +57,11 @@ export function collectOperations(
 ): Record<string, OperationResult> {
   const sums = new Map<number, Sum>();
   for (const { stats } of programs) {
-    for (let op = 0; op < program.OP_COUNT; op++) addOperation(sums, shard.buffer, stats + op * program.OPSTAT_SIZE, op);
+    for (let op = 0; op < program.OP_COUNT; op++)
+      addOperation(sums, shard.buffer, stats + op * program.OPSTAT_SIZE, op);
   }
   const results: Record<string, OperationResult> = {};
-  for (const [op, sum] of [...sums].sort(([a], [b]) => a - b)) results[operationName(op)] = finish(sum, durationMs);
+  for (const [op, sum] of [...sums].toSorted(([a], [b]) => a - b)) results[operationName(op)] = finish(sum, durationMs);
   return results;
 }
 
@@ -82,7 +83,8 @@ function addOperation(sums: Map<number, Sum>, buffer: SharedArrayBuffer, address
   addBuckets(sum.buckets, buffer, address + program.OS_HISTOGRAM);
   for (let n = 0; n < program.OS_ERROR_SLOTS; n++) {
     const errno = view.getUint32(program.OS_ERRORS + n * 8, true);
-    if (errno !== 0) sum.errors.set(errno, (sum.errors.get(errno) ?? 0) + view.getUint32(program.OS_ERRORS + n * 8 + 4, true));
+    if (errno !== 0)
+      sum.errors.set(errno, (sum.errors.get(errno) ?? 0) + view.getUint32(program.OS_ERRORS + n * 8 + 4, true));
   }
 }
 

@@ -3,14 +3,17 @@ import { dirname, resolve } from 'node:path';
 import { Host } from '../host/host.js';
 import { nowNs } from '../host/clock.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
-import type { Violation } from '../host/errors.js';
+import { KernelOops, type Violation } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
 import type { LockStatistics, PageStatistics } from '../host/statistics.js';
-import { schedule, writeActors } from './actors.js';
+import { schedule, writeActors, type ActorProgram } from './actors.js';
 import { createGuest, memslotSequence, type Guest, type ReplayDifference } from './guests.js';
 import { collectOperations, type OperationResult } from './results.js';
-import type { Profile } from './schema.js';
+import type { MemslotSequence, Profile } from './schema.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
+
+const START_DELAY_NS = 20e6; // between posting the actors and their first operation
+const PROGRESS_MS = 250;
 
 export type Verdict = 'passed' | 'violated' | 'threshold' | 'inconclusive';
 
@@ -63,91 +66,134 @@ export interface TortureOptions {
   debug?: string;
 }
 
+/** A host with its guests and actors, ready to start. */
+interface Prepared {
+  host: Host;
+  guests: Guest[];
+  programs: ActorProgram[];
+  differences: ReplayDifference[];
+  pagesBefore: PageStatistics;
+}
+
 /** Runs a profile on real threads. Rejects with UsageError on bad input; a violation is a result, not an error. */
 export async function runTorture(options: TortureOptions): Promise<TortureResult> {
+  const thresholds = parseThresholds(options.profile.thresholds);
+  const sequences = options.profile.vms.map((vm) => memslotSequence(vm, options.profilePath));
+  const host = await createHost(options);
+  try {
+    const prepared = prepare(host, options, sequences);
+    const { durationMs, died } = await runWindow(prepared, options);
+    if (host.violations().length === 0) host.auditAll();
+    const operations = collectOperations(host.shard, prepared.programs, durationMs);
+    const missed = missedThresholds(thresholds, operations, host.violations().length);
+    return result(options, prepared, { durationMs, died, operations, missed });
+  } finally {
+    await host.close();
+  }
+}
+
+async function createHost(options: TortureOptions): Promise<Host> {
   const { profile, profilePath } = options;
-  const thresholds = parseThresholds(profile.thresholds);
-  const sequences = profile.vms.map((vm) => memslotSequence(vm, profilePath));
-  const host = await Host.create({
+  return Host.create({
     memory: profile.host.memory,
     partitions: profile.host.partitions,
     ...(profile.host.layout === undefined ? {} : { layout: resolve(dirname(profilePath), profile.host.layout) }),
     ...(options.debug === undefined ? {} : { debug: options.debug }),
     workers: profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
     protocol: profile.protocol,
-    hook: profile.hook,
+    hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : resolve(dirname(profilePath), profile.hook),
     build: profile.build,
     seed: options.seed,
     variants: profile.variants,
     perturb: { meanPoints: profile.perturb.meanPoints, delayNs: parseDuration(profile.perturb.delay) },
   });
+}
+
+/** Creates guests and actors. A mistake brought back by name may oops as early as here: then there are no actors to run. */
+function prepare(host: Host, { profile }: TortureOptions, sequences: readonly MemslotSequence[]): Prepared {
+  const prepared: Prepared = { host, guests: [], programs: [], differences: [], pagesBefore: host.stats().pages };
   try {
-    const shard = host.shard;
-    const differences: ReplayDifference[] = [];
-    const guests: Guest[] = [];
-    const pagesBefore = host.stats().pages;
     profile.vms.forEach((vm, kind) => {
       for (let n = 0; n < vm.count; n++) {
         const name = vm.count === 1 ? vm.name : `${vm.name}-${n}`;
-        guests.push(createGuest(shard, name, vm, sequences[kind]!, guests.length % profile.host.partitions, differences));
+        const home = prepared.guests.length % profile.host.partitions;
+        prepared.guests.push(createGuest(host.shard, name, vm, sequences[kind]!, home, prepared.differences));
       }
     });
-    const programs = writeActors(shard, profile.actors, guests);
-    const warmupNs = parseDuration(profile.warmup);
-    const durationNs = parseDuration(profile.duration);
-    const startNs = nowNs() + 20e6;
-    schedule(shard, programs, { startNs, warmupNs, durationNs });
-    const recordedMs = (): number => Math.max(1, Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e6);
-    const stop = (): void => host.stop();
-    options.signal?.addEventListener('abort', stop);
-    if (options.signal?.aborted === true) stop();
-    const report = (): void =>
-      options.onProgress?.({
-        elapsedMs: recordedMs(),
-        totalMs: durationNs / 1e6,
-        operations: collectOperations(shard, programs, recordedMs()),
-        pages: host.stats().pages,
-        violations: host.violations().length,
-      });
-    const ticker = setInterval(report, 250);
-    ticker.unref();
-    const ended = await host.runActors(programs.map(({ name, address }) => ({ name, program: address })));
-    clearInterval(ticker);
-    options.signal?.removeEventListener('abort', stop);
-    const durationMs = recordedMs();
-    if (host.violations().length === 0) host.auditAll();
-    const operations = collectOperations(shard, programs, durationMs);
-    const violations = host.violations();
-    const missed = missedThresholds(thresholds, operations, violations.length);
-    const partial = options.signal?.aborted === true || ended.died.length > 0;
-    return {
-      schema: 'rmptorture/torture/1',
-      command: 'torture',
-      seed: `0x${options.seed.toString(16)}`,
-      again: options.again,
-      profile,
-      profilePath,
-      build: profile.build,
-      protocol: profile.protocol,
-      hook: profile.hook,
-      guests: guests.length,
-      workers: programs.length,
-      durationMs,
-      partial,
-      verdict: judge(operations, violations, differences, missed),
-      violations,
-      operations,
-      locks: host.stats().locks,
-      pagesBefore,
-      pages: host.stats().pages,
-      replayDifferences: differences,
-      missedThresholds: missed,
-      notes: [...differences.map(describeDifference), ...missed],
-      environment: environmentFingerprint(),
-    };
-  } finally {
-    await host.close();
+    prepared.programs = writeActors(host.shard, profile.actors, prepared.guests);
+  } catch (error) {
+    if (!(error instanceof KernelOops)) throw error;
   }
+  return prepared;
+}
+
+/** Lets the actors run for the profile's time, or until the run is stopped. Returns the recorded time. */
+async function runWindow(
+  { host, programs }: Prepared,
+  options: TortureOptions,
+): Promise<{ durationMs: number; died: boolean }> {
+  if (programs.length === 0) return { durationMs: 1, died: false };
+  const warmupNs = parseDuration(options.profile.warmup);
+  const durationNs = parseDuration(options.profile.duration);
+  const startNs = nowNs() + START_DELAY_NS;
+  schedule(host.shard, programs, { startNs, warmupNs, durationNs });
+  const recordedMs = (): number => Math.max(1, Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e6);
+  const stop = (): void => host.stop();
+  options.signal?.addEventListener('abort', stop);
+  if (options.signal?.aborted === true) stop();
+  const report = (): void =>
+    options.onProgress?.({
+      elapsedMs: recordedMs(),
+      totalMs: durationNs / 1e6,
+      operations: collectOperations(host.shard, programs, recordedMs()),
+      pages: host.stats().pages,
+      violations: host.violations().length,
+    });
+  const ticker = options.onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);
+  const { died } = await host.runActors(programs.map(({ name, address }) => ({ name, program: address })));
+  clearInterval(ticker);
+  options.signal?.removeEventListener('abort', stop);
+  return { durationMs: recordedMs(), died: died.length > 0 };
+}
+
+interface Outcome {
+  durationMs: number;
+  died: boolean;
+  operations: Record<string, OperationResult>;
+  missed: string[];
+}
+
+function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): TortureResult {
+  const { profile, profilePath, seed, again } = options;
+  const { host, guests, programs, differences, pagesBefore } = prepared;
+  const { durationMs, died, operations, missed } = outcome;
+  const violations = host.violations();
+  const { pages, locks } = host.stats();
+  return {
+    schema: 'rmptorture/torture/1',
+    command: 'torture',
+    seed: `0x${seed.toString(16)}`,
+    again,
+    profile,
+    profilePath,
+    build: profile.build,
+    protocol: profile.protocol,
+    hook: profile.hook,
+    guests: guests.length,
+    workers: programs.length,
+    durationMs,
+    partial: options.signal?.aborted === true || died,
+    verdict: judge(operations, violations, differences, missed),
+    violations,
+    operations,
+    locks,
+    pagesBefore,
+    pages,
+    replayDifferences: differences,
+    missedThresholds: missed,
+    notes: [...differences.map(describeDifference), ...missed],
+    environment: environmentFingerprint(),
+  };
 }
 
 function judge(

@@ -2,26 +2,58 @@
 import { z } from 'zod';
 
 /** A size in bytes: a number, or text such as `64GiB`. */
-const size = z.union([z.number().int().positive(), z.string().regex(/^\d+(\.\d+)?\s*(B|[KMGT]i?B)?$/i, 'a size such as 64GiB')]);
-const duration = z.union([z.number().positive(), z.string().regex(/^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$/, 'a duration such as 250ms, 15s or 1h')]);
-const rate = z.union([z.number().positive(), z.string().regex(/^\d+(\.\d+)?\s*[kM]?(\/(s|m))?$/, 'a rate such as 2000/s or 5k/s')]);
+const size = z.union([
+  z.number().int().positive(),
+  z.string().regex(/^\d+(\.\d+)?\s*(B|[KMGT]i?B)?$/i, 'a size such as 64GiB'),
+]);
+const duration = z.union([
+  z.number().positive(),
+  z.string().regex(/^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$/, 'a duration such as 250ms, 15s or 1h'),
+]);
+const rate = z.union([
+  z.number().positive(),
+  z.string().regex(/^\d+(\.\d+)?\s*[kM]?(\/(s|m))?$/, 'a rate such as 2000/s or 5k/s'),
+]);
 const fraction = z.number().min(0).max(1);
 
 const touch = z.strictObject({
-  distribution: z.enum(['uniform', 'zipf', 'zipf-shuffled', 'sequential', 'hotspot']).default('uniform').describe('which pages are touched'),
+  distribution: z
+    .enum(['uniform', 'zipf', 'zipf-shuffled', 'sequential', 'hotspot'])
+    .default('uniform')
+    .describe('which pages are touched'),
   theta: z.number().gt(0).lt(1).default(0.99).describe('skew of the zipf distributions'),
   write: fraction.default(0.5).describe('share of the accesses that write'),
-  hot: z.strictObject({ pages: fraction, share: fraction }).optional().describe('hotspot: share of the pages that is hot, share of accesses that go there'),
+  hot: z
+    .strictObject({ pages: fraction, share: fraction })
+    .optional()
+    .describe('hotspot: share of the pages that is hot, share of accesses that go there'),
   batch: z.number().int().min(1).max(4096).default(16).describe('accesses per area and step'),
 });
 
 const range = z.strictObject({
   pages: z
-    .tuple([z.number().int().min(1).max(1 << 24), z.number().int().min(1).max(1 << 24)])
+    .tuple([
+      z
+        .number()
+        .int()
+        .min(1)
+        .max(1 << 24),
+      z
+        .number()
+        .int()
+        .min(1)
+        .max(1 << 24),
+    ])
     .refine(([least, most]) => least <= most, 'the first number must not be greater than the second')
     .default([1, 512])
     .describe('pages of one operation, [least, most]'),
-  align: z.number().int().min(1).max(1 << 18).default(1).describe('range starts are multiples of this many pages'),
+  align: z
+    .number()
+    .int()
+    .min(1)
+    .max(1 << 18)
+    .default(1)
+    .describe('range starts are multiples of this many pages'),
 });
 
 const actor = z.strictObject({
@@ -47,7 +79,10 @@ export const profileSchema = z
       .strictObject({
         memory: size.default('4GiB'),
         partitions: z.number().int().min(1).max(64).default(2),
-        layout: z.string().optional().describe("a real host's memory map, relative to the profile; it decides the size"),
+        layout: z
+          .string()
+          .optional()
+          .describe("a real host's memory map, relative to the profile; it decides the size"),
       })
       .prefault({}),
     protocol: z.enum(['rfc-v7', 'rfc-v8']).default('rfc-v8'),
@@ -56,7 +91,13 @@ export const profileSchema = z
     variants: z.array(z.string()).default([]).describe('mistakes to bring back, such as B05, or as-posted'),
     perturb: z
       .strictObject({
-        meanPoints: z.number().int().min(0).max(1_000_000).default(2000).describe('mean number of points between two delays; 0: none'),
+        meanPoints: z
+          .number()
+          .int()
+          .min(0)
+          .max(1_000_000)
+          .default(2000)
+          .describe('mean number of points between two delays; 0: none'),
         delay: duration.default('20us').describe('longest injected delay'),
       })
       .prefault({}),

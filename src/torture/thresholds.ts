@@ -20,7 +20,10 @@ export function parseThresholds(thresholds: Readonly<Record<string, string>>): T
     const [operation = '', metric = ''] = key === 'violations' ? ['violations', 'count'] : key.split('.');
     const match = /^\s*(<=|>=|==|<|>)\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(text);
     if (!METRICS.has(metric) || match === null) {
-      throw new UsageError('thresholds', `thresholds.${key}: "${text}" is not understood; write for example punch_hole.p99: "< 5ms"`);
+      throw new UsageError(
+        'thresholds',
+        `thresholds.${key}: "${text}" is not understood; write for example punch_hole.p99: "< 5ms"`,
+      );
     }
     const limit = match[3] === '' ? Number(match[2]) : parseDuration(`${match[2]}${match[3]}`);
     return { key, text, operation, metric, compare: match[1]!, limit };

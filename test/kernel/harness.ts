@@ -50,7 +50,12 @@ const { workerData, parentPort } = require('node:worker_threads');
 })();
 `;
 
-async function runThreads(shard: Shard, count: number, body: (...args: unknown[]) => unknown, arg: unknown): Promise<never[]> {
+async function runThreads(
+  shard: Shard,
+  count: number,
+  body: (...args: unknown[]) => unknown,
+  arg: unknown,
+): Promise<never[]> {
   const start = new SharedArrayBuffer(8);
   const go = new Int32Array(start);
   const shardUrl = new URL('../../dist/src/host/shard.js', import.meta.url).href;
@@ -64,7 +69,10 @@ async function runThreads(shard: Shard, count: number, body: (...args: unknown[]
       worker.once('error', reject);
       worker.once('message', (reply: { value?: never; error?: { message: string; stack: string; code?: string } }) => {
         if (reply.error === undefined) resolve(reply.value as never);
-        else reject(Object.assign(new Error(reply.error.message), { code: reply.error.code, threadStack: reply.error.stack }));
+        else
+          reject(
+            Object.assign(new Error(reply.error.message), { code: reply.error.code, threadStack: reply.error.stack }),
+          );
       });
     });
   });

@@ -56,8 +56,23 @@ export function runGuest(guest: TestGuest, write: number): void {
   const { k } = guest;
   const touchAll = { distribution: 'sequential', write, batch: guest.pages };
   const { actors } = profileSchema.parse({ vms: [{ name: 'g' }], actors: [{ kind: 'vcpu', touch: touchAll }] });
-  const area = { slotId: 0, flags: KVM_MEM_PRIVATE, gpa: 0, size: guest.pages * PAGE, hva: 0x7f0000000000, file: guest.file, offset: 0 };
-  const target = { name: 'g', vm: guest.vm, vcpus: [guest.vcpu], areas: [area], files: [guest.file], highestGfn: guest.pages };
+  const area = {
+    slotId: 0,
+    flags: KVM_MEM_PRIVATE,
+    gpa: 0,
+    size: guest.pages * PAGE,
+    hva: 0x7f0000000000,
+    file: guest.file,
+    offset: 0,
+  };
+  const target = {
+    name: 'g',
+    vm: guest.vm,
+    vcpus: [guest.vcpu],
+    areas: [area],
+    files: [guest.file],
+    highestGfn: guest.pages,
+  };
   k.x.sysGuestShadow(guest.vm, guest.pages);
   const [program] = writeActors(k, actors, [target]);
   k.setU64(program!.address + PR_OP_LIMIT, BigInt(guest.pages));

@@ -66,7 +66,11 @@ describe('a profile', () => {
   });
 
   it('is overridden by key=value pairs, also inside lists', () => {
-    const profile = readDocument(write(LEAST), profileSchema, ['duration=3s', 'actors.0.threads=4', 'host.partitions=1']);
+    const profile = readDocument(write(LEAST), profileSchema, [
+      'duration=3s',
+      'actors.0.threads=4',
+      'host.partitions=1',
+    ]);
     expect(profile.duration).toBe('3s');
     expect(profile.actors[0]!.threads).toBe(4);
     expect(profile.host.partitions).toBe(1);
@@ -89,7 +93,8 @@ describe('the shipped configuration', () => {
   it('has memslot sequences that are valid', () => {
     const names = readdirSync(join(config, 'memslots'));
     expect(names.length).toBeGreaterThan(0);
-    for (const name of names) expect(() => readDocument(join(config, 'memslots', name), memslotsSchema), name).not.toThrow();
+    for (const name of names)
+      expect(() => readDocument(join(config, 'memslots', name), memslotsSchema), name).not.toThrow();
   });
 
   it('has the JSON Schema of the profile as the code defines it', () => {

@@ -47,11 +47,15 @@ describe('the latency histogram', () => {
 describe('thresholds', () => {
   it('hold or are named with the measured value', () => {
     const thresholds = parseThresholds({ 'punch_hole.p99': '< 5ms', 'punch_hole.p50': '>= 1us', violations: '== 0' });
-    expect(missedThresholds(thresholds, { punch_hole: operation }, 0)).toEqual(['punch_hole.p50: >= 1us, but it was 2']);
+    expect(missedThresholds(thresholds, { punch_hole: operation }, 0)).toEqual([
+      'punch_hole.p50: >= 1us, but it was 2',
+    ]);
   });
 
   it('do not hold for an operation that never ran', () => {
-    expect(missedThresholds(parseThresholds({ 'touch.max': '< 1s' }), {}, 0)).toEqual(['touch.max: < 1s, but it was not measured']);
+    expect(missedThresholds(parseThresholds({ 'touch.max': '< 1s' }), {}, 0)).toEqual([
+      'touch.max: < 1s, but it was not measured',
+    ]);
   });
 
   it('are refused with an example when they are not understood', () => {

@@ -136,7 +136,7 @@ describe('partitions', () => {
     const pages = Array.from({ length: 200 }, (_, n) => alloc(k, 0, n % 4)!);
     const folio = alloc(k, 9, 1)!;
     k.x.getPage(pages[7]!);
-    k.x.putPages(listOf(k, [...pages.reverse(), folio + 77]), 201);
+    k.x.putPages(listOf(k, [...pages.toReversed(), folio + 77]), 201);
     expect(k.x.allocatedPages()).toBe(1);
     expectConserved(k, 4);
   });
