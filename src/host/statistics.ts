@@ -30,13 +30,17 @@ export interface LockStatistics {
 /** Page counts. Cached pages of tasks count as free. */
 export function pageStatistics(shard: Shard): PageStatistics {
   const { x } = shard;
-  return {
+  // As a mere observer: a task would be thrown out of the kernel once the run has oopsed.
+  x.setCurrent(0);
+  const pages = {
     total: x.managedPages() >>> 0,
     free: (x.freePages() >>> 0) + (x.cachedPages() >>> 0),
     allocated: x.allocatedPages() >>> 0,
     assigned: x.sysAssignedPages() >>> 0,
     leaked: x.leakedPages() >>> 0,
   };
+  x.setCurrent(x.taskAddress(shard.taskId));
+  return pages;
 }
 
 const CLASS_NAMES = new Map<number, string>(

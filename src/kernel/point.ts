@@ -62,7 +62,8 @@ export function checkStop(): void {
 
 /** Draws the distance to the next perturbation and performs one delay: a spin, or a yield of the real CPU. */
 function perturbSlow(): void {
-  checkStop();
+  // Without a task the caller only looks (statistics, reports), also at a run that has oopsed.
+  if (current != 0) checkStop();
   const mean = load<u32>(SH_PERTURB_MEAN);
   if (mean == 0 || current == 0) {
     countdown = 4096;

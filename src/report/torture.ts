@@ -76,6 +76,7 @@ function violations(result: TortureResult): string {
 function verdict(result: TortureResult): string {
   const notes = [...result.notes];
   if (result.partial) notes.push('the run was interrupted: this is a partial report');
-  const end = result.verdict === 'passed' ? 'SUCCESS' : `FAILURE: ${result.verdict}`;
+  const passed = result.partial ? 'INTERRUPTED, nothing found so far' : 'SUCCESS';
+  const end = result.verdict === 'passed' ? passed : `FAILURE: ${result.verdict}`;
   return [...notes.map((note) => `note: ${note}`), `End of test: ${end}`].join('\n');
 }
