@@ -67,12 +67,17 @@ export function makeDocument(command: string, { effort, results, goals }: Runner
     environment: environmentFingerprint(),
     effort,
     benchmarks,
-    goals: goals.map(({ measured, ...goal }) => ({ ...goal, measured: measured.median, interval: [measured.low, measured.high] })),
+    goals: goals.map(({ measured, ...goal }) => ({
+      ...goal,
+      measured: measured.median,
+      interval: [measured.low, measured.high],
+    })),
   };
 }
 
 function fileOf(name: string): string {
-  if (!/^[\w.-]+$/.test(name)) throw new UsageError('bench', `"${name}" is not a name; use letters, digits, "-", "_" and "."`);
+  if (!/^[\w.-]+$/.test(name))
+    throw new UsageError('bench', `"${name}" is not a name; use letters, digits, "-", "_" and "."`);
   return path.join(FOLDER, `${name}.json`);
 }
 
@@ -93,7 +98,8 @@ export function loadDocument(name: string): BenchDocument {
   } catch (error) {
     throw new UsageError('bench', `${file}: ${(error as Error).message}; write one with --save ${name}`, { file });
   }
-  if (document.schema !== 'rmptorture/bench/1') throw new UsageError('bench', `${file} is not a benchmark document`, { file });
+  if (document.schema !== 'rmptorture/bench/1')
+    throw new UsageError('bench', `${file} is not a benchmark document`, { file });
   return document;
 }
 
@@ -114,7 +120,10 @@ export function compareDocuments(now: BenchDocument, before: BenchDocument): Com
     const old = before.benchmarks.find(({ name }) => name === result.name);
     if (old === undefined) return [];
     if (old.hash !== result.hash) {
-      throw new UsageError('bench', `${result.name}: the runs did different work (${old.hash}, ${result.hash}); use the same effort`);
+      throw new UsageError(
+        'bench',
+        `${result.name}: the runs did different work (${old.hash}, ${result.hash}); use the same effort`,
+      );
     }
     const { median, low, high } = unpairedRatio(result.samples, old.samples);
     const pValue = mannWhitney(result.samples, old.samples);

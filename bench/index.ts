@@ -60,7 +60,9 @@ try {
   process.exitCode = await main();
 } catch (error) {
   const code = exitCodeOf(error);
-  process.stderr.write(`bench: ${error instanceof Error ? (code === 70 ? error.stack : error.message) : String(error)}\n`);
+  process.stderr.write(
+    `bench: ${error instanceof Error ? (code === 70 ? error.stack : error.message) : String(error)}\n`,
+  );
   // Threads of a suite that failed may still serve.
   process.exit(code);
 }

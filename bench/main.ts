@@ -1,7 +1,14 @@
 // A benchmark run: suites in order, their goals, what is saved and what it is compared with. The commands `npm run bench` and `rmptorture bench`
 // and the tests call this.
 import { UsageError } from '../src/host/errors.js';
-import { compareDocuments, loadDocument, machineDifferences, makeDocument, saveDocument, type BenchDocument } from './document.js';
+import {
+  compareDocuments,
+  loadDocument,
+  machineDifferences,
+  makeDocument,
+  saveDocument,
+  type BenchDocument,
+} from './document.js';
 import { Runner, type Effort } from './runner.js';
 import { builds } from './suites/builds.js';
 import { clear } from './suites/clear.js';
@@ -57,9 +64,13 @@ export async function runBench(options: BenchOptions = {}): Promise<BenchOutcome
   }
   const before = options.compare === undefined ? undefined : loadDocument(options.compare);
   const runner = new Runner(effort, (measured) => print(line(measured)));
-  const differences = before === undefined ? [] : machineDifferences(makeDocument(command, runner).environment, before.environment);
+  const differences =
+    before === undefined ? [] : machineDifferences(makeDocument(command, runner).environment, before.environment);
   if (differences.length > 0 && !force) {
-    throw new UsageError('bench', `the saved run is from another machine (${differences.join('; ')}); --force compares all the same`);
+    throw new UsageError(
+      'bench',
+      `the saved run is from another machine (${differences.join('; ')}); --force compares all the same`,
+    );
   }
   print(HEADER);
   for (const name of names) await SUITES[name]!(runner);

@@ -85,13 +85,21 @@ export class Runner {
         samples[n]!.push(...result.latency.samples!.map((milliseconds) => milliseconds * 1e6));
       }
     }
-    return benchmarks.map((benchmark, n) => this.#add(benchmark, samples[n]!, n === 0 ? undefined : benchmarks[0], samples[0]!));
+    return benchmarks.map((benchmark, n) =>
+      this.#add(benchmark, samples[n]!, n === 0 ? undefined : benchmarks[0], samples[0]!),
+    );
   }
 
-  #add(benchmark: Benchmark, samples: number[], reference: Benchmark | undefined, referenceSamples: number[]): Measured {
+  #add(
+    benchmark: Benchmark,
+    samples: number[],
+    reference: Benchmark | undefined,
+    referenceSamples: number[],
+  ): Measured {
     const hash = createHash('sha256').update(`${benchmark.name} ${benchmark.expected}`).digest('hex').slice(0, 16);
     const measured: Measured = { name: benchmark.name, samples, hash };
-    if (reference !== undefined) measured.reference = { name: reference.name, ratio: pairedRatio(samples, referenceSamples) };
+    if (reference !== undefined)
+      measured.reference = { name: reference.name, ratio: pairedRatio(samples, referenceSamples) };
     this.results.push(measured);
     this.#report(measured);
     return measured;

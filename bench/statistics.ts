@@ -75,7 +75,7 @@ export function mannWhitney(a: readonly number[], b: readonly number[]): number 
   all.sort((x, y) => x.value - y.value);
   let rankSum = 0;
   let tieTerm = 0;
-  for (let start = 0; start < all.length; ) {
+  for (let start = 0; start < all.length;) {
     let end = start + 1;
     while (end < all.length && all[end]!.value === all[start]!.value) end++;
     const rank = (start + 1 + end) / 2;

@@ -26,6 +26,9 @@ parentPort!.on('message', (call: Call | 'end') => {
   const body = functions[call.function]!;
   Atomics.add(gate, 0, 1);
   while (Atomics.load(gate, 0) < call.parties);
-  parentPort!.postMessage(timed(() => body(...call.args)));
+  parentPort!.postMessage(
+    timed(() => body(...call.args)),
+    [],
+  );
 });
-parentPort!.postMessage('ready');
+parentPort!.postMessage('ready', []);

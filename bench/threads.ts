@@ -24,13 +24,13 @@ export class BenchThread {
   /** Starts a call without waiting for others; resolves when it has returned. */
   async call([name, ...args]: KernelCall, gate = new SharedArrayBuffer(4), parties = 1): Promise<Timing> {
     const request: Call = { function: name, args, gate, parties };
-    this.#worker.postMessage(request);
+    this.#worker.postMessage(request, []);
     const [timing] = (await once(this.#worker, 'message')) as [Timing];
     return timing;
   }
 
   async end(): Promise<void> {
-    this.#worker.postMessage('end');
+    this.#worker.postMessage('end', []);
     await once(this.#worker, 'exit');
   }
 }

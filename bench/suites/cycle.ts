@@ -31,7 +31,11 @@ export async function cycle(runner: Runner): Promise<void> {
       { name: `${name}, engine`, ...cost, run: () => timed(() => shard.x.benchCycles(vcpu, file, 0, pages, rounds)) },
       { name: `${name}, JavaScript`, ...cost, run: () => timed(() => javascriptCycles(pages, rounds)) },
     ]);
-    runner.atLeast(`cycle of ${pages} pages: times as fast as JavaScript Atomics`, 8, pairedRatio(javascript!.samples, engine!.samples));
+    runner.atLeast(
+      `cycle of ${pages} pages: times as fast as JavaScript Atomics`,
+      8,
+      pairedRatio(javascript!.samples, engine!.samples),
+    );
   }
   closeShard(shard);
 }

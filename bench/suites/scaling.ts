@@ -41,7 +41,11 @@ export async function scaling(runner: Runner): Promise<void> {
       [threads[1], cycles(neighbour)],
     ]),
   ]);
-  runner.atLeast('two threads on two VMs of different partitions: speed-up', 1.9, pairedRatio(one!.samples, two!.samples));
+  runner.atLeast(
+    'two threads on two VMs of different partitions: speed-up',
+    1.9,
+    pairedRatio(one!.samples, two!.samples),
+  );
   await Promise.all(threads.map((thread) => thread.end()));
   closeShard(shard);
 }

@@ -7,12 +7,17 @@ import { runBench, SUITES } from '#bench/main.js';
 import { Runner, WrongResult } from '#bench/runner.js';
 import { estimate, mannWhitney, median, pairedRatio, quantile, unpairedRatio } from '#bench/statistics.js';
 
-const noise = (n: number, scale: number): number[] => Array.from({ length: n }, (_, k) => scale * (100 + ((k * 37) % 11)));
+const noise = (n: number, scale: number): number[] =>
+  Array.from({ length: n }, (_, k) => scale * (100 + ((k * 37) % 11)));
 
 describe('every suite', () => {
   it.each(Object.keys(SUITES))('%s runs, with the result it must have', async (suite) => {
     const lines: string[] = [];
-    const { document, regressed } = await runBench({ suites: [suite], effort: 'smoke', print: (text) => lines.push(text) });
+    const { document, regressed } = await runBench({
+      suites: [suite],
+      effort: 'smoke',
+      print: (text) => lines.push(text),
+    });
     expect(regressed).toBe(false);
     expect(document).toMatchObject({ schema: 'rmptorture/bench/1', environment: { node: process.version } });
     expect(document.benchmarks.length).toBeGreaterThan(0);
@@ -55,7 +60,11 @@ describe('samples of a group', () => {
 
   it('are taken again when the thread had to wait for a CPU', async () => {
     let calls = 0;
-    const run = (): { ns: number; waitedNs: number; value: number } => ({ ns: 100, waitedNs: calls++ % 3 === 0 ? 50 : 0, value: 0 });
+    const run = (): { ns: number; waitedNs: number; value: number } => ({
+      ns: 100,
+      waitedNs: calls++ % 3 === 0 ? 50 : 0,
+      value: 0,
+    });
     const runner = new Runner('quick', () => {});
     const [measured] = await runner.group([{ name: 'waits', operations: 1, expected: 0, run }], 0.2);
     expect(calls).toBeGreaterThan(measured!.samples.length + 1);
@@ -74,7 +83,10 @@ describe('statistics', () => {
 
   it('take the ratio of samples pair by pair: a disturbance of both cancels', () => {
     const disturbance = [1, 5, 1, 9, 2];
-    const ratio = pairedRatio(disturbance.map((d) => 30 * d), disturbance.map((d) => 10 * d));
+    const ratio = pairedRatio(
+      disturbance.map((d) => 30 * d),
+      disturbance.map((d) => 10 * d),
+    );
     expect(ratio.median).toBeCloseTo(3);
     expect(ratio.high).toBeCloseTo(3);
   });
@@ -92,11 +104,29 @@ describe('comparison with a saved run', () => {
   const document = (scale: number, hash = 'h'): BenchDocument => ({
     schema: 'rmptorture/bench/1',
     command: 'bench',
-    environment: { cpu: 'c', cores: 2, memoryBytes: 1, kernel: 'k', arch: 'x64', node: 'v20', v8: '11', loadAverage: 0 },
+    environment: {
+      cpu: 'c',
+      cores: 2,
+      memoryBytes: 1,
+      kernel: 'k',
+      arch: 'x64',
+      node: 'v20',
+      v8: '11',
+      loadAverage: 0,
+    },
     effort: 'full',
     goals: [],
     benchmarks: [
-      { name: 'x', unit: 'ns/op', samples: noise(40, scale), median: 1, p95: 1, confidence: [1, 1], opsPerSecond: 1, hash },
+      {
+        name: 'x',
+        unit: 'ns/op',
+        samples: noise(40, scale),
+        median: 1,
+        p95: 1,
+        confidence: [1, 1],
+        opsPerSecond: 1,
+        hash,
+      },
     ],
   });
 

@@ -57,6 +57,19 @@ export function benchCycles(vcpu: usize, file: usize, gfn: u32, pages: u32, roun
 }
 
 /**
+ * Punches `count` ranges of `pages` pages out of the file, one behind the other from page 0 on. Returns 0 or the errno of a punch.
+ * @context as restrictedmemFallocate.
+ */
+export function benchPunches(file: usize, pages: u32, count: u32): i32 {
+  const length = <i64>pages << PAGE_SHIFT;
+  for (let n: u32 = 0; n < count; n++) {
+    const error = restrictedmemFallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, <i64>n * length, length);
+    if (error != 0) return error;
+  }
+  return 0;
+}
+
+/**
  * Looks up the binding of `count` page offsets below `pages`, each `step` (below `pages`) behind the one before, round and round. Returns how many
  * were bound.
  */
