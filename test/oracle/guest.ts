@@ -25,8 +25,9 @@ export function bootHost(options: Partial<ShardOptions> = {}): TestKernel {
   return k;
 }
 
-export function createGuest(k: TestKernel, pages = 1024): TestGuest {
-  const file = k.x.sysCreateFile(0, 0, 0) >>> 0;
+/** `interleave` 1 spreads the file's 2M chunks over the partitions. */
+export function createGuest(k: TestKernel, pages = 1024, interleave = 0): TestGuest {
+  const file = k.x.sysCreateFile(interleave, 0, 0) >>> 0;
   k.x.sysFileSetSize(file, pages * PAGE);
   const vm = k.x.sysCreateVm(1, 0, 0) >>> 0;
   const guest = { k, file, vm, vcpu: 0, pages };

@@ -1,0 +1,58 @@
+// Fan-out: one begin, the hook's and the freeing's chunks on the home workers in parallel, one end.
+import { describe, expect, it } from 'vitest';
+import { readViolations } from '#src/host/oops.js';
+import { KC_BEGINS, KC_ENDS, KVM_COUNTERS } from '#src/kernel/abi/kvm.js';
+import { SH_STOP, STOP_REQUESTED } from '#src/kernel/abi/layout.js';
+import { bootHost, createGuest, PAGE, touch } from '../../oracle/guest.js';
+
+const PAGES = 16384;
+
+/** Touches every page, punches them all with two home workers serving, and returns what was seen. */
+async function punchAll(): Promise<{
+  jobs: number[];
+  begins: number;
+  ends: number;
+  left: number;
+  violations: unknown[];
+}> {
+  const k = bootHost({ pfnCount: 65536, memoryPages: 2048 });
+  k.x.addMemory(8192, 65536);
+  const guest = createGuest(k, PAGES, 1);
+  for (let gfn = 0; gfn < PAGES; gfn++) touch(guest, gfn);
+  const homes = k.threads(2, (kernel, index) => kernel.x.homeWorkerLoop(index), 0);
+  while (k.x.homeWorkerCount() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  const counter = (n: number): number => k.u32(guest.vm + KVM_COUNTERS + n * 4);
+  const begins = counter(KC_BEGINS);
+  const ends = counter(KC_ENDS);
+  expect(k.x.sysPunchHoleFanout(guest.file, 0, PAGES * PAGE)).toBe(0);
+  const seen = {
+    begins: counter(KC_BEGINS) - begins,
+    ends: counter(KC_ENDS) - ends,
+    left: k.x.sysFilePages(guest.file),
+  };
+  k.setU32(SH_STOP, STOP_REQUESTED);
+  const jobs = await homes;
+  k.setU32(SH_STOP, 0);
+  k.x.sysAudit();
+  return { ...seen, jobs, violations: readViolations(k.buffer) };
+}
+
+describe('a hole punch that is fanned out', () => {
+  it('frees every page with one begin and one end, by the work of both home workers', async () => {
+    const { jobs, begins, ends, left, violations } = await punchAll();
+    expect({ begins, ends, left, violations }).toEqual({ begins: 1, ends: 1, left: 0, violations: [] });
+    // One job for the hook, one for the freeing, at each home.
+    expect(jobs).toEqual([2, 2]);
+  });
+
+  it('is done by the caller alone when no home worker serves', () => {
+    const k = bootHost({ pfnCount: 32768 });
+    k.x.addMemory(8192, 32768);
+    const guest = createGuest(k, PAGES, 1);
+    for (let gfn = 0; gfn < PAGES; gfn += 8) touch(guest, gfn);
+    expect(k.x.sysPunchHoleFanout(guest.file, 0, PAGES * PAGE)).toBe(0);
+    expect(k.x.sysFilePages(guest.file)).toBe(0);
+    k.x.sysAudit();
+    expect(readViolations(k.buffer)).toEqual([]);
+  });
+});
