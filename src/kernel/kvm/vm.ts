@@ -98,7 +98,7 @@ function unnameVm(kvm: usize): void {
  */
 function takeAsid(asid: u32): i32 {
   if (asid > <u32>SNP_ASID_LIMIT) return -EINVAL;
-  const word: usize = SNP_ASID_USED + (<usize>(asid >>> 5) << 2);
+  const word: usize = (<usize>(asid >>> 5) << 2) + SNP_ASID_USED;
   const bit = <u32>1 << (asid & 31);
   mutexLock(LOCK_ASID);
   const used = (load32(word) & bit) != 0;
