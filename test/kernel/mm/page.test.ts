@@ -12,10 +12,31 @@ type Step =
   | { kind: 'freeMany'; nth: number; count: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('alloc' as const), order: fc.constant(0 as const), partition: fc.integer({ min: -1, max: 2 }) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('alloc' as const), order: fc.constant(9 as const), partition: fc.integer({ min: -1, max: 2 }) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant('alloc' as const),
+      order: fc.constant(0 as const),
+      partition: fc.integer({ min: -1, max: 2 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('alloc' as const),
+      order: fc.constant(9 as const),
+      partition: fc.integer({ min: -1, max: 2 }),
+    }),
+  },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('free' as const), nth: fc.nat() }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('freeMany' as const), nth: fc.nat(), count: fc.integer({ min: 1, max: 300 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('freeMany' as const),
+      nth: fc.nat(),
+      count: fc.integer({ min: 1, max: 300 }),
+    }),
+  },
 );
 
 /** The reference: a set of free PFNs and the live allocations. */
@@ -50,7 +71,12 @@ class Model {
 }
 
 /** With task caches (larger hosts) single free pages may keep a 2M region from being whole. */
-function runModel(steps: readonly Step[], pfnCount: number, ranges: readonly [number, number][], caches: boolean): void {
+function runModel(
+  steps: readonly Step[],
+  pfnCount: number,
+  ranges: readonly [number, number][],
+  caches: boolean,
+): void {
   const k = bootKernel({ pfnCount, partitions: 3, maxTasks: caches ? 2 : 16 });
   const model = new Model();
   for (const [start, end] of ranges) {
@@ -88,8 +114,17 @@ describe('page allocator against a model', () => {
   const ranges = fc.constantFrom<[number, number][]>(
     [[0, 4096]],
     [[3, 4093]],
-    [[100, 700], [1024, 2049], [2050, 2051], [3000, 4096]],
-    [[512, 513], [513, 1024], [1500, 3700]],
+    [
+      [100, 700],
+      [1024, 2049],
+      [2050, 2051],
+      [3000, 4096],
+    ],
+    [
+      [512, 513],
+      [513, 1024],
+      [1500, 3700],
+    ],
   );
   it('hands out every free page once, zeroed, from any partition, and folios only where 512 aligned pages are free', () => {
     fc.assert(
@@ -270,7 +305,7 @@ describe('real threads', () => {
       const draw = k.x.randomU32() >>> 0;
       if (held.length < 100 && draw % 4 < 2) {
         const order = draw % 64 === 0 ? 9 : 0;
-        const pfn = k.x.allocPages(order, (draw >>> 8) % 3 - 1) >>> 0;
+        const pfn = k.x.allocPages(order, ((draw >>> 8) % 3) - 1) >>> 0;
         if (pfn === 0xffffffff) continue;
         const pages = 1 << order;
         for (let n = 0; n < pages; n++) if (Atomics.exchange(owner, pfn + n, index + 1) !== 0) clashes++;

@@ -160,7 +160,16 @@ describe('fallocate of a file of 4 pages', () => {
   });
 
   it.each([
-    [0, 1], [0, 4095], [0, 4097], [1, 1], [1, 4095], [1, 4096], [1, 4097], [4096, 1], [4096, 4095], [4096, 4097],
+    [0, 1],
+    [0, 4095],
+    [0, 4097],
+    [1, 1],
+    [1, 4095],
+    [1, 4096],
+    [1, 4097],
+    [4096, 1],
+    [4096, 4095],
+    [4096, 4097],
   ])('the unaligned hole {%i, %i} is -EINVAL and notifies nobody', (offset, length) => {
     const rig = new Rig({}, 4);
     rig.bind(0, 4);
@@ -196,10 +205,18 @@ describe('bind', () => {
     rig.bind(0x100, 0x200);
     rig.bind(0x200, 0x300);
     rig.bind(0x40, 0x100);
-    for (const [start, end] of [[0x1ff, 0x201], [0, 0x41], [0x150, 0x151], [0, 0x1000], [0x2ff, 0x400]]) {
+    for (const [start, end] of [
+      [0x1ff, 0x201],
+      [0, 0x41],
+      [0x150, 0x151],
+      [0, 0x1000],
+      [0x2ff, 0x400],
+    ]) {
       expect(rig.k.x.restrictedmemBind(rig.file, BigInt(start!), BigInt(end!), rig.notifier(), 1)).toBe(-EINVAL);
     }
-    expect([0x3f, 0x40, 0xff, 0x100, 0x1ff, 0x200, 0x2ff, 0x300].map((at) => rig.binding(at))).toEqual([-1, 2, 2, 0, 0, 1, 1, -1]);
+    expect([0x3f, 0x40, 0xff, 0x100, 0x1ff, 0x200, 0x2ff, 0x300].map((at) => rig.binding(at))).toEqual([
+      -1, 2, 2, 0, 0, 1, 1, -1,
+    ]);
   });
 
   it('get_page needs a binding (-EINVAL), fills the hole, and leaves one reference to the file', () => {
@@ -229,15 +246,31 @@ describe('bind', () => {
 
 describe('pieces: an invalidation that covers a binding is told once per XArray piece', () => {
   it.each([
-    [0x0, 0x7ffff, 1], [0x0, 0xbf, 1], [0xa0, 0xbf, 1], [0x100, 0x7ffff, 3], [0xe0, 0x7ffff, 4], [0x80000, 0x3fffff, 1], [0, 511, 1],
-    [0, 512, 2], [1, 512, 3], [0, 63, 1], [1, 64, 2], [63, 64, 2],
+    [0x0, 0x7ffff, 1],
+    [0x0, 0xbf, 1],
+    [0xa0, 0xbf, 1],
+    [0x100, 0x7ffff, 3],
+    [0xe0, 0x7ffff, 4],
+    [0x80000, 0x3fffff, 1],
+    [0, 511, 1],
+    [0, 512, 2],
+    [1, 512, 3],
+    [0, 63, 1],
+    [1, 64, 2],
+    [63, 64, 2],
   ])('slot [%i, %i] (inclusive) has %i', (first, last, pieces) => {
     const rig = new Rig();
     rig.bind(first, last + 1);
     expect(rig.punch(first, last + 1)).toBe(0);
-    expect(rig.calls()).toEqual([...times(pieces, 'start', 0, first, last + 1), ...times(pieces, 'end', 0, first, last + 1)]);
+    expect(rig.calls()).toEqual([
+      ...times(pieces, 'start', 0, first, last + 1),
+      ...times(pieces, 'end', 0, first, last + 1),
+    ]);
     rig.unbind(first, last + 1);
-    expect(rig.calls()).toEqual([...times(pieces, 'start', 0, first, last + 1), ...times(pieces, 'end', 0, first, last + 1)]);
+    expect(rig.calls()).toEqual([
+      ...times(pieces, 'start', 0, first, last + 1),
+      ...times(pieces, 'end', 0, first, last + 1),
+    ]);
     expect([first, last].map((at) => rig.binding(at))).toEqual([-1, -1]);
   });
 });
@@ -249,7 +282,10 @@ describe('punch hole', () => {
     rig.fallocate(KEEP, 0, 256 * PAGE);
     expect(rig.punch(64, 192)).toBe(0);
     expect(rig.calls()).toEqual([
-      ...times(1, 'start', 1, 64, 192), ...times(1, 'start', 2, 64, 192), ...times(1, 'end', 1, 64, 192), ...times(1, 'end', 2, 64, 192),
+      ...times(1, 'start', 1, 64, 192),
+      ...times(1, 'start', 2, 64, 192),
+      ...times(1, 'end', 1, 64, 192),
+      ...times(1, 'end', 2, 64, 192),
     ]);
     expect(rig.pages).toBe(128);
   });
@@ -291,7 +327,10 @@ describe('punch hole', () => {
     rig.bind(0, 64);
     rig.bind(64, 128);
     rig.punch(0, 64);
-    expect(rig.calls().filter(({ who }) => who === 1)).toEqual([...times(1, 'start', 1, 0, 65), ...times(1, 'end', 1, 0, 65)]);
+    expect(rig.calls().filter(({ who }) => who === 1)).toEqual([
+      ...times(1, 'start', 1, 0, 65),
+      ...times(1, 'end', 1, 0, 65),
+    ]);
   });
 
   // The binder is let go by the first start; whether it gets in before the ends is what the lock decides.
@@ -345,7 +384,10 @@ describe('unbind', () => {
 
   it('prints the page offsets when the pr_debug site is on', () => {
     const lines: number[][] = [];
-    const shard = createShard({ build: 'perturbed', pfnCount: 1024, maxTasks: 4, memoryPages: 1024 }, { prDebug: (...args) => void lines.push(args) });
+    const shard = createShard(
+      { build: 'perturbed', pfnCount: 1024, maxTasks: 4, memoryPages: 1024 },
+      { prDebug: (...args) => void lines.push(args) },
+    );
     const rig = new Rig({}, 64, view(shard));
     rig.bind(0, 64);
     rig.unbind(0, 64);
@@ -503,7 +545,8 @@ describe('real threads', () => {
           kernel.x.restrictedmemUnbind(arg.file, start, start + 500n, arg.notifiers[index]!);
         } else {
           const first = draw(1000);
-          if (kernel.x.restrictedmemFallocate(arg.file, 3, BigInt(first * 4096), BigInt((1 + draw(24)) * 4096)) !== 0) return -3;
+          if (kernel.x.restrictedmemFallocate(arg.file, 3, BigInt(first * 4096), BigInt((1 + draw(24)) * 4096)) !== 0)
+            return -3;
         }
       }
       return 0;

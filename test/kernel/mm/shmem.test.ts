@@ -14,7 +14,11 @@ interface File {
   find(index: number): number | undefined;
 }
 
-function open(k: TestKernel, pages: number, policy: { home?: number; interleave?: boolean; huge?: boolean } = {}): File {
+function open(
+  k: TestKernel,
+  pages: number,
+  policy: { home?: number; interleave?: boolean; huge?: boolean } = {},
+): File {
   const f = k.x.shmemFileSetup() >>> 0;
   k.x.shmemSetPolicy(f, policy.home ?? -1, policy.interleave === true ? 1 : 0, policy.huge === true ? 1 : 0);
   expect(k.x.shmemSetSize(f, BigInt(pages) * 4096n)).toBe(0);
@@ -166,7 +170,10 @@ describe('fallocate', () => {
 
 describe('the page cache against a model', () => {
   const PAGES = 1100;
-  const range = fc.tuple(fc.nat(PAGES - 1), fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: PAGES })));
+  const range = fc.tuple(
+    fc.nat(PAGES - 1),
+    fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: PAGES })),
+  );
   const steps = fc.array(
     fc.oneof(
       fc.record({ kind: fc.constant('get' as const), range }),
@@ -190,7 +197,10 @@ describe('the page cache against a model', () => {
         const { k, f, get, find } = open(bootWithMemory(), PAGES, { huge });
         const present = new Map<number, number>();
         let token = 0;
-        for (const { kind, range: [start, length] } of all) {
+        for (const {
+          kind,
+          range: [start, length],
+        } of all) {
           const end = Math.min(start + length, PAGES);
           if (kind === 'get') {
             const { ret, pfn } = get(start);
@@ -203,7 +213,9 @@ describe('the page cache against a model', () => {
             k.x.shmemTruncateRange(f, BigInt(start), BigInt(end));
             for (let at = start; at < end; at++) present.delete(at);
           } else {
-            expect(k.x.shmemFallocate(f, mm.FALLOC_FL_KEEP_SIZE, BigInt(start) * 4096n, BigInt(end - start) * 4096n)).toBe(0);
+            expect(
+              k.x.shmemFallocate(f, mm.FALLOC_FL_KEEP_SIZE, BigInt(start) * 4096n, BigInt(end - start) * 4096n),
+            ).toBe(0);
             for (let at = start; at < end; at++) {
               // fallocate takes a folio only for a chunk that lies in its range as a whole.
               const first = at - (at % FOLIO);
