@@ -3,7 +3,7 @@ import { errnoName } from '../host/errors.js';
 import type { Shard } from '../host/shard.js';
 import * as program from '../kernel/abi/program.js';
 import type { ActorProgram } from './actors.js';
-import { addBuckets, emptyBuckets, percentile, type Buckets } from './histogram.js';
+import { addBuckets, emptyBuckets, percentile, type Buckets } from '../host/histogram.js';
 
 const OPERATIONS: Record<number, string> = {
   [program.OP_TOUCH]: 'touch',

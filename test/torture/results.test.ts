@@ -1,7 +1,7 @@
 // Histograms and thresholds of a torture run.
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
-import { bucketStart, emptyBuckets, percentile } from '#src/torture/histogram.js';
+import { bucketStart, emptyBuckets, percentile } from '#src/host/histogram.js';
 import { missedThresholds, parseThresholds } from '#src/torture/thresholds.js';
 import { bootKernel } from '../kernel/harness.js';
 import { HIST_BUCKETS } from '#src/kernel/abi/program.js';
