@@ -227,7 +227,7 @@ describe('instructions', () => {
 
   function clear(): void {
     for (let p = 0; p < 512 * REGIONS; p++) {
-      const address = Number(k.x.rmpEntry(FIRST + p));
+      const address = k.x.rmpEntry(FIRST + p);
       k.setU64(address, 0n);
       k.setU64(address + 8, 0n);
     }
