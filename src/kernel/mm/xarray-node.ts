@@ -55,7 +55,7 @@ export const XA_PRESENT: u32 = 8;
 //                    -4095..-1  error: only ever returned, never stored
 export const XA_RETRY_ENTRY: u32 = (256 << 2) | 2;
 export const XA_ZERO_ENTRY: u32 = (257 << 2) | 2;
-const SIBLING_LIMIT: u32 = (62 << 2) | 2;
+const LAST_SIBLING: u32 = 62;
 const FIRST_ERROR: u32 = 0xffffc006; // (-4095 << 2) | 2
 
 // @ts-ignore: decorator
@@ -70,9 +70,13 @@ export function xaIsValue(entry: u32): bool { return (entry & 1) != 0; }
 // @ts-ignore: decorator
 @inline
 export function xaIsInternal(entry: u32): bool { return (entry & 3) == 2; }
+/** The number of an internal entry; 2^30 or more for the others: one comparison tells both what it is and its range. */
 // @ts-ignore: decorator
 @inline
-export function xaIsNode(entry: u32): bool { return (entry & 3) == 2 && entry > 4096; }
+function internalNumber(entry: u32): u32 { return rotr<u32>(entry - 2, 2); }
+// @ts-ignore: decorator
+@inline
+export function xaIsNode(entry: u32): bool { return internalNumber(entry) - 1024 < 0x3ffffc00; }
 // @ts-ignore: decorator
 @inline
 export function xaToNode(entry: u32): usize { return <usize>(entry - 2); }
@@ -81,7 +85,7 @@ export function xaToNode(entry: u32): usize { return <usize>(entry - 2); }
 export function xaMkNode(node: usize): u32 { return <u32>node | 2; }
 // @ts-ignore: decorator
 @inline
-export function xaIsSibling(entry: u32): bool { return (entry & 3) == 2 && entry <= SIBLING_LIMIT; }
+export function xaIsSibling(entry: u32): bool { return internalNumber(entry) <= LAST_SIBLING; }
 // @ts-ignore: decorator
 @inline
 export function xaMkSibling(offset: u32): u32 { return (offset << 2) | 2; }
