@@ -41,11 +41,14 @@ async function compile(build, entry, name) {
   const sink = { write: (/** @type {string | Uint8Array} */ text) => void (messages += text) };
   // A second round of optimization is worth 12 % of a fault's time: for the build that is measured.
   const rounds = build === 'fast' ? ['--converge'] : [];
-  const { error } = await asc.main([`src/kernel/build/${build}.ts`, entry, ...FLAGS, ...rounds, '--outFile', `${name}.wasm`], {
-    stdout: sink,
-    stderr: sink,
-    writeFile: (file, contents) => void written.set(file.slice(name.length), contents),
-  });
+  const { error } = await asc.main(
+    [`src/kernel/build/${build}.ts`, entry, ...FLAGS, ...rounds, '--outFile', `${name}.wasm`],
+    {
+      stdout: sink,
+      stderr: sink,
+      writeFile: (file, contents) => void written.set(file.slice(name.length), contents),
+    },
+  );
   if (error !== null) throw new Error(`kernel build '${build}':\n${messages}${messageOf(error)}`);
   messages = messages.replace('Last converge was suboptimal.', '').trim();
   if (messages !== '') process.stderr.write(`${messages}\n`);
