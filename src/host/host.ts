@@ -87,7 +87,8 @@ export class Host {
         `memory: ${map.pfnCount} pages are more than one shard holds (${MAX_PFNS}); use several hosts`,
       );
     }
-    const build = options.build ?? 'perturbed';
+    const build = oneOf('build', options.build ?? 'perturbed', ['fast', 'fast-stat', 'perturbed']);
+    const protocol = oneOf('protocol', options.protocol ?? 'rfc-v8', ['rfc-v7', 'rfc-v8']);
     if ((options.variants ?? []).length > 0 && build !== 'perturbed') {
       throw new UsageError('variants', `variants: the ${build} build has none; use build perturbed`);
     }
@@ -99,7 +100,7 @@ export class Host {
         pfnCount: map.pfnCount,
         partitions,
         maxTasks: workers + 16,
-        protocol: options.protocol === 'rfc-v7' ? layout.PROTOCOL_RFC_V7 : layout.PROTOCOL_RFC_V8,
+        protocol: protocol === 'rfc-v7' ? layout.PROTOCOL_RFC_V7 : layout.PROTOCOL_RFC_V8,
         hook: hook === 'snp' ? layout.HOOK_SNP : hook === 'none' ? layout.HOOK_NONE : layout.HOOK_USER,
         variants: variantBits(options.variants ?? []),
         ...(options.seed === undefined ? {} : { seed: options.seed }),
@@ -141,8 +142,14 @@ export class Host {
     return { shard: this.shard.handle };
   }
 
-  /** Runs actor programs on the pool, one thread each, and waits for all. A worker that dies fails the run; nothing hangs. */
-  async runActors(actors: readonly { name: string; program: number }[]): Promise<RunEnd> {
+  /**
+   * Runs actor programs on the pool, one thread each, and waits for all. A worker that dies fails the run; nothing hangs. `onReady` is called once
+   * every actor has attached: the moment to set their starting time.
+   */
+  async runActors(
+    actors: readonly { name: string; program: number }[],
+    onReady: () => void = () => {},
+  ): Promise<RunEnd> {
     if (this.#closed) throw new UsageError('run', 'the host is closed');
     this.#pool ??= createPool(this.#options.workers!);
     if (actors.length > this.#options.workers!) {
@@ -178,7 +185,14 @@ export class Host {
         return { name, taskId: -1, verdict: -1, error: { name: 'WorkerDied', message: (error as Error).message } };
       }
     });
+    const attached = new Int32Array(presence);
+    const ready = setInterval(() => {
+      if (!attached.every((_, slot) => Atomics.load(attached, slot) !== 0)) return;
+      clearInterval(ready);
+      onReady();
+    }, 2);
     const replies = await Promise.all(runs);
+    clearInterval(ready);
     clearInterval(watchdog);
     return { replies, died };
   }
@@ -288,6 +302,13 @@ async function loadHook(
 function wholeNumber(option: string, value: number, least: number, most: number): number {
   if (!Number.isInteger(value) || value < least || value > most) {
     throw new UsageError(option, `${option}: ${value} is not a whole number from ${least} to ${most}`);
+  }
+  return value;
+}
+
+function oneOf<T extends string>(option: string, value: T, known: readonly T[]): T {
+  if (!known.includes(value)) {
+    throw new UsageError(option, `${option}: '${value}' is unknown; known are ${known.join(', ')}`);
   }
   return value;
 }

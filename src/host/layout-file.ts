@@ -4,12 +4,14 @@ import { z } from 'zod';
 import { parse } from 'yaml';
 import { UsageError } from './errors.js';
 
+const bounds = { start: z.number().int().min(0), end: z.number().int().positive() };
+const isOrdered = ({ start, end }: { start: number; end: number }): boolean => start < end;
+const ORDER = 'start must be below end';
+
 const schema = z.strictObject({
   name: z.string(),
-  ranges: z
-    .array(z.strictObject({ start: z.number().int().min(0), end: z.number().int().positive(), type: z.string() }))
-    .min(1),
-  rmp: z.strictObject({ start: z.number().int().min(0), end: z.number().int().positive() }).optional(),
+  ranges: z.array(z.strictObject({ ...bounds, type: z.string() }).refine(isOrdered, ORDER)).min(1),
+  rmp: z.strictObject(bounds).refine(isOrdered, ORDER).optional(),
 });
 
 /** PFN ranges are [start, end). */
@@ -28,7 +30,13 @@ export function readLayout(path: string): HostLayout {
   } catch {
     throw new UsageError('layout', `${path}: no such layout file`);
   }
-  const parsed = schema.safeParse(parse(text));
+  let content: unknown;
+  try {
+    content = parse(text);
+  } catch (error) {
+    throw new UsageError('layout', `${path}: ${(error as Error).message.split('\n')[0]}`);
+  }
+  const parsed = schema.safeParse(content);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw new UsageError('layout', `${path}: ${issue.path.join('.')}: ${issue.message}`);
@@ -39,6 +47,8 @@ export function readLayout(path: string): HostLayout {
   });
   const { name, ranges, rmp } = parsed.data;
   const usable = ranges.filter((range) => range.type === 'usable').map(pages);
+  if (usable.length === 0)
+    throw new UsageError('layout', `${path}: ranges: none is of type usable, so there is no RAM`);
   return {
     name,
     usable,

@@ -1,0 +1,136 @@
+// What the host side reads and prints: units, names, the patch's pr_debug lines, variants, memory maps.
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { debugLine, enableDebug } from '#src/host/debug.js';
+import { UsageError } from '#src/host/errors.js';
+import { readLayout } from '#src/host/layout-file.js';
+import { objectName } from '#src/host/names.js';
+import { parseDuration, parseRate, parseSize } from '#src/host/units.js';
+import { variantBits, variantNames } from '#src/host/variants.js';
+import * as sites from '#src/kernel/abi/debug.js';
+import * as kvm from '#src/kernel/abi/kvm.js';
+import { LOCK_KVM, LOCK_SNP_LEAKED, SH_DEBUG_FLAGS } from '#src/kernel/abi/layout.js';
+import { bootHost, createGuest } from '../oracle/guest.js';
+
+describe('units', () => {
+  it.each([
+    ['64GiB', 64 * 2 ** 30],
+    ['64G', 64 * 2 ** 30],
+    ['512 KiB', 512 * 1024],
+    ['1.5MiB', 1.5 * 2 ** 20],
+    ['2tib', 2 ** 41],
+    ['4096', 4096],
+    ['4096B', 4096],
+    [4096, 4096],
+  ])('the size %s is %d bytes', (text, bytes) => {
+    expect(parseSize(text)).toBe(bytes);
+  });
+
+  it.each(['', 'GiB', '-1', '1.5B', '64GiBs', '1e9', -4096, 0.5, Number.NaN, Infinity])('%s is no size', (text) => {
+    expect(() => parseSize(text)).toThrow(UsageError);
+  });
+
+  it.each([
+    ['250ms', 250e6],
+    ['15s', 15e9],
+    ['1h', 3600e9],
+    ['2m', 120e9],
+    ['20us', 20e3],
+    ['7ns', 7],
+    ['0.5 s', 5e8],
+    [2, 2e9],
+  ])('the duration %s is %d ns', (text, ns) => {
+    expect(parseDuration(text)).toBe(ns);
+  });
+
+  it.each(['', '15', 's', '1d', '-1s', -1, Number.NaN])('%s is no duration', (text) => {
+    expect(() => parseDuration(text)).toThrow(UsageError);
+  });
+
+  it.each([
+    ['2000/s', 2000],
+    ['5k/s', 5000],
+    ['60/m', 1],
+    ['1.5M', 1.5e6],
+    [12, 12],
+  ])('the rate %s is %d operations per second', (text, perSecond) => {
+    expect(parseRate(text)).toBe(perSecond);
+  });
+
+  it.each(['', 'fast', '0/s', '5/h', '-1/s'])('%s is no rate', (text) => {
+    expect(() => parseRate(text)).toThrow(UsageError);
+  });
+});
+
+describe('variants', () => {
+  it('are named by their number, in either case, or by the planted mistake', () => {
+    expect(variantBits(['B05', 'b01', 'no-flush'])).toEqual([5, 1, 32]);
+    expect(variantNames()).toContain('retry-forever');
+  });
+
+  it('as-posted is every mistake but the two that the patch itself fixes', () => {
+    expect(variantBits(['as-posted']).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 13 }, (_, n) => n + 3));
+  });
+
+  it('are refused by name when unknown', () => {
+    expect(() => variantBits(['B05', 'typo'])).toThrow("variants: 'typo' is unknown; known are as-posted, B01,");
+  });
+});
+
+describe('pr_debug', () => {
+  it("prints the three lines in the patch's words", () => {
+    expect(debugLine(sites.DEBUG_RESTRICTEDMEM_UNBIND, [0, 0x200])).toBe(
+      'restrictedmem_unbind: unregistering notifier, invalidating page offsets 0x0-0x200',
+    );
+    expect(debugLine(sites.DEBUG_INVALIDATE_BEGIN_SKIPPED, [3, 0x10, 0x20, 0x80000])).toBe(
+      'kvm_restrictedmem_invalidate_begin: Invalidation skipped, slot: 3, start: 0x10, end: 0x20, restrictedmem.index: 0x80000',
+    );
+    expect(debugLine(sites.DEBUG_INVALIDATE_BEGIN, [6, 0x100, 0x1ff, 0x100, 0x100, 0x1ff])).toBe(
+      'kvm_restrictedmem_invalidate_begin: slot: 6, start: 0x100, end: 0x1ff, restrictedmem.index: 0x100, gfn_start: 0x100, gfn_end: 0x1ff',
+    );
+  });
+
+  it('is switched by globs of the function name, and says how many sites are on', () => {
+    const k = bootHost();
+    const flags = (): number[] => [...new Uint8Array(k.buffer, SH_DEBUG_FLAGS, sites.DEBUG_SITE_COUNT)];
+    expect(enableDebug(k.words, 'kvm_restrictedmem_*')).toBe(2);
+    expect(flags()).toEqual([0, 1, 1]);
+    expect(enableDebug(k.words, 'restrictedmem_unbin?, nothing')).toBe(1);
+    expect(flags()).toEqual([1, 0, 0]);
+    expect(enableDebug(k.words, 'restrictedmem')).toBe(0);
+    expect(flags()).toEqual([0, 0, 0]);
+  });
+});
+
+describe('names in reports', () => {
+  const guest = createGuest(bootHost());
+  it('call an object by kind, number and member', () => {
+    expect(objectName(guest.k, guest.vm)).toBe('vm0');
+    expect(objectName(guest.k, guest.vm + kvm.KVM_MMU_LOCK)).toBe('vm0.mmu_lock');
+    expect(objectName(guest.k, guest.vm + kvm.KVM_SLOTS_LOCK)).toBe('vm0.slots_lock');
+    expect(objectName(guest.k, guest.vcpu)).toBe('vm0.vcpu0');
+    expect(objectName(guest.k, guest.file)).toBe('file0');
+  });
+
+  it('call a global lock by its own name, and anything unknown by its address', () => {
+    expect(objectName(guest.k, LOCK_KVM)).toBe('kvm');
+    expect(objectName(guest.k, LOCK_SNP_LEAKED)).toBe('snp_leaked');
+    expect(objectName(guest.k, 0x40)).toBe('0x40');
+  });
+});
+
+describe("the real host's memory map", () => {
+  const map = readLayout(fileURLToPath(new URL('../../config/layouts/snp-host-512g.yaml', import.meta.url)));
+
+  it('has the RAM that the machine logged, in whole pages', () => {
+    expect(map.usable.reduce((sum, { start, end }) => sum + (end - start), 0) * 4096).toBe(547_187_208_192);
+    expect(map.pfnCount).toBe(0x807f1ff);
+  });
+
+  it('has the RMP where the machine put it, outside of RAM', () => {
+    expect(map.rmp).toEqual({ start: 0x7ffe800, end: 0x807f100 });
+    for (const { start, end } of map.usable) {
+      expect(end <= map.rmp!.start || start >= map.rmp!.end, `${start}-${end}`).toBe(true);
+    }
+  });
+});
