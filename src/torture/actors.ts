@@ -131,13 +131,14 @@ function writeTarget(view: DataView, base: number, target: Target, theta: number
   view.setFloat64(base + program.TG_ZIPF_ETA, (1 - (2 / pages) ** (1 - theta)) / (1 - zeta(2, theta) / zetan), true);
 }
 
-/** Sets the time window of all programs; called right before they start. */
+/** Sets the time window of all programs; called when all of them wait for it. */
 export function schedule(shard: Shard, programs: readonly ActorProgram[], times: Schedule): void {
   for (const { address } of programs) {
     const view = new DataView(shard.buffer, address, program.PROGRAM_SIZE);
-    view.setFloat64(program.PR_START_NS, times.startNs, true);
     view.setFloat64(program.PR_WARMUP_END_NS, times.startNs + times.warmupNs, true);
     view.setFloat64(program.PR_DEADLINE_NS, times.startNs + times.warmupNs + times.durationNs, true);
+    // Last: the actor waits for it.
+    view.setFloat64(program.PR_START_NS, times.startNs, true);
   }
 }
 

@@ -1,6 +1,6 @@
 // A small guest for tests: one restrictedmem file, one SNP VM with one private slot at gfn 0, one vCPU.
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEM_PRIVATE } from '#src/kernel/abi/kvm.js';
-import { PR_OP_LIMIT } from '#src/kernel/abi/program.js';
+import { PR_OP_LIMIT, PR_START_NS } from '#src/kernel/abi/program.js';
 import { writeActors } from '#src/torture/actors.js';
 import { profileSchema } from '#src/torture/schema.js';
 import type { ShardOptions } from '#src/host/shard.js';
@@ -77,5 +77,6 @@ export function runGuest(guest: TestGuest, write: number): void {
   k.x.sysGuestShadow(guest.vm, guest.pages);
   const [program] = writeActors(k, actors, [target]);
   k.setU64(program!.address + PR_OP_LIMIT, BigInt(guest.pages));
+  k.setU64(program!.address + PR_START_NS, 1n);
   k.x.runProgram(program!.address);
 }

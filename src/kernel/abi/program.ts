@@ -13,7 +13,7 @@ export const PR_WRITE_FRACTION = 72; // u32: of 2^32
 export const PR_ZIPF_ALPHA = 80; // f64 constants of Gray et al. 1994, computed by the host
 export const PR_ZIPF_THETA = 104;
 export const PR_INTERVAL_NS = 112; // f64: open loop with this interval between intended starts; 0: closed loop
-export const PR_START_NS = 120; // f64: monotonic instant at which the first operation is due
+export const PR_START_NS = 120; // f64: monotonic instant at which the first operation is due; 0: not known yet, the actor waits. Written last
 export const PR_WARMUP_END_NS = 128; // f64: operations that start earlier are not recorded
 export const PR_DEADLINE_NS = 136; // f64
 export const PR_OP_LIMIT = 144; // u64: 0 = none

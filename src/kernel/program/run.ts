@@ -15,6 +15,7 @@ import { homeWorkerLoop } from './fanout';
 /** Sleeping overshoots by 0.1 to 0.2 ms, so the last part of a paced wait is spun. */
 const SPIN_NS: f64 = 300_000;
 const NAP_MAX_NS: f64 = 20_000_000;
+const START_POLL_NS: i64 = 1_000_000;
 
 /**
  * Runs the actor program at `program` on the calling thread. Returns END_*.
@@ -32,6 +33,7 @@ export function runProgram(program: usize): i32 {
 }
 
 function runSteps(program: usize, kind: u32): i32 {
+  if (!waitForStart(program)) return END_STOPPED;
   const intervalNs = loadF64(program + PR_INTERVAL_NS);
   const deadlineNs = loadF64(program + PR_DEADLINE_NS);
   const limit = load64(program + PR_OP_LIMIT);
@@ -51,6 +53,16 @@ function runSteps(program: usize, kind: u32): i32 {
     if (limit != 0 && done >= limit) return END_LIMIT;
   }
   return END_STOPPED;
+}
+
+/** Waits until the host has set the starting time, which it does once all actors of the run are here; false when the run was stopped. */
+function waitForStart(program: usize): bool {
+  while (loadF64(program + PR_START_NS) == 0) {
+    if (atomicLoad32(SH_STOP) != 0) return false;
+    futexWait(current + TASK_PROGRAM, load32(current + TASK_PROGRAM), START_POLL_NS);
+    heartbeat();
+  }
+  return waitUntil(loadF64(program + PR_START_NS));
 }
 
 /** One step of an actor; returns the operations it performed. */
