@@ -29,23 +29,45 @@ const GLOBAL_LOCKS: [number, string][] = Object.entries(layout)
   .filter(([name, value]) => name.startsWith('LOCK_') && value >= layout.SH_LOCKS && value < layout.SH_OOPS)
   .map(([name, value]) => [value, name.slice(5).toLowerCase()]);
 
-/** The name of the object at `address`, with the member if known; the address in hex when nothing is known of it. */
-export function objectName(shard: Shard, address: number): string {
-  const global = GLOBAL_LOCKS.find(([at]) => at === address);
-  if (global !== undefined) return global[1];
+/** What a name needs of a shard. */
+type Named = Pick<Shard, 'buffer' | 'words'>;
+
+interface Entry {
+  start: number;
+  bytes: number;
+  type: number;
+  parent: number;
+  index: number;
+}
+
+/** The entry of the name table that `address` lies in; objects contain others, so the smallest. */
+function findEntry(shard: Named, address: number): Entry | undefined {
   const table = shard.words[layout.SH_NAMES / 4]! >>> 0;
   const count = shard.words[layout.SH_NAMES_COUNT / 4]!;
+  let found: Entry | undefined;
   for (let n = 0; n < count; n++) {
     const view = new DataView(shard.buffer, table + n * names.NAME_SIZE, names.NAME_SIZE);
     const start = view.getUint32(names.NAME_ADDRESS, true);
-    if (start === 0 || address < start || address >= start + view.getUint32(names.NAME_BYTES, true)) continue;
+    const bytes = view.getUint32(names.NAME_BYTES, true);
     const type = view.getUint32(names.NAME_TYPE, true);
+    // A lock inside a VM is named by its place there: the VM's own entry tells it.
+    if (start === 0 || address < start || address >= start + bytes || type === names.NT_KVM_LOCK) continue;
+    if (found !== undefined && found.bytes <= bytes) continue;
     const parent = view.getUint32(names.NAME_PARENT, true);
-    const own = `${PREFIXES[type] ?? 'object'}${view.getUint32(names.NAME_INDEX, true)}`;
-    const full = parent === 0 ? own : `${objectName(shard, parent)}.${own}`;
-    return `${full}${member(type, address - start)}`;
+    found = { start, bytes, type, parent, index: view.getUint32(names.NAME_INDEX, true) };
   }
-  return `0x${address.toString(16)}`;
+  return found;
+}
+
+/** The name of the object at `address`, with the member if known; the address in hex when nothing is known of it. */
+export function objectName(shard: Named, address: number): string {
+  const global = GLOBAL_LOCKS.find(([at]) => at === address);
+  if (global !== undefined) return global[1];
+  const entry = findEntry(shard, address);
+  if (entry === undefined) return `0x${address.toString(16)}`;
+  const own = `${PREFIXES[entry.type] ?? 'object'}${entry.index}`;
+  const full = entry.parent === 0 ? own : `${objectName(shard, entry.parent)}.${own}`;
+  return `${full}${member(entry.type, address - entry.start)}`;
 }
 
 function member(type: number, offset: number): string {

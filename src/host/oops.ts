@@ -1,7 +1,9 @@
-// Reads the oops records of a shard and says them in words. One table: code of abi/oops.ts -> text.
+// Reads the oops records of a shard and says them in words. The texts are in oops-texts.ts.
 import * as codes from '../kernel/abi/oops.js';
 import * as layout from '../kernel/abi/layout.js';
 import type { Violation } from './errors.js';
+import { objectName } from './names.js';
+import { oopsText } from './oops-texts.js';
 
 const ORACLES: Record<number, string> = {
   [codes.ORACLE_HOST_PAGE]: 'host-page',
@@ -16,16 +18,11 @@ const ORACLES: Record<number, string> = {
   [codes.ORACLE_KERNEL_BUG]: 'kernel-bug',
 };
 
-const CODE_NAMES = new Map<number, string>(
-  Object.entries(codes)
-    .filter(([name]) => name.startsWith('OOPS_'))
-    .map(([name, value]) => [value as number, name.slice(5).toLowerCase().replaceAll('_', ' ')]),
-);
-
 /** Violations recorded in a shard so far, oldest first. */
 export function readViolations(buffer: SharedArrayBuffer): Violation[] {
-  const words = new Int32Array(buffer, 0, layout.SH_END / 4);
+  const words = new Int32Array(buffer);
   const count = Math.min(Atomics.load(words, layout.SH_OOPS_COUNT / 4), layout.OOPS_MAX);
+  const nameOf = (address: number): string => objectName({ buffer, words }, address);
   const found: Violation[] = [];
   for (let n = 0; n < count; n++) {
     const base = layout.SH_OOPS + n * layout.OOPS_SIZE;
@@ -36,14 +33,10 @@ export function readViolations(buffer: SharedArrayBuffer): Violation[] {
     const values = [0, 8, 16, 24, 32].map((at) => view.getFloat64(layout.OOPS_ARGS + at, true));
     found.push({
       oracle: ORACLES[oracle] ?? `oracle ${oracle}`,
-      message: `${CODE_NAMES.get(code) ?? `code ${code}`} (${values.map(hex).join(', ')})`,
+      message: oopsText(code, values, nameOf),
       thread: `task${view.getUint32(layout.OOPS_TASK, true)}`,
       details: { code, values, timeNs: view.getFloat64(layout.OOPS_TIME_NS, true) },
     });
   }
   return found;
-}
-
-function hex(value: number): string {
-  return Number.isInteger(value) && value > 9 ? `0x${value.toString(16)}` : String(value);
 }

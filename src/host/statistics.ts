@@ -3,6 +3,7 @@ import * as classes from '../kernel/abi/classes.js';
 import * as layout from '../kernel/abi/layout.js';
 import * as lockstat from '../kernel/abi/lockstat.js';
 import * as snp from '../kernel/abi/snp.js';
+import { lockClassName } from './lock-classes.js';
 import type { Shard } from './shard.js';
 
 export interface PageStatistics {
@@ -41,17 +42,6 @@ export function pageStatistics(shard: Shard): PageStatistics {
   };
   x.setCurrent(x.taskAddress(shard.taskId));
   return pages;
-}
-
-const CLASS_NAMES = new Map<number, string>(
-  Object.entries(classes)
-    .filter(([name]) => name.startsWith('LC_'))
-    .map(([name, value]) => [value, name.slice(3).toLowerCase()]),
-);
-
-/** The name of a lock class in reports. */
-export function lockClassName(lockClass: number): string {
-  return CLASS_NAMES.get(lockClass) ?? `class${lockClass}`;
 }
 
 /** Lock statistics by class, added up over all tasks; empty when the build keeps none. */

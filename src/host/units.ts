@@ -23,8 +23,7 @@ export function parseDuration(duration: number | string): number {
 
 /** Operations per second of `2000/s`, `5k/s`, `60/m` or a number. Throws UsageError. */
 export function parseRate(rate: number | string): number {
-  if (typeof rate === 'number') return rate;
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([kM]?)\s*(?:\/\s*(s|m))?\s*$/.exec(rate);
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([kM]?)\s*(?:\/\s*(s|m))?\s*$/.exec(String(rate));
   const value =
     match === null ? 0 : (Number(match[1]) * { '': 1, k: 1e3, M: 1e6 }[match[2]!]!) / (match[3] === 'm' ? 60 : 1);
   if (value <= 0) throw new UsageError('rate', `"${rate}" is not a rate above 0; write for example 2000/s or 5k/s`);

@@ -2,9 +2,9 @@
 import * as layout from '../kernel/abi/layout.js';
 import { HELD_CLASS_MASK, LOCK_CLASS, LOCK_OWNER, OWNER_MASK, OWNER_READER } from '../kernel/abi/sync.js';
 import { nowNs } from './clock.js';
+import { lockClassName } from './lock-classes.js';
 import { objectName } from './names.js';
 import type { Shard } from './shard.js';
-import { lockClassName } from './statistics.js';
 
 const WAITS: Record<number, string> = {
   [layout.WAIT_SPIN]: 'spinning on',
@@ -59,14 +59,18 @@ function holder(shard: Shard, lock: number): string {
   return `class ${lockClass}, held by ${who}${(owner & OWNER_READER) !== 0 ? ' (a reader, perhaps one of several)' : ''}`;
 }
 
-/** The locks a task holds, as lockdep noted them; builds without lockdep keep no list. */
+/** The locks a task holds, as lockdep noted them; builds without lockdep keep no list. Lockdep notes a lock before the wait for it: that one is left out. */
 export function heldLocks(shard: Shard, task: number): string {
   const at = (shard.words[layout.SH_TASKS / 4]! >>> 0) + task * layout.TASK_SIZE;
   const view = new DataView(shard.buffer, at, layout.TASK_SIZE);
   const count = Math.min(view.getUint32(layout.TASK_HELD_COUNT, true), layout.HELD_MAX);
-  const names = Array.from({ length: count }, (_, n) => {
-    const lock = view.getUint32(layout.TASK_HELD + n * 8, true);
-    return `${objectName(shard, lock)} (${lockClassName(view.getUint32(layout.TASK_HELD + n * 8 + 4, true) & HELD_CLASS_MASK)})`;
-  });
+  const awaited = view.getUint32(layout.TASK_WAIT_LOCK, true);
+  const names = Array.from({ length: count }, (_, n) => n)
+    .map((n) => ({
+      lock: view.getUint32(layout.TASK_HELD + n * 8, true),
+      lockClass: view.getUint32(layout.TASK_HELD + n * 8 + 4, true) & HELD_CLASS_MASK,
+    }))
+    .filter(({ lock }) => lock !== awaited)
+    .map(({ lock, lockClass }) => `${objectName(shard, lock)} (${lockClassName(lockClass)})`);
   return names.length === 0 ? 'nothing' : names.join(', ');
 }

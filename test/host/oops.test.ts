@@ -4,6 +4,7 @@ import * as codes from '#src/kernel/abi/oops.js';
 import { KVM_MMU_LOCK } from '#src/kernel/abi/kvm.js';
 import { LC_MMU, LC_SLOTS } from '#src/kernel/abi/classes.js';
 import { LOCK_KVM } from '#src/kernel/abi/layout.js';
+import { KernelOops } from '#src/host/errors.js';
 import { objectName } from '#src/host/names.js';
 import { oopsText, oopsTextCodes } from '#src/host/oops-texts.js';
 import { readViolations } from '#src/host/oops.js';
@@ -14,13 +15,13 @@ const nameOf = (address: number): string => `@${address}`;
 
 describe('the table of violation texts', () => {
   it('has a sentence for every code of the kernel and for nothing else', () => {
-    const numbers = CODES.map(([, code]) => code as number);
+    const numbers = CODES.map(([, code]) => code);
     expect(new Set(numbers).size).toBe(numbers.length);
     expect(oopsTextCodes().toSorted((a, b) => a - b)).toEqual(numbers.toSorted((a, b) => a - b));
   });
 
   it.each(CODES)('%s says something a person can read, with no value missing', (_, code) => {
-    const text = oopsText(code as number, [11, 12, 13, 14, 15], nameOf);
+    const text = oopsText(code, [11, 12, 13, 14, 15], nameOf);
     expect(text).toMatch(/[a-z]{3}.*[a-z]{3}/);
     expect(text).not.toMatch(/undefined|NaN|^violation /);
   });
@@ -36,17 +37,28 @@ describe('the table of violation texts', () => {
   });
 });
 
-describe('a recorded violation', () => {
-  it('is read back with its oracle, its sentence, its thread and its values', () => {
+describe('a violation', () => {
+  it('leaves the kernel as a KernelOops and is read back with oracle, sentence, thread and values', () => {
     const k = bootKernel({ pfnCount: 1024 });
-    k.x.oopsRecord?.(codes.ORACLE_BALANCE, codes.OOPS_AUDIT_BALANCE, 3, 2, 0, 0, 0);
-    const [first] = readViolations(k.buffer);
-    expect(first).toMatchObject({
-      oracle: 'balance',
-      message: 'vm3: 2 invalidations open at rest',
-      thread: 'task0',
-      details: { code: codes.OOPS_AUDIT_BALANCE, values: [3, 2, 0, 0, 0] },
-    });
+    const lock = k.alloc(64);
+    k.x.mutexInit(lock, LC_SLOTS);
+    expect(() => k.x.mutexUnlock(lock)).toThrow(KernelOops);
+    expect(readViolations(k.buffer)).toMatchObject([
+      {
+        oracle: 'locking',
+        message: `unlock of 0x${lock.toString(16)} (slots) by a task that does not hold it; nobody does`,
+        thread: 'task0',
+        details: { code: codes.OOPS_UNLOCK_NOT_OWNER, values: [lock, LC_SLOTS, -1, 0, 0] },
+      },
+    ]);
+  });
+
+  it('is the message of the error, and later calls of the stopped kernel throw it again', () => {
+    const k = bootKernel({ pfnCount: 1024 });
+    const lock = k.alloc(64);
+    k.x.mutexInit(lock, LC_SLOTS);
+    expect(() => k.x.mutexUnlock(lock)).toThrow('by a task that does not hold it');
+    expect(() => k.x.checkStop()).toThrow('by a task that does not hold it');
   });
 });
 

@@ -1,66 +1,14 @@
-// What the host side reads and prints: units, names, the patch's pr_debug lines, variants, memory maps.
+// What the host side reads and prints: names, the patch's pr_debug lines, variants, memory maps.
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { debugLine, enableDebug } from '#src/host/debug.js';
-import { UsageError } from '#src/host/errors.js';
 import { readLayout } from '#src/host/layout-file.js';
 import { objectName } from '#src/host/names.js';
-import { parseDuration, parseRate, parseSize } from '#src/host/units.js';
 import { variantBits, variantNames } from '#src/host/variants.js';
 import * as sites from '#src/kernel/abi/debug.js';
 import * as kvm from '#src/kernel/abi/kvm.js';
 import { LOCK_KVM, LOCK_SNP_LEAKED, SH_DEBUG_FLAGS } from '#src/kernel/abi/layout.js';
 import { bootHost, createGuest } from '../oracle/guest.js';
-
-describe('units', () => {
-  it.each([
-    ['64GiB', 64 * 2 ** 30],
-    ['64G', 64 * 2 ** 30],
-    ['512 KiB', 512 * 1024],
-    ['1.5MiB', 1.5 * 2 ** 20],
-    ['2tib', 2 ** 41],
-    ['4096', 4096],
-    ['4096B', 4096],
-    [4096, 4096],
-  ])('the size %s is %d bytes', (text, bytes) => {
-    expect(parseSize(text)).toBe(bytes);
-  });
-
-  it.each(['', 'GiB', '-1', '1.5B', '64GiBs', '1e9', -4096, 0.5, Number.NaN, Infinity])('%s is no size', (text) => {
-    expect(() => parseSize(text)).toThrow(UsageError);
-  });
-
-  it.each([
-    ['250ms', 250e6],
-    ['15s', 15e9],
-    ['1h', 3600e9],
-    ['2m', 120e9],
-    ['20us', 20e3],
-    ['7ns', 7],
-    ['0.5 s', 5e8],
-    [2, 2e9],
-  ])('the duration %s is %d ns', (text, ns) => {
-    expect(parseDuration(text)).toBe(ns);
-  });
-
-  it.each(['', '15', 's', '1d', '-1s', -1, Number.NaN])('%s is no duration', (text) => {
-    expect(() => parseDuration(text)).toThrow(UsageError);
-  });
-
-  it.each([
-    ['2000/s', 2000],
-    ['5k/s', 5000],
-    ['60/m', 1],
-    ['1.5M', 1.5e6],
-    [12, 12],
-  ])('the rate %s is %d operations per second', (text, perSecond) => {
-    expect(parseRate(text)).toBe(perSecond);
-  });
-
-  it.each(['', 'fast', '0/s', '5/h', '-1/s'])('%s is no rate', (text) => {
-    expect(() => parseRate(text)).toThrow(UsageError);
-  });
-});
 
 describe('variants', () => {
   it('are named by their number, in either case, or by the planted mistake', () => {
