@@ -1,0 +1,127 @@
+// Short torture runs: what each build reports, how the verdict is reached. Their guests: guests.test.ts.
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { runTorture, UsageError, type TortureResult } from '#src/index.js';
+import { profileSchema, type Profile } from '#src/torture/schema.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'torture-'));
+const profilePath = join(folder, 'profile.yaml');
+
+// One slot in a restrictedmem file and one that is only shared memory: what the discarder works on.
+const SEQUENCE = `
+name: mixed
+files:
+  - { id: 3, size: 4MiB }
+steps:
+  - { slot: 0, flags: 4, gpa: 0, size: 0x400000, hva: 0x7f0000000000, file: 3, ret: 0 }
+  - { slot: 1, flags: 0, gpa: 0x400000, size: 0x100000, hva: 0x7f0000400000, ret: 0 }
+`;
+writeFileSync(join(folder, 'mixed.yaml'), SEQUENCE);
+
+const EVERY_ACTOR = {
+  host: { memory: '64MiB', partitions: 2 },
+  vms: [{ name: 'g', count: 2, vcpus: 1, memslots: 'mixed.yaml' }],
+  actors: [
+    { kind: 'vcpu', threads: 2, touch: { distribution: 'zipf' } },
+    { kind: 'invalidator', range: { pages: [1, 32] } },
+    { kind: 'populator', range: { pages: [1, 32] } },
+    { kind: 'converter', range: { pages: [1, 32] } },
+    { kind: 'rebinder', rate: '100/s' },
+    { kind: 'memory-failure', rate: '100/s' },
+    { kind: 'discarder', range: { pages: [1, 32] } },
+  ],
+  duration: '300ms',
+};
+const SMALL = {
+  ...EVERY_ACTOR,
+  vms: [{ name: 'g', memory: '4MiB' }],
+  actors: [{ kind: 'vcpu' }, { kind: 'invalidator', range: { pages: [1, 16] } }],
+  duration: '60ms',
+};
+
+function torture(profile: unknown, signal?: AbortSignal): Promise<TortureResult> {
+  const parsed: Profile = profileSchema.parse(profile);
+  const options = { profile: parsed, profilePath, seed: 0x2an, again: 'again' };
+  return runTorture(signal === undefined ? options : { ...options, signal });
+}
+
+describe('a short run with every kind of actor', () => {
+  it('passes, does every operation, and repeats its seed', async () => {
+    const result = await torture(EVERY_ACTOR);
+    expect(result.violations).toEqual([]);
+    expect(result.verdict).toBe('passed');
+    expect(result).toMatchObject({ schema: 'rmptorture/torture/1', seed: '0x2a', again: 'again', partial: false });
+    expect(result).toMatchObject({ guests: 2, workers: 8 });
+    const { touch, punch_hole, allocate, to_private, to_shared, slot_delete, slot_create, memory_failure, discard } =
+      result.operations;
+    const done = {
+      touch,
+      punch_hole,
+      allocate,
+      to_private,
+      to_shared,
+      slot_delete,
+      slot_create,
+      memory_failure,
+      discard,
+    };
+    for (const [name, operation] of Object.entries(done)) {
+      expect(operation?.count, name).toBeGreaterThan(0);
+      const { min, p50, p90, p99, p999, max } = operation!.latencyNs;
+      expect([min, p50, p90, p99, p999, max], name).toEqual([min, p50, p90, p99, p999, max].toSorted((a, b) => a - b));
+    }
+    const { total, free, allocated, leaked } = result.pages;
+    expect(free + allocated + leaked).toBe(total);
+    expect(result.pagesBefore).toMatchObject({ total, allocated: 0, assigned: 0 });
+  });
+
+  it('reports locks only where the build keeps them', async () => {
+    const kept = await torture({ ...SMALL, build: 'fast-stat' });
+    const none = await torture({ ...SMALL, build: 'fast' });
+    expect(kept.locks['mmu']?.acquisitions).toBeGreaterThan(0);
+    expect(none.locks).toEqual({});
+  });
+});
+
+describe('the verdict', () => {
+  it('is threshold when one is missed, with the measured value in the notes', async () => {
+    const result = await torture({ ...SMALL, thresholds: { 'touch.min': '< 0.001ns', violations: '== 0' } });
+    expect(result.verdict).toBe('threshold');
+    expect(result.missedThresholds).toHaveLength(1);
+    expect(result.notes.join()).toMatch(/touch\.min: < 0\.001ns, but it was \d+/);
+  });
+
+  it('is passed when all thresholds hold', async () => {
+    const thresholds = { 'touch.count': '> 0', 'punch_hole.rate': '> 0', violations: '== 0' };
+    expect(await torture({ ...SMALL, thresholds })).toMatchObject({ verdict: 'passed', missedThresholds: [] });
+  });
+
+  it('is inconclusive, never passed, when the run is interrupted before anything ran', async () => {
+    const result = await torture(SMALL, AbortSignal.abort());
+    expect(result).toMatchObject({ verdict: 'inconclusive', partial: true });
+  });
+
+  it('of a mistaken profile is an error that names the place', async () => {
+    await expect(torture({ ...SMALL, thresholds: { touch: 'fast' } })).rejects.toThrow(UsageError);
+    await expect(torture({ ...SMALL, actors: [{ kind: 'discarder' }] })).rejects.toThrow(
+      'actors: no actor has anything to work on',
+    );
+    await expect(torture({ ...SMALL, vms: [{ name: 'g', memory: '5000' }] })).rejects.toThrow(
+      'vms.g.memory: 5000 bytes is not a multiple of 4096',
+    );
+  });
+});
+
+describe("a VMM's memslot log", () => {
+  it('that says something else than the model is told step by step, and the run is not passed', async () => {
+    const log = fileURLToPath(new URL('../../config/memslots/qemu-smram-v10.yaml', import.meta.url));
+    writeFileSync(join(folder, 'wrong.yaml'), readFileSync(log, 'utf8').replace('ret: -22', 'ret: 0'));
+    const result = await torture({ ...SMALL, vms: [{ name: 'g', memslots: 'wrong.yaml' }] });
+    expect(result.verdict).toBe('violated');
+    expect(result.replayDifferences).toEqual([{ guest: 'g', step: 2, expected: 0, actual: -22 }]);
+    expect(result.notes).toEqual(["g: memslot step 2 returned -22, the real machine's log says 0"]);
+  });
+});
