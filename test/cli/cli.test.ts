@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { TortureResult } from '#src/index.js';
 
 const BIN = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
@@ -32,8 +32,16 @@ function folder(profile = PROFILE): string {
   return path;
 }
 
+const running = new Set<ChildProcess>();
+
+afterAll(() => {
+  // Only when a test has failed is any of them still there.
+  for (const child of running) child.kill('SIGKILL');
+});
+
 function start(cwd: string, args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
   const child = spawn(process.execPath, [BIN, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
   const ended: Ended = { code: null, stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (ended.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (ended.stderr += text));
@@ -41,7 +49,10 @@ function start(cwd: string, args: readonly string[]): { child: ChildProcess; end
     child,
     ended: new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('close', (code) => resolve({ ...ended, code }));
+      child.once('close', (code) => {
+        running.delete(child);
+        resolve({ ...ended, code });
+      });
     }),
   };
 }
@@ -146,8 +157,14 @@ describe('a signal', () => {
     const cwd = folder();
     const args = ['small.yaml', '--duration', '10m', '--json', '--out', 'out', '--debug', 'kvm_restrictedmem_*'];
     const { child, ended } = start(cwd, ['torture', ...args]);
-    // The invalidator's pr_debug lines come on stderr once the actors run.
-    await new Promise((resolve) => child.stderr!.once('data', resolve));
+    // The invalidator's pr_debug lines come on stderr, one each 20 ms: after five of them some operations are over, and after the warm-up.
+    let lines = 0;
+    await new Promise<void>((resolve) => {
+      child.stderr!.on('data', (text: string) => {
+        lines += text.split('\n').length - 1;
+        if (lines >= 5) resolve();
+      });
+    });
     child.kill(signal);
     const { code, stdout, stderr } = await ended;
     expect(code).toBe(expected);
