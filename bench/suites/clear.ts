@@ -5,7 +5,7 @@ import { bootShard, closeShard, createGuest, punch } from '../machine.js';
 import { WrongResult, type Benchmark, type Runner } from '../runner.js';
 import { estimate, pairedRatio } from '../statistics.js';
 import { BenchThread } from '../threads.js';
-import { timed } from '../timing.js';
+import { timed, timedWithHelpers } from '../timing.js';
 
 export async function clear(runner: Runner): Promise<void> {
   const pages = runner.count(262_144, 262_144, 16_384);
@@ -22,7 +22,7 @@ export async function clear(runner: Runner): Promise<void> {
     operations: pages,
     expected: 0,
     prepare: fill,
-    run: () => timed(() => punch(shard, guest, pages, fanout)),
+    run: () => (fanout ? timedWithHelpers : timed)(() => punch(shard, guest, pages, fanout)),
   });
   const [alone, spread] = await runner.group([clearing('one thread', false), clearing('two home workers', true)], 0.5);
   runner.atMost('clearing 1 GiB with the SNP hook, one thread, per page', 25, estimate(alone!.samples), 'ns');
