@@ -19,6 +19,7 @@ const WAITS: Record<number, string> = {
   [layout.WAIT_IPI]: 'waiting for the IPI of',
   [layout.WAIT_BARRIER]: 'at barrier',
   [layout.WAIT_JOB]: 'waiting for home workers',
+  [layout.WAIT_RING]: 'waiting at ring',
 };
 
 /** One task that has waited for one thing for too long. */

@@ -1,66 +1,190 @@
-// A latency histogram in shared memory: one writer, any number of readers, merged by addition. Log-linear with 16 buckets per power of two, so
-// every value is kept to within one sixteenth.
-import { addBuckets, bucketStart, emptyBuckets, percentile, type Buckets } from '../host/histogram.js';
-import { HIST_BUCKETS } from '../kernel/abi/program.js';
-import { UsageError } from '../host/errors.js';
-import { Shared, type Arena } from './arena.js';
+// A histogram that any number of threads record into, each into a slice of its own (src/kernel/shm/histogram.ts). A summary adds the slices up, merges
+// with others, and prints the percentile text that HdrHistogram's plotters read.
+import {
+  HDR_BUCKETS,
+  HDR_SIZE,
+  HDR_SLICES,
+  HDR_SUB_BITS,
+  SLICE_MAX,
+  SLICE_MIN,
+  SLICE_SQUARES,
+  SLICE_SUM,
+} from '../kernel/abi/shm.js';
+import { KernelError, UsageError } from '../host/errors.js';
+import { Shared, wholeNumber, type Arena } from './arena.js';
 
+export interface HistogramOptions {
+  /** 2^precision buckets per power of two: the relative error is at most 2^-precision. */
+  precision?: number;
+}
+
+export interface HdrTextOptions {
+  /** Values are divided by it: 1e6 for nanoseconds as milliseconds. */
+  scale?: number;
+  /** Lines for each halving of the distance to 100 %. */
+  ticks?: number;
+}
+
+/** Counts per value, from all threads. */
 export class Histogram extends Shared {
-  static create(arena: Arena): Histogram {
-    return new Histogram(arena, arena.alloc(HIST_BUCKETS * 4));
+  static create(arena: Arena, options: HistogramOptions = {}): Histogram {
+    const precision = wholeNumber('precision', options.precision ?? 5, 1, 12);
+    const histogram = new Histogram(arena, arena.alloc(HDR_SIZE));
+    if (arena.x.hdrInit(histogram.address, precision) === 0) throw new KernelError('Histogram', 12, { precision });
+    return histogram;
   }
 
   static at(arena: Arena, address: number): Histogram {
     return new Histogram(arena, address);
   }
 
-  /** Counts a value of at least 0 (nanoseconds, usually). Only one thread may record into one histogram. */
+  /** Counts a value from 0 up to 2^53 (nanoseconds, usually). Any thread may record at any time. */
   record(value: number): void {
-    if (!(value >= 0)) throw new UsageError('value', `value: ${value} is not a number of at least 0`);
-    this.arena.x.histogramRecord(this.address, BigInt(Math.floor(value)));
+    if (this.arena.x.hdrRecord(this.address, value) === 0)
+      throw new UsageError('value', `value: ${value} is not a number from 0 up to 2^53`);
   }
 
-  /** The value below which `share` (0 to 1) of the recorded values lie; NaN without values. */
-  percentile(share: number): number {
-    return percentile(this.#buckets(), share);
+  /** What all threads have recorded. Those that go on recording may or may not be seen. */
+  summary(): HistogramSummary {
+    const { x, buffer } = this.arena;
+    const view = new DataView(buffer, this.address, HDR_SIZE);
+    const sum = new HistogramSummary(
+      view.getUint32(HDR_SUB_BITS, true),
+      new Float64Array(view.getUint32(HDR_BUCKETS, true)),
+    );
+    const slices = view.getUint32(HDR_SLICES, true);
+    for (let slice = 0; slice < slices; slice++) {
+      if (x.hdrCount(this.address, slice) === 0) continue;
+      for (let n = 0; n < sum.buckets.length; n++) sum.buckets[n]! += x.hdrBucket(this.address, slice, n);
+      sum.min = Math.min(sum.min, x.hdrField(this.address, slice, SLICE_MIN));
+      sum.max = Math.max(sum.max, x.hdrField(this.address, slice, SLICE_MAX));
+      sum.total += x.hdrField(this.address, slice, SLICE_SUM);
+      sum.squares += x.hdrField(this.address, slice, SLICE_SQUARES);
+    }
+    return sum;
   }
 
   get count(): number {
-    return this.#buckets().reduce((sum, count) => sum + count, 0);
+    return this.summary().count;
   }
 
-  /** Percentiles of several histograms together: one per thread, merged by addition. */
-  static merge(histograms: readonly Histogram[]): { count: number; percentile(share: number): number } {
-    const buckets = emptyBuckets();
-    for (const histogram of histograms) addBuckets(buckets, histogram.arena.buffer, histogram.address);
-    return {
-      count: buckets.reduce((sum, count) => sum + count, 0),
-      percentile: (share) => percentile(buckets, share),
-    };
+  /** The value that a share (0 to 1) of the recorded values does not exceed; NaN without values. */
+  percentile(share: number): number {
+    return this.summary().percentile(share);
   }
 
-  /** The percentile distribution in HdrHistogram's text format, which its plotters read. */
-  toHdrText(): string {
-    const buckets = this.#buckets();
-    const total = this.count;
-    const lines = ['       Value     Percentile TotalCount 1/(1-Percentile)', ''];
+  /** HdrHistogram's percentile distribution as text; see HistogramSummary. */
+  toHdrText(options: HdrTextOptions = {}): string {
+    return this.summary().toHdrText(options);
+  }
+
+  /** Several histograms as one, by addition. */
+  static merge(histograms: readonly Histogram[]): HistogramSummary {
+    const [first, ...rest] = histograms.map((histogram) => histogram.summary());
+    if (first === undefined) throw new UsageError('merge', 'merge: there is no histogram to merge');
+    return rest.reduce((sum, other) => sum.merge(other), first);
+  }
+
+  /** Gives the memory back. Nobody may record any more. */
+  free(): void {
+    this.arena.x.hdrFree(this.address);
+    this.arena.free(this.address, HDR_SIZE);
+  }
+}
+
+/** A histogram at rest. Values are those recorded, with the precision of the buckets; min and max are exact. */
+export class HistogramSummary {
+  readonly precision: number;
+  readonly buckets: Float64Array;
+  min = Infinity;
+  max = 0;
+  /** Sum of all values, and of their squares. */
+  total = 0;
+  squares = 0;
+
+  constructor(precision: number, buckets: Float64Array) {
+    this.precision = precision;
+    this.buckets = buckets;
+  }
+
+  get count(): number {
+    return this.buckets.reduce((sum, count) => sum + count, 0);
+  }
+
+  get mean(): number {
+    return this.count === 0 ? Number.NaN : this.total / this.count;
+  }
+
+  get standardDeviation(): number {
+    const { count, mean } = this;
+    return count === 0 ? Number.NaN : Math.sqrt(Math.max(0, this.squares / count - mean * mean));
+  }
+
+  /** The value that a share (0 to 1) of the values does not exceed: the upper end of its bucket, at most the greatest value. NaN without values. */
+  percentile(share: number): number {
+    const wanted = Math.max(1, Math.ceil(this.count * share - 1e-6));
     let seen = 0;
-    for (let n = 0; n < HIST_BUCKETS; n++) {
-      if (buckets[n] === 0) continue;
-      seen += buckets[n]!;
-      const share = seen / total;
-      const inverse = share === 1 ? '' : (1 / (1 - share)).toFixed(2);
-      const value = (bucketStart(n + 1) - 1).toFixed(3);
-      lines.push(
-        `${value.padStart(12)} ${share.toFixed(12)} ${String(seen).padStart(10)} ${inverse.padStart(14)}`.trimEnd(),
-      );
+    for (let n = 0; n < this.buckets.length; n++) {
+      seen += this.buckets[n]!;
+      if (seen >= wanted) return Math.min(bucketEnd(n, this.precision), this.max);
     }
-    return `${lines.join('\n')}\n#[Buckets = ${HIST_BUCKETS}, SubBuckets = 16, Total count = ${total}]\n`;
+    return Number.NaN;
   }
 
-  #buckets(): Buckets {
-    const buckets = emptyBuckets();
-    addBuckets(buckets, this.arena.buffer, this.address);
-    return buckets;
+  /** Adds another summary of the same precision. */
+  merge(other: HistogramSummary): this {
+    if (other.precision !== this.precision) {
+      throw new UsageError('precision', `precision: ${other.precision} cannot be merged into ${this.precision}`);
+    }
+    for (let n = 0; n < this.buckets.length; n++) this.buckets[n]! += other.buckets[n]!;
+    this.min = Math.min(this.min, other.min);
+    this.max = Math.max(this.max, other.max);
+    this.total += other.total;
+    this.squares += other.squares;
+    return this;
   }
+
+  /** HdrHistogram's percentile distribution, which its plotters read. */
+  toHdrText({ scale = 1, ticks = 5 }: HdrTextOptions = {}): string {
+    const { count } = this;
+    const lines = ['       Value     Percentile TotalCount 1/(1-Percentile)', ''];
+    let next = 0;
+    let seen = 0;
+    for (let n = 0; n < this.buckets.length; n++) {
+      if (this.buckets[n] === 0) continue;
+      seen += this.buckets[n]!;
+      if (seen === count) break; // the greatest value: the 100 % line below
+      const value = Math.min(bucketEnd(n, this.precision), this.max) / scale;
+      const reached = (seen / count) * 100;
+      // A line for each tick that this bucket has reached.
+      while (next <= reached) {
+        lines.push(line(value, next, seen));
+        next += 100 / (ticks * 2 ** (Math.floor(Math.log2(100 / (100 - next))) + 1));
+      }
+    }
+    if (count > 0) lines.push(line(this.max / scale, 100, count));
+    const spread = `[Mean    = ${number(this.mean / scale)}, StdDeviation   = ${number(this.standardDeviation / scale)}]`;
+    lines.push(
+      `#${spread}`,
+      `#[Max     = ${number(this.max / scale)}, Total count    = ${String(count).padStart(12)}]`,
+      `#[Buckets = ${String(Math.ceil(this.buckets.length / 2 ** this.precision)).padStart(12)}, SubBuckets     = ${String(2 ** this.precision).padStart(12)}]`,
+    );
+    return `${lines.join('\n')}\n`;
+  }
+}
+
+const number = (value: number): string => value.toFixed(3).padStart(12);
+
+function line(value: number, percent: number, seen: number): string {
+  const share = percent / 100;
+  const head = `${number(value)} ${share.toFixed(12)} ${String(seen).padStart(10)}`;
+  return percent === 100 ? head : `${head} ${(1 / (1 - share)).toFixed(2).padStart(14)}`;
+}
+
+/** Greatest whole value of bucket `n`. */
+function bucketEnd(n: number, precision: number): number {
+  const next = n + 1;
+  if (next <= 2 ** precision) return n;
+  const power = (next >> precision) - 1;
+  return (2 ** precision + (next & (2 ** precision - 1))) * 2 ** power - 1;
 }

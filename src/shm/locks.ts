@@ -1,26 +1,55 @@
 // The kernel's locks for JavaScript. All calls block the calling thread (Atomics.wait and its like), the main thread of Node included.
 // A lock whose holder died stays held: end threads by a flag of yours, never by terminate().
-import { LC_USER } from '../kernel/abi/classes.js';
-import { KernelError } from '../host/errors.js';
-import { Shared, type Arena } from './arena.js';
+import {
+  TIMED_MUTEX,
+  TIMED_RWLOCK_READ,
+  TIMED_RWLOCK_WRITE,
+  TIMED_RWSEM_READ,
+  TIMED_RWSEM_WRITE,
+  TIMED_SPINLOCK,
+} from '../kernel/abi/shm.js';
+import { KernelError, UsageError } from '../host/errors.js';
+import { limitNs, lockClassOf, Shared, wholeNumber, type Arena, type LockOptions } from './arena.js';
 
 const LOCK_BYTES = 64;
 
-/** Runs `body` between two calls, whatever it throws. */
+/** Runs `body` between two calls, whatever it throws. A body that goes on after its return would run without the lock. */
 function between<T>(enter: () => void, body: () => T, leave: () => void): T {
+  let result: T;
   enter();
   try {
-    return body();
+    result = body();
   } finally {
     leave();
+  }
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function')
+    throw new UsageError(
+      'section',
+      'section: it must not be asynchronous, because the lock is released when it returns',
+    );
+  return result;
+}
+
+/** Makes the memory of a lock and names it for reports. */
+function place(arena: Arena): number {
+  const address = arena.alloc(LOCK_BYTES);
+  arena.x.nameUserLock(address, LOCK_BYTES);
+  return address;
+}
+
+/** A lock that can be tried for a time. */
+abstract class Lock extends Shared {
+  protected timed(kind: number, timeoutMs: number): boolean {
+    return this.arena.x.lockTimed(kind, this.address, limitNs(timeoutMs)) !== 0;
   }
 }
 
 /** Sleeping mutual exclusion. kernel: struct mutex. */
-export class Mutex extends Shared {
-  static create(arena: Arena): Mutex {
-    const mutex = new Mutex(arena, arena.alloc(LOCK_BYTES));
-    arena.x.mutexInit(mutex.address, LC_USER);
+export class Mutex extends Lock {
+  static create(arena: Arena, options: LockOptions = {}): Mutex {
+    const lockClass = lockClassOf(options);
+    const mutex = new Mutex(arena, place(arena));
+    arena.x.mutexInit(mutex.address, lockClass);
     return mutex;
   }
 
@@ -32,8 +61,9 @@ export class Mutex extends Shared {
     this.arena.x.mutexLock(this.address);
   }
 
-  tryLock(): boolean {
-    return this.arena.x.mutexTrylock(this.address) !== 0;
+  /** Takes it if that is possible at once, or within `timeoutMs`. */
+  tryLock(timeoutMs = 0): boolean {
+    return this.timed(TIMED_MUTEX, timeoutMs);
   }
 
   unlock(): void {
@@ -50,10 +80,11 @@ export class Mutex extends Shared {
 }
 
 /** Mutual exclusion for sections of a microsecond or less: spins first, parks when it takes long. kernel: spinlock_t. */
-export class SpinLock extends Shared {
-  static create(arena: Arena): SpinLock {
-    const lock = new SpinLock(arena, arena.alloc(LOCK_BYTES));
-    arena.x.spinLockInit(lock.address, LC_USER + 1);
+export class SpinLock extends Lock {
+  static create(arena: Arena, options: LockOptions = {}): SpinLock {
+    const lockClass = lockClassOf(options);
+    const lock = new SpinLock(arena, place(arena));
+    arena.x.spinLockInit(lock.address, lockClass);
     return lock;
   }
 
@@ -65,8 +96,9 @@ export class SpinLock extends Shared {
     this.arena.x.spinLock(this.address);
   }
 
-  tryLock(): boolean {
-    return this.arena.x.spinTrylock(this.address) !== 0;
+  /** Takes it if that is possible at once, or within `timeoutMs`. */
+  tryLock(timeoutMs = 0): boolean {
+    return this.timed(TIMED_SPINLOCK, timeoutMs);
   }
 
   unlock(): void {
@@ -83,10 +115,11 @@ export class SpinLock extends Shared {
 }
 
 /** Sleeping reader-writer lock: queueing, with a hand-off, so that neither side starves. kernel: struct rw_semaphore. */
-export class RwSem extends Shared {
-  static create(arena: Arena): RwSem {
-    const sem = new RwSem(arena, arena.alloc(LOCK_BYTES));
-    arena.x.rwsemInit(sem.address, LC_USER + 2);
+export class RwSem extends Lock {
+  static create(arena: Arena, options: LockOptions = {}): RwSem {
+    const lockClass = lockClassOf(options);
+    const sem = new RwSem(arena, place(arena));
+    arena.x.rwsemInit(sem.address, lockClass);
     return sem;
   }
 
@@ -98,8 +131,9 @@ export class RwSem extends Shared {
     this.arena.x.downRead(this.address);
   }
 
-  tryReadLock(): boolean {
-    return this.arena.x.downReadTrylock(this.address) !== 0;
+  /** Takes it if that is possible at once, or within `timeoutMs`. */
+  tryReadLock(timeoutMs = 0): boolean {
+    return this.timed(TIMED_RWSEM_READ, timeoutMs);
   }
 
   readUnlock(): void {
@@ -110,8 +144,9 @@ export class RwSem extends Shared {
     this.arena.x.downWrite(this.address);
   }
 
-  tryWriteLock(): boolean {
-    return this.arena.x.downWriteTrylock(this.address) !== 0;
+  /** Takes it if that is possible at once, or within `timeoutMs`. */
+  tryWriteLock(timeoutMs = 0): boolean {
+    return this.timed(TIMED_RWSEM_WRITE, timeoutMs);
   }
 
   writeUnlock(): void {
@@ -141,10 +176,11 @@ export class RwSem extends Shared {
 }
 
 /** Spinning reader-writer lock, first come first served. kernel: qrwlock, as KVM's mmu_lock. */
-export class RwLock extends Shared {
-  static create(arena: Arena): RwLock {
-    const lock = new RwLock(arena, arena.alloc(LOCK_BYTES));
-    arena.x.rwlockInit(lock.address, LC_USER + 3);
+export class RwLock extends Lock {
+  static create(arena: Arena, options: LockOptions = {}): RwLock {
+    const lockClass = lockClassOf(options);
+    const lock = new RwLock(arena, place(arena));
+    arena.x.rwlockInit(lock.address, lockClass);
     return lock;
   }
 
@@ -156,8 +192,9 @@ export class RwLock extends Shared {
     this.arena.x.readLock(this.address);
   }
 
-  tryReadLock(): boolean {
-    return this.arena.x.readTrylock(this.address) !== 0;
+  /** Takes it if that is possible at once, or within `timeoutMs`. */
+  tryReadLock(timeoutMs = 0): boolean {
+    return this.timed(TIMED_RWLOCK_READ, timeoutMs);
   }
 
   readUnlock(): void {
@@ -168,12 +205,18 @@ export class RwLock extends Shared {
     this.arena.x.writeLock(this.address);
   }
 
-  tryWriteLock(): boolean {
-    return this.arena.x.writeTrylock(this.address) !== 0;
+  /** Takes it if that is possible at once, or within `timeoutMs`. */
+  tryWriteLock(timeoutMs = 0): boolean {
+    return this.timed(TIMED_RWLOCK_WRITE, timeoutMs);
   }
 
   writeUnlock(): void {
     this.arena.x.writeUnlock(this.address);
+  }
+
+  /** Whether somebody waits: a long section may let go and come back. */
+  get contended(): boolean {
+    return this.arena.x.rwlockNeedbreak(this.address) !== 0;
   }
 
   withRead<T>(body: () => T): T {
@@ -196,8 +239,8 @@ export class RwLock extends Shared {
 /** Readers that never wait; a writer waits until every reader that was inside has left. kernel: struct srcu_struct. */
 export class Srcu extends Shared {
   static create(arena: Arena): Srcu {
-    const srcu = new Srcu(arena, arena.alloc(LOCK_BYTES));
-    const error = arena.x.srcuInit(srcu.address, LC_USER + 4);
+    const srcu = new Srcu(arena, place(arena));
+    const error = arena.x.srcuInit(srcu.address, 0);
     if (error !== 0) throw new KernelError('init_srcu_struct', error);
     return srcu;
   }
@@ -216,24 +259,32 @@ export class Srcu extends Shared {
   }
 
   withRead<T>(body: () => T): T {
-    const index = this.readLock();
-    try {
-      return body();
-    } finally {
-      this.readUnlock(index);
-    }
+    let index = 0;
+    return between(
+      () => {
+        index = this.readLock();
+      },
+      body,
+      () => this.readUnlock(index),
+    );
   }
 
   /** Waits until all read sections that began before the call have ended. Never inside a read section of the same SRCU. */
   synchronize(): void {
     this.arena.x.synchronizeSrcu(this.address);
   }
+
+  /** Gives the readers' counters back. Nobody may use it any more. */
+  destroy(): void {
+    this.arena.x.srcuCleanup(this.address);
+  }
 }
 
 /** A rendezvous of a fixed number of threads. */
 export class Barrier extends Shared {
   static create(arena: Arena, parties: number): Barrier {
-    const barrier = new Barrier(arena, arena.alloc(LOCK_BYTES));
+    wholeNumber('parties', parties, 1, 1024);
+    const barrier = new Barrier(arena, place(arena));
     arena.x.barrierInit(barrier.address, parties);
     return barrier;
   }

@@ -1,22 +1,47 @@
-// The kernel's XArray for JavaScript: a sparse array of small integers, indexed by up to 64 bits, with ranges, marks and lock-free readers.
-import { LC_USER } from '../kernel/abi/classes.js';
+// The kernel's XArray for JavaScript: a sparse array of small numbers with ranges, marks and lock-free readers. Indices are whole numbers up to
+// 2^53 - 1, values below 2^31 (src/kernel/mm/xarray*.ts; numbers in and out: src/kernel/shm/values.ts).
+import { LC_NONE } from '../kernel/abi/classes.js';
+import { EBUSY } from '../kernel/abi/errno.js';
 import { KernelError, UsageError } from '../host/errors.js';
 import { Shared, type Arena } from './arena.js';
 
 const XARRAY_BYTES = 64;
 const XA_PRESENT = 8;
+const NOTHING = -1; // an erased value on the way into the kernel
+const LAST_INDEX = Number.MAX_SAFE_INTEGER;
 
-function checkedIndex(index: number): bigint {
+/** A label on an entry, by which `entries` finds it. */
+export type Mark = 0 | 1 | 2;
+
+function checkedIndex(index: number): number {
   if (!Number.isSafeInteger(index) || index < 0)
     throw new UsageError('index', `index: ${index} is not a whole number of at least 0`);
-  return BigInt(index);
+  return index;
 }
 
-/** Values are whole numbers in [0, 2^30); a missing value is undefined. */
+function checkedValue(value: number): number {
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** 31)
+    throw new UsageError('value', `value: ${value} is not a whole number from 0 to ${2 ** 31 - 1}`);
+  return value;
+}
+
+function checkedMark(mark: number): number {
+  if (mark !== 0 && mark !== 1 && mark !== 2) throw new UsageError('mark', `mark: ${mark} is not 0, 1 or 2`);
+  return mark;
+}
+
+/** What an entry holds; undefined for nothing. What is neither is an error. */
+function valueOf(operation: string, entry: number): number | undefined {
+  if (entry === 0) return undefined;
+  if ((entry & 1) === 0) throw new KernelError(operation, entry >> 2);
+  return entry >>> 1;
+}
+
+/** A missing value is undefined. */
 export class XArray extends Shared {
   static create(arena: Arena): XArray {
     const array = new XArray(arena, arena.alloc(XARRAY_BYTES));
-    arena.x.xaInit(array.address, LC_USER + 5);
+    arena.x.xaInit(array.address, LC_NONE);
     return array;
   }
 
@@ -24,76 +49,89 @@ export class XArray extends Shared {
     return new XArray(arena, address);
   }
 
+  get empty(): boolean {
+    return this.arena.x.xaEmpty(this.address) !== 0;
+  }
+
   load(index: number): number | undefined {
-    return this.#value(this.arena.x.xaLoad(this.address, checkedIndex(index)));
+    return valueOf('xa_load', this.arena.x.valuesLoad(this.address, checkedIndex(index)));
   }
 
-  /** Stores a value; returns what was there. Storing into a range replaces the whole range, as in the kernel. */
+  /** Stores a value; returns what was there. Inside a piece of a range it replaces the whole piece, as in the kernel. */
   store(index: number, value: number): number | undefined {
-    return this.#value(
-      this.#checked('xa_store', this.arena.x.xaStore(this.address, checkedIndex(index), this.#entry(value))),
-    );
+    return valueOf('xa_store', this.arena.x.valuesStore(this.address, checkedIndex(index), checkedValue(value)));
   }
 
-  /** Stores one value in all of [first, last]; `last` is inclusive, as in xa_store_range. */
+  /** Stores a value where there is none; false when there is one. */
+  insert(index: number, value: number): boolean {
+    const error = this.arena.x.valuesInsert(this.address, checkedIndex(index), checkedValue(value));
+    if (error !== 0 && error !== -EBUSY) throw new KernelError('xa_insert', error, { index });
+    return error === 0;
+  }
+
+  /** Replaces `expected` by `value` (undefined: nothing) if it is there. Returns what was there. */
+  compareExchange(index: number, expected: number | undefined, value: number | undefined): number | undefined {
+    const number = (wanted: number | undefined): number => (wanted === undefined ? NOTHING : checkedValue(wanted));
+    const old = this.arena.x.valuesCmpxchg(this.address, checkedIndex(index), number(expected), number(value));
+    return valueOf('xa_cmpxchg', old);
+  }
+
+  /** Removes the entry at `index`, of a range the whole piece. Returns what was there. */
+  erase(index: number): number | undefined {
+    return valueOf('xa_erase', this.arena.x.valuesErase(this.address, checkedIndex(index)));
+  }
+
+  /**
+   * Stores one value in all of [first, last]; `last` is inclusive, as in xa_store_range. The range is kept in pieces, cut at multiples of powers of 64.
+   */
   storeRange(first: number, last: number, value: number): void {
-    const error = this.arena.x.xaStoreRange(this.address, checkedIndex(first), checkedIndex(last), this.#entry(value));
+    this.#range(first, last, checkedValue(value));
+  }
+
+  /** Removes what is stored in [first, last]; `last` is inclusive. */
+  eraseRange(first: number, last: number): void {
+    this.#range(first, last, NOTHING);
+  }
+
+  #range(first: number, last: number, value: number): void {
+    const error = this.arena.x.valuesStoreRange(this.address, checkedIndex(first), checkedIndex(last), value);
     if (error !== 0) throw new KernelError('xa_store_range', error, { first, last });
   }
 
-  /** Removes the entry at `index`: all of it, if it is a range. Returns what was there. */
-  erase(index: number): number | undefined {
-    return this.#value(this.arena.x.xaErase(this.address, checkedIndex(index)));
+  /**
+   * Entries of [first, last] in order, a piece of a range once; `last` is inclusive; with a mark those that carry it. Others may store meanwhile: entries ahead
+   * are seen, those behind are not.
+   */
+  *entries(first = 0, last = LAST_INDEX, mark?: Mark): Generator<[index: number, value: number]> {
+    const filter = mark === undefined ? XA_PRESENT : checkedMark(mark);
+    let next = this.#find(checkedIndex(first), checkedIndex(last), filter, 0);
+    while (next !== undefined) {
+      yield next;
+      next = this.#find(next[0], last, filter, 1);
+    }
   }
 
-  /** Entries of [first, last] in order; `last` is inclusive. Others may store meanwhile: entries ahead are seen, those behind are not. */
-  *entries(first = 0, last = Number.MAX_SAFE_INTEGER): Generator<[index: number, value: number]> {
-    const { x } = this.arena;
-    const cursor = this.arena.alloc(8);
-    const view = new DataView(this.arena.buffer, cursor, 8);
-    try {
-      view.setBigUint64(0, checkedIndex(first), true);
-      let entry = x.xaFind(this.address, cursor, checkedIndex(last), XA_PRESENT);
-      while (entry !== 0) {
-        yield [Number(view.getBigUint64(0, true)), this.#value(entry)!];
-        entry = x.xaFindAfter(this.address, cursor, checkedIndex(last), XA_PRESENT);
-      }
-    } finally {
-      this.arena.free(cursor, 8);
-    }
+  #find(from: number, last: number, filter: number, after: number): [number, number] | undefined {
+    const { x, scratch, buffer } = this.arena;
+    const value = valueOf('xa_find', x.valuesFind(this.address, from, last, filter, after, scratch));
+    return value === undefined ? undefined : [new DataView(buffer, scratch, 8).getFloat64(0, true), value];
   }
 
   /** Sets mark 0, 1 or 2 of the entry at `index`; a missing entry takes no mark. */
-  setMark(index: number, mark: number): void {
-    this.arena.x.xaSetMark(this.address, checkedIndex(index), mark);
+  setMark(index: number, mark: Mark): void {
+    this.arena.x.valuesSetMark(this.address, checkedIndex(index), checkedMark(mark));
   }
 
-  clearMark(index: number, mark: number): void {
-    this.arena.x.xaClearMark(this.address, checkedIndex(index), mark);
+  clearMark(index: number, mark: Mark): void {
+    this.arena.x.valuesClearMark(this.address, checkedIndex(index), checkedMark(mark));
   }
 
-  hasMark(index: number, mark: number): boolean {
-    return this.arena.x.xaGetMark(this.address, checkedIndex(index), mark) !== 0;
+  hasMark(index: number, mark: Mark): boolean {
+    return this.arena.x.valuesGetMark(this.address, checkedIndex(index), checkedMark(mark)) !== 0;
   }
 
-  /** Removes everything. Nobody else may use the array meanwhile. */
+  /** Removes everything and gives the memory back. Readers may be inside. */
   clear(): void {
     this.arena.x.xaDestroy(this.address);
-  }
-
-  #entry(value: number): number {
-    if (!Number.isInteger(value) || value < 0 || value >= 2 ** 30) {
-      throw new UsageError('value', `value: ${value} is not a whole number from 0 to ${2 ** 30 - 1}`);
-    }
-    return this.arena.x.xaMkValue(value);
-  }
-
-  #value(entry: number): number | undefined {
-    return entry === 0 ? undefined : this.arena.x.xaToValue(entry) >>> 0;
-  }
-
-  #checked(operation: string, entry: number): number {
-    if (this.arena.x.xaIsErr(entry) !== 0) throw new KernelError(operation, 12);
-    return entry;
   }
 }

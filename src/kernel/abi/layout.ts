@@ -62,6 +62,7 @@ export const SUBSYS_MMU = 74752;
 export const SUBSYS_SNP = 75264;
 export const SUBSYS_ORACLE = 75776;
 export const SUBSYS_PROGRAM = 76288;
+export const SUBSYS_SHM = 76800; // u32: locks named for users of ./shm
 
 // --- kernel-global locks, each in its own 64-byte line of SH_LOCKS ---
 export const LOCK_HEAP = 66048;
@@ -139,6 +140,7 @@ export const WAIT_RCUWAIT = 9;
 export const WAIT_IPI = 10;
 export const WAIT_BARRIER = 11;
 export const WAIT_JOB = 12;
+export const WAIT_RING = 13; // event ring of ./shm, for data or space
 
 export const HEAP_CLASSES = 16;
 
