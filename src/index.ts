@@ -1,5 +1,13 @@
 // rmptorture as a library: hosts, guests, files, and the way in for other people's threads.
-export { Host, attachHost, type HostHandle, type HostOptions, type HostStatistics, type RunEnd } from './host/host.js';
+export {
+  Host,
+  attachHost,
+  type UserHook,
+  type HostHandle,
+  type HostOptions,
+  type HostStatistics,
+  type RunEnd,
+} from './host/host.js';
 export {
   File,
   Vcpu,

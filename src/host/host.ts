@@ -1,6 +1,7 @@
 // The public API's host: one or more shards with their kernels, a worker pool, oracles and statistics.
 import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
+import { nowNs } from './clock.js';
 import * as program from '../kernel/abi/program.js';
 import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
@@ -52,6 +53,9 @@ export interface RunEnd {
   replies: ActorReply[];
   died: string[];
 }
+
+/** The arch hook as a function of the user's; gfns are [startGfn, endGfn). */
+export type UserHook = (vmId: number, slotId: number, startGfn: number, endGfn: number) => void;
 
 /** A handle that another thread can attach to. */
 export interface HostHandle {
@@ -148,7 +152,7 @@ export class Host {
    */
   async runActors(
     actors: readonly { name: string; program: number }[],
-    onReady: () => void = () => {},
+    onReady: () => void = () => this.#startNow(actors),
   ): Promise<RunEnd> {
     if (this.#closed) throw new UsageError('run', 'the host is closed');
     this.#pool ??= createPool(this.#options.workers!);
@@ -216,6 +220,14 @@ export class Host {
     }
   }
 
+  /** Gives actors that have no starting time the present one. */
+  #startNow(actors: readonly { program: number }[]): void {
+    for (const { program: address } of actors) {
+      const view = new DataView(this.shard.buffer, address, program.PROGRAM_SIZE);
+      if (view.getFloat64(program.PR_START_NS, true) === 0) view.setFloat64(program.PR_START_NS, nowNs(), true);
+    }
+  }
+
   #watch(): void {
     for (const { task, text } of stuckTasks(this.shard, STUCK_MS)) {
       this.#fail({ oracle: 'progress', message: `stuck: ${text}`, thread: `task${task}`, details: {} });
@@ -273,9 +285,19 @@ export class Host {
   }
 }
 
-/** Joins a host from another thread: the calls run on that very thread, as one more task of the kernel. */
-export function attachHost(handle: HostHandle): Shard {
-  return attachShard(handle.shard, { prDebug });
+/**
+ * Joins a host from another thread: the calls run on that very thread, as one more task of the kernel. A host with a hook of yours needs the same
+ * function here: each thread calls its own copy.
+ */
+export function attachHost(handle: HostHandle, hook?: UserHook): Shard {
+  const words = new Int32Array(handle.shard.memory.buffer);
+  if (words[layout.SH_HOOK / 4] === layout.HOOK_USER && hook === undefined) {
+    throw new UsageError(
+      'attachHost',
+      "attachHost: this host has a hook of the user's; pass the function as the second argument",
+    );
+  }
+  return attachShard(handle.shard, { prDebug, ...(hook === undefined ? {} : { userHook: hook }) });
 }
 
 function flatLayout(bytes: number): HostLayout {
