@@ -1,21 +1,18 @@
 // rmptorture as a library: hosts, guests, files, and the way in for other people's threads.
-export {
-  Host,
-  attachHost,
-  type UserHook,
-  type HostHandle,
-  type HostOptions,
-  type HostStatistics,
-  type RunEnd,
-} from './host/host.js';
+export { Host, type HostOptions, type HostStatistics, type RunEnd } from './host/host.js';
+export { attachHost, AttachedHost, type HostHandle, type UserHook } from './host/attach.js';
 export {
   File,
   Vcpu,
   Vm,
+  type FileHandle,
   type FileOptions,
+  type MemoryRegion,
   type MemslotOptions,
   type PageRange,
   type TouchResult,
+  type VcpuExit,
+  type VmHandle,
   type VmOptions,
 } from './host/objects.js';
 export { KernelError, KernelOops, RmpTortureError, UsageError, type Violation } from './host/errors.js';

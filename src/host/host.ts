@@ -3,13 +3,14 @@ import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
 import { nowNs } from './clock.js';
 import * as program from '../kernel/abi/program.js';
+import type { HostHandle, UserHook } from './attach.js';
 import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
 import type { BuildName } from './kernel-module.js';
 import { readLayout, type HostLayout } from './layout-file.js';
 import { readViolations } from './oops.js';
 import { createPool, type ActorReply, type Pool } from './pool.js';
-import { attachShard, createShard, type Shard, type ShardHandle } from './shard.js';
+import { createShard, type Shard } from './shard.js';
 import {
   lockStatistics,
   pageStatistics,
@@ -20,7 +21,7 @@ import {
 import { parseSize } from './units.js';
 import { variantBits } from './variants.js';
 import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
-import { heldLocks, stuckTasks } from './watchdog.js';
+import { heldLocks, markKilled, stuckTasks } from './watchdog.js';
 
 export interface HostOptions {
   /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. At most 512 GiB a shard. */
@@ -52,14 +53,6 @@ export interface HostStatistics {
 export interface RunEnd {
   replies: ActorReply[];
   died: string[];
-}
-
-/** The arch hook as a function of the user's; gfns are [startGfn, endGfn). */
-export type UserHook = (vmId: number, slotId: number, startGfn: number, endGfn: number) => void;
-
-/** A handle that another thread can attach to. */
-export interface HostHandle {
-  shard: ShardHandle;
 }
 
 const STUCK_MS = 20_000;
@@ -236,6 +229,7 @@ export class Host {
 
   #workerDied(name: string, task: number, error: Error): void {
     const held = task < 0 ? 'nothing: it had not attached' : heldLocks(this.shard, task);
+    if (task >= 0) markKilled(this.shard, task);
     this.#fail({
       oracle: 'progress',
       message: `worker of ${name} died (${error.message}) holding ${held}`,
@@ -285,33 +279,16 @@ export class Host {
   }
 }
 
-/**
- * Joins a host from another thread: the calls run on that very thread, as one more task of the kernel. A host with a hook of yours needs the same
- * function here: each thread calls its own copy.
- */
-export function attachHost(handle: HostHandle, hook?: UserHook): Shard {
-  const words = new Int32Array(handle.shard.memory.buffer);
-  if (words[layout.SH_HOOK / 4] === layout.HOOK_USER && hook === undefined) {
-    throw new UsageError(
-      'attachHost',
-      "attachHost: this host has a hook of the user's; pass the function as the second argument",
-    );
-  }
-  return attachShard(handle.shard, { prDebug, ...(hook === undefined ? {} : { userHook: hook }) });
-}
-
 function flatLayout(bytes: number): HostLayout {
   const pfnCount = Math.floor(bytes / 4096);
   if (pfnCount < FIRST_PFN * 2) throw new UsageError('memory', `memory: ${bytes} bytes are too few; at least 2MiB`);
   return { name: 'flat', usable: [{ start: FIRST_PFN, end: pfnCount }], rmp: undefined, pfnCount };
 }
 
-async function loadHook(
-  path: string,
-): Promise<(vmId: number, slotId: number, startGfn: number, endGfn: number) => void> {
+async function loadHook(path: string): Promise<UserHook> {
   try {
     const module = (await import(pathToFileURL(path).href)) as { default?: unknown };
-    if (typeof module.default === 'function') return module.default as never;
+    if (typeof module.default === 'function') return module.default as UserHook;
   } catch (error) {
     throw new UsageError('hook', `hook: ${path}: ${(error as Error).message}`);
   }

@@ -1,5 +1,7 @@
 // Guests and files as objects: thin wrappers that check arguments, call the kernel on this very thread, and turn errno into errors.
 import * as kvm from '../kernel/abi/kvm.js';
+import * as layout from '../kernel/abi/layout.js';
+import * as vcpus from '../kernel/abi/vcpu.js';
 import { KernelError, UsageError } from './errors.js';
 import type { Shard } from './shard.js';
 import { parseSize } from './units.js';
@@ -7,6 +9,7 @@ import { parseSize } from './units.js';
 const PAGE = 4096;
 const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
+const MAX_VCPUS = 1024;
 
 export interface FileOptions {
   size: number | string;
@@ -39,6 +42,27 @@ function count(name: string, value: number): number {
   return value;
 }
 
+function within(name: string, value: number, least: number, most: number): number {
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new UsageError(name, `${name}: ${value} is not a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function partition(shard: Shard, value: number): number {
+  return within('homePartition', value, 0, shard.words[layout.SH_PARTITION_COUNT / 4]! - 1);
+}
+
+/** A file for `attachHost(...).file()` in another thread. */
+export interface FileHandle {
+  address: number;
+}
+
+/** A guest for `attachHost(...).vm()` in another thread. */
+export interface VmHandle {
+  address: number;
+  vcpus: number[];
+}
+
 /** A restrictedmem file: memory that guests see and the host does not map. */
 export class File {
   readonly address: number;
@@ -53,10 +77,22 @@ export class File {
     const size = parseSize(options.size);
     if (size % PAGE !== 0) throw new UsageError('size', `size: ${size} bytes is not a multiple of ${PAGE}`);
     const { interleave = false, homePartition = 0, huge = false } = options;
-    const created = shard.x.sysCreateFile(interleave ? 1 : 0, count('homePartition', homePartition), huge ? 1 : 0);
+    const created = shard.x.sysCreateFile(interleave ? 1 : 0, partition(shard, homePartition), huge ? 1 : 0);
     const address = handle('memfd_restricted', created, { ...options });
-    must('ftruncate', shard.x.sysFileSetSize(address, size), { size });
+    const error = shard.x.sysFileSetSize(address, size);
+    if (error < 0) shard.x.sysFilePut(address);
+    must('ftruncate', error, { size });
     return new File(shard, address);
+  }
+
+  /** The file that another thread has made. */
+  static at(shard: Shard, { address }: FileHandle): File {
+    return new File(shard, address);
+  }
+
+  /** Post it to another thread. */
+  handle(): FileHandle {
+    return { address: this.address };
   }
 
   /** Frees pages [startIndex, startIndex + pageCount): invalidate, hook, free, end. `fanout` spreads it over the home workers. */
@@ -114,13 +150,45 @@ export interface MemslotOptions {
   hva?: number;
 }
 
+/** A memory region as user space passes it to KVM, in bytes; nothing is checked before the call. */
+export interface MemoryRegion {
+  slot: number;
+  flags?: number;
+  gpa: number;
+  /** 0 deletes the slot. */
+  size: number;
+  hva: number;
+  file?: File;
+  /** Bytes into the file. */
+  offset?: number;
+  addressSpace?: number;
+}
+
+/** Why a vCPU left to user space. */
+export interface VcpuExit {
+  reason: 'memory-fault' | 'mmio' | 'shutdown' | 'interrupted' | 'internal-error' | 'unknown';
+  /** Of a memory fault: where, and whether the guest wanted the page private. */
+  gfn?: number;
+  private?: boolean;
+}
+
 /** What a guest access gave. */
 export interface TouchResult {
   /** The token read (reads only). */
   value: number;
   /** Errno of the exit to user space, if the access did not complete. */
   error: number;
+  /** That exit. */
+  exit?: VcpuExit;
 }
+
+const EXIT_REASONS: Record<number, VcpuExit['reason']> = {
+  [kvm.KVM_EXIT_MMIO]: 'mmio',
+  [kvm.KVM_EXIT_SHUTDOWN]: 'shutdown',
+  [kvm.KVM_EXIT_INTR]: 'interrupted',
+  [kvm.KVM_EXIT_INTERNAL_ERROR]: 'internal-error',
+  [kvm.KVM_EXIT_MEMORY_FAULT]: 'memory-fault',
+};
 
 export class Vm {
   readonly address: number;
@@ -133,14 +201,30 @@ export class Vm {
   }
 
   static create(shard: Shard, options: VmOptions): Vm {
-    const { vcpus = 1, snp = true, asid = 0, homePartition = 0 } = options;
-    const vm = new Vm(
-      shard,
-      handle('KVM_CREATE_VM', shard.x.sysCreateVm(snp ? 1 : 0, asid, homePartition), { ...options }),
-    );
-    for (let n = 0; n < vcpus; n++)
-      vm.#vcpus.push(new Vcpu(shard, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
+    const { vcpus: vcpuCount = 1, snp = true, asid = 0, homePartition = 0 } = options;
+    within('vcpus', vcpuCount, 0, MAX_VCPUS);
+    const created = shard.x.sysCreateVm(snp ? 1 : 0, count('asid', asid), partition(shard, homePartition));
+    const vm = new Vm(shard, handle('KVM_CREATE_VM', created, { ...options }));
+    try {
+      for (let n = 0; n < vcpuCount; n++)
+        vm.#vcpus.push(new Vcpu(shard, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
+    } catch (error) {
+      vm.destroy();
+      throw error;
+    }
     return vm;
+  }
+
+  /** The guest that another thread has made. */
+  static at(shard: Shard, { address, vcpus: addresses }: VmHandle): Vm {
+    const vm = new Vm(shard, address);
+    vm.#vcpus.push(...addresses.map((vcpu) => new Vcpu(shard, vcpu)));
+    return vm;
+  }
+
+  /** Post it to another thread. A vCPU may be used by one thread at a time. */
+  handle(): VmHandle {
+    return { address: this.address, vcpus: this.#vcpus.map((vcpu) => vcpu.address) };
   }
 
   /** Creates a memslot, or changes one; binds it to the file. All its pages become private when it has a file. */
@@ -155,6 +239,8 @@ export class Vm {
       hva = 0x7f0000000000 + startGfn * PAGE,
     } = options;
     const flags = options.flags ?? (file === undefined ? 0 : kvm.KVM_MEM_PRIVATE);
+    for (const [name, value] of Object.entries({ id, startGfn, pageCount, startIndex, addressSpace, hva, flags }))
+      count(name, value);
     const values = { id, startGfn, pageCount, startIndex };
     const error = this.#shard.x.sysSetMemslot(
       this.address,
@@ -171,6 +257,15 @@ export class Vm {
     if (file !== undefined && pageCount > 0) this.setAttributes({ startGfn, pageCount, private: true });
   }
 
+  /** KVM_SET_USER_MEMORY_REGION as it is: for traces of real VMMs. Returns 0 or -errno, and changes no attributes. */
+  setUserMemoryRegion(region: MemoryRegion): number {
+    const { slot, flags = 0, gpa, size, hva, file, offset = 0, addressSpace = 0 } = region;
+    for (const [name, value] of Object.entries({ slot, flags, gpa, size, hva, offset, addressSpace }))
+      count(name, value);
+    const address = file?.address ?? 0;
+    return this.#shard.x.sysSetMemslot(this.address, addressSpace, slot, flags, gpa, size, hva, address, offset);
+  }
+
   deleteMemslot(id: number, addressSpace = 0): void {
     const error = this.#shard.x.sysSetMemslot(this.address, addressSpace, id, 0, 0, 0, 0, 0, 0);
     must('KVM_SET_USER_MEMORY_REGION', error, { id });
@@ -178,7 +273,8 @@ export class Vm {
 
   /** Makes pages private or shared. */
   setAttributes(options: { startGfn: number; pageCount: number; private: boolean }): void {
-    const { startGfn, pageCount } = options;
+    const startGfn = count('startGfn', options.startGfn);
+    const pageCount = count('pageCount', options.pageCount);
     const attributes = options.private ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
     must(
       'KVM_SET_MEMORY_ATTRIBUTES',
@@ -213,8 +309,18 @@ export class Vcpu {
   }
 
   /** One guest access: faults, assigns and maps as needed. */
-  touch(gfn: number, { write = false, private: isPrivate = true, value = 0 } = {}): TouchResult {
-    const error = this.#shard.x.sysTouch(this.address, count('gfn', gfn), (write ? 1 : 0) | (isPrivate ? 2 : 0), value);
-    return { value: this.#shard.x.sysVcpuValue(this.address) >>> 0, error };
+  touch(gfn: number, { write = false, private: isPrivate = true, value: token = 0 } = {}): TouchResult {
+    const error = this.#shard.x.sysTouch(this.address, count('gfn', gfn), (write ? 1 : 0) | (isPrivate ? 2 : 0), token);
+    const value = this.#shard.x.sysVcpuValue(this.address) >>> 0;
+    return error === 0 ? { value, error } : { value, error, exit: this.#exit() };
+  }
+
+  #exit(): VcpuExit {
+    const view = new DataView(this.#shard.buffer, this.address);
+    const reason = EXIT_REASONS[view.getUint32(vcpus.VCPU_EXIT_REASON, true)] ?? 'unknown';
+    if (reason !== 'memory-fault') return { reason };
+    const gfn = Number(view.getBigUint64(vcpus.VCPU_EXIT_GPA, true) >> 12n);
+    const flags = view.getUint32(vcpus.VCPU_EXIT_FLAGS, true);
+    return { reason, gfn, private: (flags & kvm.KVM_MEMORY_EXIT_FLAG_PRIVATE) !== 0 };
   }
 }

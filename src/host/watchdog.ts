@@ -56,8 +56,17 @@ function holder(shard: Shard, lock: number): string {
   const owner = view.getUint32(LOCK_OWNER, true);
   const lockClass = lockClassName(view.getUint32(LOCK_CLASS, true));
   if ((owner & OWNER_MASK) === 0) return `class ${lockClass}, no owner noted`;
-  const who = `task${(owner & OWNER_MASK) - 1}`;
+  const task = (owner & OWNER_MASK) - 1;
+  if (task >= shard.words[layout.SH_MAX_TASKS / 4]!) return `class ${lockClass}`;
+  const killed = (shard.words[layout.SH_TASKS / 4]! >>> 0) + task * layout.TASK_SIZE + layout.TASK_KILLED;
+  const who = `task${task}${Atomics.load(shard.words, killed / 4) === 0 ? '' : ', whose thread is dead'}`;
   return `class ${lockClass}, held by ${who}${(owner & OWNER_READER) !== 0 ? ' (a reader, perhaps one of several)' : ''}`;
+}
+
+/** Notes that the thread of a task is gone: what it holds stays held. */
+export function markKilled(shard: Shard, task: number): void {
+  const at = (shard.words[layout.SH_TASKS / 4]! >>> 0) + task * layout.TASK_SIZE;
+  Atomics.store(shard.words, (at + layout.TASK_KILLED) / 4, 1);
 }
 
 /** The locks a task holds, as lockdep noted them; builds without lockdep keep no list. Lockdep notes a lock before the wait for it: that one is left out. */

@@ -3,7 +3,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { attachHost, Host } from '#src/host/host.js';
+import { attachHost } from '#src/host/attach.js';
+import { Host } from '#src/host/host.js';
 
 it('a thread that joins a host with a hook of the user brings the function, or is told to', async () => {
   const module = join(mkdtempSync(join(tmpdir(), 'hook-')), 'hook.mjs');

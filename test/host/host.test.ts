@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Host, KernelError, UsageError, type HostOptions } from '#src/index.js';
+import * as errno from '#src/kernel/abi/errno.js';
 import * as layout from '#src/kernel/abi/layout.js';
 import * as snp from '#src/kernel/abi/snp.js';
 
@@ -116,6 +117,45 @@ describe('the outline of the library', () => {
     expect(() => host.createVm({ vcpus: 2 }).vcpu(2)).toThrow('vcpu: 2: this guest has vCPUs 0 to 1');
   });
 
+  it('refuses homes, vCPUs and ASIDs that cannot be, before anything is made', async () => {
+    const host = await create({ partitions: 2 });
+    const before = host.stats().pages;
+    expect(() => host.createVm({ vcpus: -1 })).toThrow('vcpus: -1 is not a whole number from 0 to 1024');
+    expect(() => host.createVm({ homePartition: 2 })).toThrow('homePartition: 2 is not a whole number from 0 to 1');
+    expect(() => host.createVm({ asid: 0.5 })).toThrow('asid: 0.5 is not a whole number');
+    expect(() => host.createRestrictedMem({ size: '1MiB', homePartition: 7 })).toThrow('homePartition: 7');
+    const vm = host.createVm();
+    expect(() => vm.setMemslot({ id: 0, startGfn: Number.NaN, pageCount: 1 })).toThrow('startGfn: NaN');
+    expect(() => vm.setAttributes({ startGfn: 0, pageCount: -1, private: true })).toThrow('pageCount: -1');
+    vm.destroy();
+    expect(host.stats().pages).toEqual(before);
+    host.audit();
+  });
+
+  it('takes the regions of a VMM as they are, and answers with errno', async () => {
+    const host = await create();
+    const vm = host.createVm();
+    const ram = { slot: 0, gpa: 0, size: 0x100000, hva: 0x7f0000000000 };
+    expect(vm.setUserMemoryRegion(ram)).toBe(0);
+    expect(vm.setUserMemoryRegion({ ...ram, slot: 1 })).toBe(-errno.EEXIST);
+    expect(vm.setUserMemoryRegion({ ...ram, size: 100 })).toBe(-errno.EINVAL);
+    expect(vm.setUserMemoryRegion({ ...ram, addressSpace: 7 })).toBe(-errno.EINVAL);
+    expect(vm.setUserMemoryRegion({ ...ram, size: 0 })).toBe(0);
+    expect(vm.setUserMemoryRegion({ ...ram, size: 0 })).toBe(-errno.EINVAL);
+    expect(() => vm.setUserMemoryRegion({ ...ram, gpa: -4096 })).toThrow('gpa: -4096 is not a whole number');
+  });
+
+  it('says why a vCPU left to user space', async () => {
+    const host = await create();
+    const file = host.createRestrictedMem({ size: '1MiB' });
+    const vm = host.createVm();
+    vm.setMemslot({ id: 0, startGfn: 16, pageCount: 256, file });
+    const exit = { reason: 'memory-fault', gfn: 18, private: false };
+    expect(vm.vcpu(0).touch(18, { write: true, private: false })).toMatchObject({ error: -errno.EFAULT, exit });
+    expect(vm.vcpu(0).touch(18, { write: true })).toEqual({ value: 0, error: 0 });
+    expect(vm.vcpu(0).touch(4096, { private: false }).exit).toEqual({ reason: 'mmio' });
+  });
+
   it('runs nothing after close', async () => {
     const host = await create();
     await host.close();
@@ -150,11 +190,17 @@ describe("a user's hook", () => {
 const ATTACHED = `
 const { workerData, parentPort } = require('node:worker_threads');
 (async () => {
-  const { attachHost, Vcpu } = await import(workerData.library);
-  const shard = attachHost(workerData.handle);
-  const touched = new Vcpu(shard, workerData.vcpu).touch(9, { write: true, value: 77 });
-  shard.x.taskExit();
-  parentPort.postMessage({ task: shard.taskId, touched });
+  const { attachHost } = await import(workerData.library);
+  const host = attachHost(workerData.handle);
+  const vm = host.vm(workerData.vm);
+  const touched = vm.vcpu(0).touch(9, { write: true, value: 77 });
+  host.file(workerData.file).punchHole({ startIndex: 20, pageCount: 4 });
+  const own = host.createRestrictedMem({ size: '1MiB' });
+  own.allocate({ startIndex: 0, pageCount: 3 });
+  const pages = own.pageCount;
+  own.close();
+  host.detach();
+  parentPort.postMessage({ task: host.taskId, touched, pages });
 })();
 `;
 
@@ -164,22 +210,25 @@ describe('a thread of the user', () => {
     const file = host.createRestrictedMem({ size: '1MiB' });
     const vm = host.createVm({ vcpus: 2 });
     vm.setMemslot({ id: 0, startGfn: 0, pageCount: 256, file });
+    vm.vcpu(1).touch(20);
     const ownUpdates = rmpUpdates(host, 0);
     const worker = new Worker(ATTACHED, {
       eval: true,
       workerData: {
         library: new URL('../../dist/src/index.js', import.meta.url).href,
         handle: host.handle(),
-        vcpu: vm.vcpu(0).address,
+        vm: vm.handle(),
+        file: file.handle(),
       },
     });
-    const reply = await new Promise<{ task: number; touched: unknown }>((resolve, reject) => {
+    const reply = await new Promise<{ task: number; touched: unknown; pages: number }>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
     });
     expect(reply.task).toBeGreaterThan(0);
     expect(reply.touched).toMatchObject({ error: 0 });
-    expect(rmpUpdates(host, reply.task)).toBe(1n);
+    expect(reply.pages).toBe(3);
+    expect(rmpUpdates(host, reply.task)).toBe(2n); // assigned one page, gave one back
     expect(rmpUpdates(host, 0)).toBe(ownUpdates);
     expect(vm.vcpu(1).touch(9)).toEqual({ value: 77, error: 0 });
     host.audit();
