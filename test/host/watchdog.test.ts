@@ -105,3 +105,42 @@ export default () => { if (!isMainThread) process.exit(7); };
     await host.close();
   });
 });
+
+describe('a pool worker that never comes back', () => {
+  const profile = profileSchema.parse({
+    vms: [{ name: 'g', vcpus: 1, memory: '1MiB' }],
+    actors: [
+      { kind: 'invalidator', threads: 1 },
+      { kind: 'vcpu', threads: 1 },
+    ],
+  });
+
+  it.each([
+    ['in an endless loop', 'for (;;);'],
+    ['asleep', 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);'],
+  ])('%s fails the run and is terminated, with a report of what it held', async (_, body) => {
+    const hook = join(mkdtempSync(join(tmpdir(), 'endless-')), 'hook.mjs');
+    writeFileSync(
+      hook,
+      `import { isMainThread } from 'node:worker_threads';
+export default () => { if (!isMainThread) ${body} };
+`,
+    );
+    const host = await Host.create({ memory: '64MiB', workers: 2, hook, stuckAfter: '500ms' });
+    const vm = profile.vms[0]!;
+    const guest = createTortureGuest(host.shard, 'g', vm, memslotSequence(vm, hook), 0, []);
+    const programs = writeActors(host.shard, profile.actors, [guest]);
+    const end = await host.runActors(
+      programs.map(({ name, address }) => ({ name, program: address })),
+      () => schedule(host.shard, programs, { startNs: 1, warmupNs: 0, durationNs: 1e18 }),
+    );
+    expect(end.died).toEqual(['invalidator0']);
+    expect(host.violations().every(({ oracle }) => oracle === 'progress')).toBe(true);
+    const messages = host.violations().map(({ message }) => message);
+    expect(messages).toContainEqual(
+      expect.stringMatching(/^stuck: task\d+ gave no sign of life for \d+ ms; it holds \S+ \(rm\)/),
+    );
+    expect(messages).toContainEqual(expect.stringMatching(/^worker of invalidator0 died \(.*\) holding \S+ \(rm\)/));
+    await host.close();
+  });
+});
