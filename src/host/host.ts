@@ -18,10 +18,10 @@ import {
   type LockStatistics,
   type PageStatistics,
 } from './statistics.js';
-import { parseDuration, parseSize } from './units.js';
+import { parseSize } from './units.js';
 import { variantBits } from './variants.js';
 import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
-import { heldLocks, markKilled, silentTasks, stuckTasks, type Sign } from './watchdog.js';
+import { heldLocks, markKilled, stuckTasks } from './watchdog.js';
 
 export interface HostOptions {
   /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. At most 512 GiB a shard. */
@@ -41,8 +41,6 @@ export interface HostOptions {
   layout?: string;
   /** Globs of function names whose pr_debug lines are printed. */
   debug?: string;
-  /** A thread of the pool that makes no progress for this long fails the run; `20s` if not said. */
-  stuckAfter?: number | string;
 }
 
 export interface HostStatistics {
@@ -57,7 +55,7 @@ export interface RunEnd {
   died: string[];
 }
 
-const STUCK_AFTER = '20s';
+const STUCK_MS = 20_000;
 const MAX_PFNS = 134_742_016; // 514 GiB: the RMP, struct page and a heap fit one linear memory of 4 GiB
 const FIRST_PFN = 256; // memory starts at 1 MiB when no layout says otherwise
 
@@ -68,12 +66,9 @@ export class Host {
   #pool: Pool | undefined;
   #homeWorkers: Promise<RunEnd> | undefined;
   #closed = false;
-  readonly #stuckMs: number;
-  #failedMs: number | undefined;
 
   private constructor(options: HostOptions, shard: Shard) {
     this.#options = options;
-    this.#stuckMs = parseDuration(options.stuckAfter ?? STUCK_AFTER) / 1e6;
     this.shard = shard;
   }
 
@@ -81,9 +76,6 @@ export class Host {
   static async create(options: HostOptions = {}): Promise<Host> {
     const partitions = wholeNumber('partitions', options.partitions ?? 2, 1, 64);
     const workers = wholeNumber('workers', options.workers ?? partitions, 1, 256);
-    if (parseDuration(options.stuckAfter ?? STUCK_AFTER) < 1e6) {
-      throw new UsageError('stuckAfter', `stuckAfter: ${options.stuckAfter} is too short; at least 1ms`);
-    }
     const map =
       options.layout === undefined ? flatLayout(parseSize(options.memory ?? '4GiB')) : readLayout(options.layout);
     if (map.pfnCount > MAX_PFNS) {
@@ -165,8 +157,7 @@ export class Host {
     }
     const presence = new SharedArrayBuffer(actors.length * 4);
     const died: string[] = [];
-    const signs = new Map<number, Sign>();
-    const watchdog = setInterval(() => this.#watch(signs), Math.min(1000, this.#stuckMs / 4));
+    const watchdog = setInterval(() => this.#watch(), 1000);
     const hook = this.#options.hook;
     const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
     const runs = actors.map(async ({ name, program: address }, slot): Promise<ActorReply> => {
@@ -230,19 +221,8 @@ export class Host {
     }
   }
 
-  /** One look at the threads of the pool. A run that has failed ends: who does not leave by itself within the time is terminated. */
-  #watch(signs: Map<number, Sign>): void {
-    const nowMs = nowNs() / 1e6;
-    if (Atomics.load(this.shard.words, layout.SH_STOP / 4) === layout.STOP_OOPS) {
-      this.#failedMs ??= nowMs;
-      if (nowMs - this.#failedMs < this.#stuckMs) return;
-      const pool = this.#pool;
-      this.#pool = undefined;
-      void pool?.close();
-      return;
-    }
-    const stuck = [...stuckTasks(this.shard, this.#stuckMs), ...silentTasks(this.shard, signs, this.#stuckMs)];
-    for (const { task, text } of stuck) {
+  #watch(): void {
+    for (const { task, text } of stuckTasks(this.shard, STUCK_MS)) {
       this.#fail({ oracle: 'progress', message: `stuck: ${text}`, thread: `task${task}`, details: {} });
     }
   }

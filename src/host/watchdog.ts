@@ -39,7 +39,6 @@ export function stuckTasks(shard: Shard, limitMs: number): StuckTask[] {
     const view = new DataView(shard.buffer, at, layout.TASK_SIZE);
     const lock = Atomics.load(shard.words, (at + layout.TASK_WAIT_LOCK) / 4) >>> 0;
     if (lock === 0 || view.getUint32(layout.TASK_STATE, true) !== layout.TASK_RUNNING) continue;
-    if (view.getUint32(layout.TASK_KILLED, true) !== 0) continue;
     const waitedMs = (nowNs() - view.getFloat64(layout.TASK_WAIT_SINCE_NS, true)) / 1e6;
     if (waitedMs < limitMs) continue;
     const kind = WAITS[view.getUint32(layout.TASK_WAIT_KIND, true)] ?? 'waiting for';
@@ -50,42 +49,6 @@ export function stuckTasks(shard: Shard, limitMs: number): StuckTask[] {
     });
   }
   return stuck;
-}
-
-/** When a task last gave a sign of life. */
-export interface Sign {
-  heartbeat: number;
-  sinceMs: number;
-}
-
-/**
- * Tasks that run a program, wait for nothing and have given no sign of life for at least `limitMs`: a loop without end, or a hook of the user's that does
- * not come back. `signs` is what the caller's earlier looks have seen, by task.
- */
-export function silentTasks(shard: Shard, signs: Map<number, Sign>, limitMs: number): StuckTask[] {
-  const silent: StuckTask[] = [];
-  const base = shard.words[layout.SH_TASKS / 4]! >>> 0;
-  const count = shard.words[layout.SH_MAX_TASKS / 4]!;
-  const nowMs = nowNs() / 1e6;
-  for (let task = 0; task < count; task++) {
-    const word = (offset: number): number => Atomics.load(shard.words, (base + task * layout.TASK_SIZE + offset) / 4);
-    const heartbeat = word(layout.TASK_HEARTBEAT);
-    const works =
-      word(layout.TASK_STATE) === layout.TASK_RUNNING &&
-      word(layout.TASK_PROGRAM) !== 0 &&
-      word(layout.TASK_WAIT_LOCK) === 0 &&
-      word(layout.TASK_KILLED) === 0;
-    const sign = signs.get(task);
-    if (!works || sign === undefined || sign.heartbeat !== heartbeat) {
-      signs.set(task, { heartbeat, sinceMs: nowMs });
-      continue;
-    }
-    const waitedMs = nowMs - sign.sinceMs;
-    if (waitedMs < limitMs) continue;
-    const text = `task${task} gave no sign of life for ${Math.round(waitedMs)} ms; it holds ${heldLocks(shard, task)}`;
-    silent.push({ task, waitedMs, text });
-  }
-  return silent;
 }
 
 function holder(shard: Shard, lock: number): string {
