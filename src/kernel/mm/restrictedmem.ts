@@ -11,12 +11,12 @@ import { DEBUG_RESTRICTEDMEM_UNBIND } from '../abi/debug';
 import { V_B01, V_B03, V_B04, V_B10 } from '../abi/variants';
 import { prDebug } from '../debug';
 import { load32, load64, store32, store64, variant } from '../point';
-import { synchronizeRcu } from '../sync/rcu';
+import { rcuReadLock, rcuReadUnlock, synchronizeRcu } from '../sync/rcu';
 import { downRead, downWrite, upRead, upWrite } from '../sync/rwsem';
 import { stackPop, stackPush } from '../task';
 import { restrictedmemOf } from './restrictedmem-file';
 import { shmemFallocate, vfsFallocateCheck } from './shmem-falloc';
-import { shmemFindPage, shmemGetFolio, shmemPages, shmemSetFirstSize, shmemSize } from './shmem';
+import { shmemFindPage, shmemFolioAfterLook, shmemPages, shmemSetFirstSize, shmemSize, shmemTryGetEntry } from './shmem';
 import { XA_PRESENT, xaEmpty, xaFind, xaFindAfter, xaLoad, xaStoreRange } from './xarray';
 
 export { fgetFile, fgetFileUnlessZero, fputFile, memfdRestricted, restrictedmemOf } from './restrictedmem-file';
@@ -101,12 +101,16 @@ export function restrictedmemUnbind(file: usize, start: u64, end: u64, notifier:
  * The page at `offset` with a reference to *pfnp, the order of its folio to *orderp (0: not wanted); holes are filled. The order is that of the compound
  * page wherever `offset` lies in it (B61): the caller must compare alignments.
  * Returns 0, -EINVAL (nothing bound there), -EFBIG, -ENOMEM.
- * @context takes no restrictedmem.lock: callers re-check mmu_invalidate_seq. Takes xa_lock, zone locks. kernel: restrictedmem_get_page.
+ * @context takes no restrictedmem.lock: callers re-check mmu_invalidate_seq. Takes rcu_read_lock (once for both look-ups), xa_lock, zone locks. kernel: restrictedmem_get_page.
  */
 export function restrictedmemGetPage(file: usize, offset: u64, pfnp: usize, orderp: usize): i32 {
   const rm = restrictedmemOf(file);
-  if (xaLoad(rm + RM_BINDINGS, offset) == 0) return -EINVAL;
-  return shmemGetFolio(load32(rm + RM_MEMFD), offset, pfnp, orderp, SGP_WRITE);
+  const memfd: usize = load32(rm + RM_MEMFD);
+  rcuReadLock();
+  const bound = xaLoad(rm + RM_BINDINGS, offset) != 0;
+  const seen = bound ? shmemTryGetEntry(memfd, offset) : 0;
+  rcuReadUnlock();
+  return bound ? shmemFolioAfterLook(memfd, offset, seen, pfnp, orderp, SGP_WRITE) : -EINVAL;
 }
 
 /** The page at `offset` with a reference, or NO_PFN when there is none yet. Never allocates, bound or not. @context any; takes rcu_read_lock. */

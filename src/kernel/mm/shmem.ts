@@ -20,7 +20,7 @@ import { allocFolio, allocPage, getPageUnlessZero, putPage, setPageUptodate } fr
 import { regionOf } from './page-region';
 import { shmemTruncate } from './shmem-truncate';
 import {
-  XA_PRESENT, XAS_SIZE, xaDestroy, xaFind, xaInit, xaIsValue, xaLock, xaMkValue, xasError, xasInit, xasLoad, xasSetOrder, xasStore, xaToValue,
+  XA_PRESENT, XA_RETRY_ENTRY, XAS_SIZE, xaDestroy, xaFillLocked, xaFind, xaInit, xaIsValue, xaLock, xaMkValue, xasError, xasInit, xasSetOrder, xasStore, xaToValue,
   xaUnlock,
 } from './xarray';
 import {
@@ -160,31 +160,40 @@ function cacheSlot(xa: usize, index: u64): usize {
   return slot;
 }
 
+/** Answer of one look at the cache: a page that is just leaving it or being split has no count to raise. Look again. */
+const CHANGING: u32 = XA_RETRY_ENTRY;
+
+/** One try of shmemGetEntry: the entry with a reference to its folio, 0 for a hole, or CHANGING. @context rcu_read_lock. */
+// @ts-ignore: decorator
+@inline
+export function shmemTryGetEntry(f: usize, index: u64): u32 {
+  const slot = cacheSlot(f + SHMEM_I_PAGES, index);
+  const entry = slot == 0 ? 0 : atomicLoad32(slot);
+  return entry == 0 ? 0 : holdEntry(slot, entry);
+}
+
+function holdEntry(slot: usize, entry: u32): u32 {
+  if (!xaIsValue(entry)) return CHANGING;
+  const head = entryHead(entry);
+  if (!getPageUnlessZero(head)) return CHANGING;
+  if (atomicLoad32(slot) == entry) return entry;
+  putPage(head);
+  return CHANGING;
+}
+
 /**
- * The cache entry at `index` with a reference to its folio, or 0 for a hole. A page that is just leaving the cache or being split has no
- * count to raise: look again.
+ * The cache entry at `index` with a reference to its folio, or 0 for a hole.
  * @context any; takes rcu_read_lock. kernel: filemap_get_entry.
  */
 export function shmemGetEntry(f: usize, index: u64): u32 {
-  let entry: u32 = 0;
-  rcuReadLock();
   while (true) {
-    const slot = cacheSlot(f + SHMEM_I_PAGES, index);
-    entry = slot == 0 ? 0 : atomicLoad32(slot);
-    if (entry == 0) break;
-    if (xaIsValue(entry)) {
-      const head = entryHead(entry);
-      if (getPageUnlessZero(head)) {
-        if (atomicLoad32(slot) == entry) break;
-        putPage(head);
-      }
-    }
-    rcuReadUnlock();
-    cpuRelax();
     rcuReadLock();
+    const entry = shmemTryGetEntry(f, index);
+    rcuReadUnlock();
+    if (entry != CHANGING) return entry;
+    cpuRelax();
   }
-  rcuReadUnlock();
-  return entry;
+  return 0;
 }
 
 /** The page at `index` with a reference, or NO_PFN for a hole. Never allocates. @context any; takes rcu_read_lock. */
@@ -200,11 +209,16 @@ export function shmemFindPage(f: usize, index: u64): u32 {
  * @context takes xa_lock and zone locks to allocate. kernel: shmem_get_folio.
  */
 export function shmemGetFolio(f: usize, index: u64, pfnp: usize, orderp: usize, flags: i32): i32 {
+  return shmemFolioAfterLook(f, index, CHANGING, pfnp, orderp, flags);
+}
+
+/** shmemGetFolio for a caller who has looked already: `seen` is what shmemTryGetEntry said, whose reference passes on. @context as shmemGetFolio. */
+export function shmemFolioAfterLook(f: usize, index: u64, seen: u32, pfnp: usize, orderp: usize, flags: i32): i32 {
   shmemCheck(f);
   if (index >= MAX_INDEX) return -EFBIG;
   if (flags <= SGP_CACHE && index >= shmemEndIndex(f)) return -EINVAL;
-  while (true) {
-    const entry = shmemGetEntry(f, index);
+  for (let entry = seen; ; entry = CHANGING) {
+    if (entry == CHANGING) entry = shmemGetEntry(f, index);
     if (entry != 0) {
       // Handed out again: a failing fallocate may no longer take it back.
       if (flags > SGP_CACHE) setPageUptodate(entryHead(entry));
@@ -219,6 +233,7 @@ export function shmemGetFolio(f: usize, index: u64, pfnp: usize, orderp: usize, 
     const error = addFolio(f, index, pfnp, orderp, flags);
     if (error != -EEXIST) return error;
   }
+  return 0;
 }
 
 /** Allocates for a hole: a 2M folio when the file likes them and one fits, else a page. -EEXIST: somebody was first. @context as shmemGetFolio. */
@@ -248,19 +263,10 @@ function addFolio(f: usize, index: u64, pfnp: usize, orderp: usize, flags: i32):
 /** Stores a new page at `index` unless there is one. 0, -EEXIST, -ENOMEM. @context takes xa_lock. kernel: shmem_add_to_page_cache. */
 function addPage(f: usize, index: u64, pfn: u32): i32 {
   const xa = f + SHMEM_I_PAGES;
-  const xas = stackPush(XAS_SIZE);
-  xasInit(xas, xa, index);
-  let error = 0;
   xaLock(xa);
-  if (xasLoad(xas) != 0) {
-    error = -EEXIST;
-  } else {
-    xasStore(xas, xaMkValue(pfn));
-    error = xasError(xas);
-    if (error == 0) shmemAccount(f, 1);
-  }
+  const error = xaFillLocked(xa, index, xaMkValue(pfn));
+  if (error == 0) shmemAccount(f, 1);
   xaUnlock(xa);
-  stackPop(XAS_SIZE);
   if (error == 0) shmemHint(f, index, pfn);
   return error;
 }

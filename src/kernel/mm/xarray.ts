@@ -24,6 +24,7 @@ export {
 export { xasCreateRange, xasStore, xasStoreNull } from './xarray-store';
 export { xaMarked, xasClearMark, xasGetMark, xasSetMark } from './xarray-marks';
 export { xaFind, xaFindAfter, xasFind, xasFindMarked, xasNextEntry } from './xarray-find';
+export { xaFillLocked } from './xarray-fill';
 export { xasSetRange, xaStoreRange } from './xarray-range';
 export { xaEraseRangeBatch, xaGather } from './xarray-batch';
 
