@@ -10,7 +10,7 @@ import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpRemoveTable, tdpZapSpteAtomic } from './tdp-remove';
 import {
-  makeTableSpte, SPTE_DIRTY, SPTE_FROZEN, SPTE_LARGE, SPTE_MMU_WRITABLE, SPTE_PRIVATE, SPTE_WRITABLE, spteIsLeaf, spteIsPresent, sptePfn, spteTable, tdpAllocTable,
+  makeTableSpte, SPTE_DIRTY, SPTE_FROZEN, SPTE_LARGE, SPTE_MMU_WRITABLE, SPTE_PRIVATE, SPTE_WRITABLE, spteIsLeaf, spteIsPresent, spteIsTable, sptePfn, spteTable, tdpAllocTable,
   tdpEntry, tdpFreeUnusedTable, TDP_ROOT_LEVEL,
 } from './tdp-spte';
 
@@ -60,7 +60,8 @@ function leafEntry(rootTable: usize, gfn: u64): usize {
  */
 export function tdpMap(kvm: usize, rootTable: usize, gfn: u64, spte: u64, goal: i32): i32 {
   rcuReadLock();
-  const table = tableAt(kvm, rootTable, gfn, goal);
+  let table = goal == 1 ? lowestTable(rootTable, gfn) : 0;
+  if (table == 0) table = tableAt(kvm, rootTable, gfn, goal);
   const ret = table == RETRY ? RET_PF_RETRY : table == 0 ? -ENOMEM : setLeaf(kvm, tdpEntry(table, gfn, goal), spte, goal);
   rcuReadUnlock();
   return ret;
@@ -68,9 +69,19 @@ export function tdpMap(kvm: usize, rootTable: usize, gfn: u64, spte: u64, goal: 
 
 const RETRY: usize = 1;
 
-/** The table of level `goal` for `gfn`, made if it is missing; RETRY, or 0 when out of memory. @context as tdpMap, RCU section. */
+/** The table of level 1 for `gfn` where the way down to it is there, else 0: the common case, without a loop. @context as tdpMap, RCU section. */
 // @ts-ignore: decorator
 @inline
+function lowestTable(rootTable: usize, gfn: u64): usize {
+  let spte = atomicLoad64(tdpEntry(rootTable, gfn, 4));
+  if (!spteIsTable(spte)) return 0;
+  spte = atomicLoad64(tdpEntry(spteTable(spte), gfn, 3));
+  if (!spteIsTable(spte)) return 0;
+  spte = atomicLoad64(tdpEntry(spteTable(spte), gfn, 2));
+  return spteIsTable(spte) ? spteTable(spte) : 0;
+}
+
+/** The table of level `goal` for `gfn`, made if it is missing; RETRY, or 0 when out of memory. @context as tdpMap, RCU section. */
 function tableAt(kvm: usize, rootTable: usize, gfn: u64, goal: i32): usize {
   let table = rootTable;
   for (let level = TDP_ROOT_LEVEL; level > goal; level--) {

@@ -57,6 +57,10 @@ export function spteIsLeaf(spte: u64, level: i32): bool { return level == 1 || (
 // @ts-ignore: decorator
 @inline
 export function sptePfn(spte: u64): u32 { return <u32>((spte & SPTE_ADDRESS_MASK) >> SPTE_PFN_SHIFT); }
+/** Whether an entry above the lowest level points to a table. */
+// @ts-ignore: decorator
+@inline
+export function spteIsTable(spte: u64): bool { return (spte & (SPTE_PRESENT | SPTE_LARGE)) == SPTE_PRESENT; }
 /** The table below a present non-leaf entry. */
 // @ts-ignore: decorator
 @inline
