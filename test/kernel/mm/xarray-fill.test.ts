@@ -1,7 +1,7 @@
 // xaFillLocked, the page cache's short way to store at an empty index, against xaInsert, which goes by the cursor: same answers, same tree.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EEXIST } from '../../../src/kernel/abi/errno.js';
+import { EEXIST } from '#src/kernel/abi/errno.js';
 import { bootKernel } from '../harness.js';
 import { mk, newXArray } from './xarray-kit.js';
 
