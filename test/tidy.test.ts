@@ -6,7 +6,11 @@ import { LINES_PER_FILE, LINES_PER_FUNCTION, RULES, type RuleName } from './tidy
 import { codeOf, functionsOf } from './tidy/source.js';
 
 /** Exceptions, by rule and file, each with its reason. An exception that is no longer needed fails. */
-const ALLOWED: Partial<Record<RuleName, Record<string, string>>> = {};
+const ALLOWED: Partial<Record<RuleName, Record<string, string>>> = {
+  'raw atomics': {
+    'src/explore/visited.ts': "the explorer's own table, which its workers share: no memory of the model",
+  },
+};
 
 const BINARY = /\.(?:png|gz|wasm|ico|bin)$/;
 const files = execFileSync('git', ['ls-files', '-z'], { encoding: 'utf8' })
