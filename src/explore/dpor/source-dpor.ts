@@ -1,0 +1,142 @@
+// Source-DPOR: explores one execution of each trace (class of executions that differ in the order of independent operations only), without saving states.
+// A stack of decisions; after each execution its races put further threads on the decisions they go back to; sleep sets keep what was tried asleep until
+// something dependent happens. After Abdulla, Aronis, Jonsson, Sagonas, "Optimal Dynamic Partial Order Reduction", POPL 2014, algorithm 1. It differs in
+// that races are looked for once an execution has ended (as Nidhugg does), and that a thread that waits for a modelled lock at the end races, too.
+import { conflict, type Operation } from './dependence.js';
+import { type Event, TraceOrder } from './trace.js';
+
+/** One decision: bits are thread numbers, up to 31. */
+interface Decision {
+  enabled: number;
+  /** Threads to try here. */
+  wanted: number;
+  /** Threads whose choice here leads to what is known already. */
+  asleep: number;
+  done: number;
+  chosen: number;
+  operations: readonly (Operation | undefined)[];
+}
+
+/** What the threads are about to do: by thread number, undefined for one that has finished or never started. */
+export interface Threads {
+  operations: readonly (Operation | undefined)[];
+  /** Bit mask of those that can go on. */
+  enabled: number;
+  /** The thread that ran last, -1 at the start. */
+  current: number;
+}
+
+/** Thrown when an execution did not repeat the prefix it was asked for: the program has randomness that the tape does not know of. */
+export class DivergenceError extends Error {}
+
+function bits(mask: number): number[] {
+  const found: number[] = [];
+  for (let left = mask; left !== 0; left &= left - 1) found.push(31 - Math.clz32(left & -left));
+  return found;
+}
+
+/** Drives executions one by one: begin(), then pick() at every step, then end(). */
+export class SourceDpor {
+  #stack: Decision[] = [];
+  #events: Event[] = [];
+  /** By thread: the event that woke it since its last step. */
+  #woken: number[] = [];
+  #started = false;
+  /** Executions that ran to their end: one for each trace. */
+  complete = 0;
+  /** Executions given up because everything enabled was asleep: work that optimal-DPOR would save. */
+  redundant = 0;
+
+  /** Prepares the next execution; false when every trace has been seen. */
+  begin(): boolean {
+    if (this.#started && !this.#backtrack()) return false;
+    this.#started = true;
+    this.#events = [];
+    this.#woken = [];
+    return true;
+  }
+
+  /** The thread to run; -1: the rest of this execution is known, stop here (and do not call end). */
+  pick(threads: Threads): number {
+    const depth = this.#events.length;
+    let decision = this.#stack[depth];
+    if (decision === undefined) {
+      decision = this.#decide(threads);
+      if (decision === undefined) {
+        this.redundant++;
+        this.#learn([]);
+        return -1;
+      }
+      this.#stack.push(decision);
+    } else if (decision.enabled !== threads.enabled) {
+      throw new DivergenceError(`step ${depth}: other threads are enabled than when the same choices were made before`);
+    }
+    const { chosen } = decision;
+    this.#events.push({ thread: chosen, operation: threads.operations[chosen]!, after: this.#woken[chosen] ?? -1 });
+    this.#woken[chosen] = -1;
+    return chosen;
+  }
+
+  /** The step that was just picked made `thread` run again. */
+  woke(thread: number): void {
+    this.#woken[thread] = this.#events.length - 1;
+  }
+
+  /** A fresh decision; undefined when all that could run is asleep. */
+  #decide({ operations, enabled, current }: Threads): Decision | undefined {
+    const asleep = this.#asleepNow();
+    const candidates = enabled & ~asleep;
+    if (candidates === 0) return undefined;
+    const stays = current >= 0 && (candidates & (1 << current)) !== 0;
+    const chosen = stays ? current : 31 - Math.clz32(candidates & -candidates);
+    return { enabled, wanted: 1 << chosen, asleep, done: 0, chosen, operations: [...operations] };
+  }
+
+  /** Who sleeps behind the last decision: all who slept or were tried there, but for those whose operation depends on the one chosen. */
+  #asleepNow(): number {
+    const parent = this.#stack.at(-1);
+    if (parent === undefined) return 0;
+    const operation = parent.operations[parent.chosen]!;
+    let asleep = 0;
+    for (const thread of bits((parent.asleep | parent.done) & ~(1 << parent.chosen))) {
+      const pending = parent.operations[thread];
+      if (pending !== undefined && !conflict(pending, operation)) asleep |= 1 << thread;
+    }
+    return asleep;
+  }
+
+  /** The execution has ended; `waiting` are threads that wait for a modelled lock for ever. Learns from its races. */
+  end(waiting: readonly { thread: number; operation: Operation }[] = []): void {
+    this.complete++;
+    this.#learn(waiting);
+  }
+
+  /** Also of an execution that was given up: up to there it may have raced in ways that no complete one shows. */
+  #learn(waiting: readonly { thread: number; operation: Operation }[]): void {
+    const pending = waiting.map(({ thread, operation }) => ({ thread, operation, after: -1 }));
+    const threads = this.#stack.reduce((most, { operations }) => Math.max(most, operations.length), 1);
+    const order = new TraceOrder(this.#events, threads, pending);
+    for (const race of order.races) {
+      const decision = this.#stack[race.earlier]!;
+      const initials = order.initials(race);
+      const mask = initials.reduce((all, thread) => all | (1 << thread), 0);
+      if ((mask & (decision.wanted | decision.asleep | decision.done)) !== 0) continue;
+      const first = initials.find((thread) => (decision.enabled & (1 << thread)) !== 0);
+      decision.wanted |= first === undefined ? decision.enabled : 1 << first;
+    }
+  }
+
+  /** Goes back to the deepest decision with a thread left to try. */
+  #backtrack(): boolean {
+    for (let decision = this.#stack.at(-1); decision !== undefined; decision = this.#stack.at(-1)) {
+      decision.done |= 1 << decision.chosen;
+      const left = decision.wanted & ~decision.done & ~decision.asleep;
+      if (left !== 0) {
+        decision.chosen = 31 - Math.clz32(left & -left);
+        return true;
+      }
+      this.#stack.pop();
+    }
+    return false;
+  }
+}
