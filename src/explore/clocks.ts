@@ -3,16 +3,12 @@
 
 /** Threads that an epoch's low bits can name; thread 0 is the set-up. */
 export const MAX_THREADS = 16;
-const THREAD_BITS = 4;
+export const THREAD_BITS = 4;
 const CLOCK_LIMIT = 2 ** 27;
 
 /** A moment of one thread in one number: clock above, thread in the low bits; 0 is "never". */
 export function epochThread(epoch: number): number {
   return epoch & (MAX_THREADS - 1);
-}
-
-function epochClock(epoch: number): number {
-  return epoch >>> THREAD_BITS;
 }
 
 /** Rows of MAX_THREADS clocks that grow as they are asked for. */
@@ -43,21 +39,6 @@ export class ClockTable {
     this.#rows[row * MAX_THREADS + thread] = clock;
   }
 
-  /** row := the later of row and other's `from`, thread by thread. */
-  join(row: number, other: ClockTable, from: number): void {
-    const to = row * MAX_THREADS;
-    const at = from * MAX_THREADS;
-    for (let n = 0; n < MAX_THREADS; n++) {
-      const clock = other.#rows[at + n]!;
-      if (clock > this.#rows[to + n]!) this.#rows[to + n] = clock;
-    }
-  }
-
-  copy(row: number, other: ClockTable, from: number): void {
-    const at = from * MAX_THREADS;
-    this.#rows.set(other.#rows.subarray(at, at + MAX_THREADS), row * MAX_THREADS);
-  }
-
   /** Forgets every row. */
   clear(): void {
     this.#rows.fill(0, 0, this.#used * MAX_THREADS);
@@ -67,49 +48,72 @@ export class ClockTable {
 
 /** What each thread knows of the others: the happens-before order so far. */
 export class ThreadClocks {
-  readonly table = new ClockTable(MAX_THREADS);
+  /** Row t, column u: the last moment of u that t knows of. */
+  readonly known = new Uint32Array(MAX_THREADS * MAX_THREADS);
+  /** The present moment of each thread. */
+  readonly now = new Uint32Array(MAX_THREADS);
   #base = 0;
-
-  constructor() {
-    for (let thread = 0; thread < MAX_THREADS; thread++) this.table.add();
-  }
+  #threads = MAX_THREADS;
 
   /**
-   * Starts an execution in which everything before happened before everything that comes: no cell has to be cleared. False when the
-   * clocks have run so high that the caller must clear the cells after all.
+   * Starts an execution of `threads` threads in which everything before happened before everything that comes: no cell has to be cleared. False when
+   * the clocks have run so high that the caller must clear the cells after all.
    */
-  restart(): boolean {
+  restart(threads: number): boolean {
     let highest = this.#base;
-    for (let thread = 0; thread < MAX_THREADS; thread++) highest = Math.max(highest, this.table.get(thread, thread));
+    for (const epoch of this.now) highest = Math.max(highest, epoch >>> THREAD_BITS);
     const fits = highest + 1 < CLOCK_LIMIT;
     this.#base = fits ? highest : 0;
-    for (let thread = 0; thread < MAX_THREADS; thread++) {
-      for (let other = 0; other < MAX_THREADS; other++) this.table.set(thread, other, this.#base);
-      this.tick(thread);
-    }
+    this.#threads = threads;
+    this.known.fill(this.#base);
+    for (let thread = 0; thread < MAX_THREADS; thread++) this.#set(thread, this.#base + 1);
     return fits;
   }
 
-  /** The present moment of a thread. */
-  epoch(thread: number): number {
-    return (this.table.get(thread, thread) << THREAD_BITS) | thread;
+  #set(thread: number, clock: number): void {
+    this.known[thread * MAX_THREADS + thread] = clock;
+    this.now[thread] = (clock << THREAD_BITS) | thread;
   }
 
   /** Whether what happened at `epoch` is known to `thread`, that is, happened before its next step. */
   knows(thread: number, epoch: number): boolean {
-    return epochClock(epoch) <= this.table.get(thread, epochThread(epoch));
+    return epoch >>> THREAD_BITS <= this.known[thread * MAX_THREADS + (epoch & (MAX_THREADS - 1))]!;
   }
 
-  /** The thread that `row` of `cells` holds a moment of which `thread` does not know; -1 when it knows all. */
+  /** A thread that `row` of `cells` holds a moment of which `thread` does not know; -1 when it knows all. */
   unknownIn(thread: number, cells: ClockTable, row: number): number {
-    for (let other = 0; other < MAX_THREADS; other++) {
-      if (cells.get(row, other) > this.table.get(thread, other)) return other;
+    for (let other = 0; other < this.#threads; other++) {
+      if (cells.get(row, other) > this.known[thread * MAX_THREADS + other]!) return other;
     }
     return -1;
   }
 
   /** The thread's next step is later than all it has let others know. */
   tick(thread: number): void {
-    this.table.set(thread, thread, this.table.get(thread, thread) + 1);
+    this.#set(thread, (this.now[thread]! >>> THREAD_BITS) + 1);
+  }
+
+  /** `thread` learns all that `other` knows. */
+  learnFrom(thread: number, other: number): void {
+    for (let n = 0; n < this.#threads; n++) {
+      const clock = this.known[other * MAX_THREADS + n]!;
+      if (clock > this.known[thread * MAX_THREADS + n]!) this.known[thread * MAX_THREADS + n] = clock;
+    }
+  }
+
+  /** `thread` learns what a row of `cells` holds. */
+  learn(thread: number, cells: ClockTable, row: number): void {
+    for (let n = 0; n < this.#threads; n++) {
+      const clock = cells.get(row, n);
+      if (clock > this.known[thread * MAX_THREADS + n]!) this.known[thread * MAX_THREADS + n] = clock;
+    }
+  }
+
+  /** A row of `cells` takes what `thread` knows: all of it (`replace`), or what is later than what it holds. */
+  teach(thread: number, cells: ClockTable, row: number, replace: boolean): void {
+    for (let n = 0; n < this.#threads; n++) {
+      const clock = this.known[thread * MAX_THREADS + n]!;
+      if (replace || clock > cells.get(row, n)) cells.set(row, n, clock);
+    }
   }
 }

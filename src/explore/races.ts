@@ -11,7 +11,7 @@ import {
   POINT_RELAX,
   POINT_STORE,
 } from '../kernel/abi/point.js';
-import { ClockTable, epochThread, MAX_THREADS, ThreadClocks } from './clocks.js';
+import { ClockTable, epochThread, MAX_THREADS, THREAD_BITS, ThreadClocks } from './clocks.js';
 
 /** One of the two accesses of a race. */
 export interface RaceSide {
@@ -60,7 +60,7 @@ export class RaceDetector {
     this.#sharedReads = new Uint32Array(words);
     this.#atomics = new Uint32Array(words);
     this.#clear();
-    this.#clocks.restart();
+    this.restart();
   }
 
   #clear(): void {
@@ -69,14 +69,14 @@ export class RaceDetector {
     this.#rows.add();
   }
 
-  /** A new execution begins: what was done so far (the set-up) happened before all of it. */
-  restart(): void {
-    if (!this.#clocks.restart()) this.#clear();
+  /** A new execution of `threads` threads begins: what was done so far (the set-up) happened before all of it. */
+  restart(threads = MAX_THREADS): void {
+    if (!this.#clocks.restart(threads)) this.#clear();
   }
 
   /** `waiter` goes on because of `waker`: what the waker did before is in order with what the waiter does now. */
   wake(waker: number, waiter: number): void {
-    this.#clocks.table.join(waiter, this.#clocks.table, waker);
+    this.#clocks.learnFrom(waiter, waker);
     this.#clocks.tick(waker);
   }
 
@@ -85,24 +85,26 @@ export class RaceDetector {
    * Returns the race it is the second half of, if it is.
    */
   access(thread: number, kind: number, address: number, size: number, from = 0): Race | undefined {
-    if (kind === POINT_LOAD) return this.#range(address, size, (at, bytes) => this.#plainRead(thread, at, bytes));
-    if (kind === POINT_STORE || kind === POINT_FILL) {
-      return this.#range(address, size, (at, bytes) => this.#plainWrite(thread, at, bytes));
-    }
-    if (kind === POINT_COPY) {
-      return (
-        this.#range(from, size, (at, bytes) => this.#plainRead(thread, at, bytes)) ??
-        this.#range(address, size, (at, bytes) => this.#plainWrite(thread, at, bytes))
-      );
-    }
+    const word = (address - this.#start) >>> 2;
+    if (kind === POINT_LOAD)
+      return size === 4 ? this.#plainRead(thread, word, ALL_BYTES) : this.#range(thread, address, size, false);
+    if (kind === POINT_STORE)
+      return size === 4 ? this.#plainWrite(thread, word, ALL_BYTES) : this.#range(thread, address, size, true);
+    if (kind === POINT_FILL) return this.#range(thread, address, size, true);
+    if (kind === POINT_COPY) return this.#range(thread, from, size, false) ?? this.#range(thread, address, size, true);
     if (kind === POINT_FENCE || kind === POINT_RELAX) return undefined;
-    return this.#atomic(thread, kind, address, size);
+    return this.#atomic(thread, kind, word, address, size);
   }
 
-  #range(address: number, size: number, each: (word: number, bytes: number) => Race | undefined): Race | undefined {
-    if (size <= 4) return each((address - this.#start) >>> 2, bytesOf(address, size));
+  #range(thread: number, address: number, size: number, write: boolean): Race | undefined {
+    const first = (address - this.#start) >>> 2;
+    const bytes = bytesOf(address, size);
+    const last = first + ((size + 3) >>> 2) - 1;
     let race: Race | undefined;
-    for (let at = 0; at < size; at += 4) race ??= each((address + at - this.#start) >>> 2, ALL_BYTES);
+    for (let word = first; word <= last; word++) {
+      const found = write ? this.#plainWrite(thread, word, bytes) : this.#plainRead(thread, word, bytes);
+      race ??= found;
+    }
     return race;
   }
 
@@ -135,44 +137,42 @@ export class RaceDetector {
   }
 
   #plainRead(thread: number, word: number, bytes: number): Race | undefined {
-    const now = this.#clocks.epoch(thread);
-    if (this.#reads[word] === now && (this.#readBytes[word]! & bytes) === bytes) return undefined;
-    const first = this.#unknownWrite(thread, word, bytes) ?? this.#unknownAtomic(thread, word, true);
-    this.#noteRead(thread, word, bytes, now);
-    return first && this.#race(word, first, { thread, write: false, atomic: false });
-  }
-
-  #noteRead(thread: number, word: number, bytes: number, now: number): void {
+    const now = this.#clocks.now[thread]!;
     const before = this.#reads[word]!;
-    if (before === SHARED) {
-      this.#rows.set(this.#sharedReads[word]!, thread, now >>> 4);
-      // Which thread read which byte is not kept: of mixed sizes only the common bytes are spoken of.
-      this.#readBytes[word] = this.#readBytes[word]! & bytes;
-    } else if (before === 0 || this.#clocks.knows(thread, before)) {
+    if (before === now && (this.#readBytes[word]! & bytes) === bytes) return undefined;
+    const first = this.#unknownWrite(thread, word, bytes) ?? this.#unknownAtomic(thread, word, true);
+    if (before !== SHARED && (before === 0 || this.#clocks.knows(thread, before))) {
       this.#reads[word] = now;
       this.#readBytes[word] = before === now ? this.#readBytes[word]! | bytes : bytes;
     } else {
-      let row = this.#sharedReads[word]!;
+      this.#noteSharedRead(thread, word, bytes, now);
+    }
+    return first && this.#race(word, first, { thread, write: false, atomic: false });
+  }
+
+  #noteSharedRead(thread: number, word: number, bytes: number, now: number): void {
+    const before = this.#reads[word]!;
+    let row = this.#sharedReads[word]!;
+    if (before !== SHARED) {
       if (row === 0) row = this.#sharedReads[word] = this.#rows.add();
       for (let other = 0; other < MAX_THREADS; other++) this.#rows.set(row, other, 0);
-      this.#rows.set(row, epochThread(before), before >>> 4);
-      this.#rows.set(row, thread, now >>> 4);
+      this.#rows.set(row, epochThread(before), before >>> THREAD_BITS);
       this.#reads[word] = SHARED;
-      this.#readBytes[word] = this.#readBytes[word]! & bytes;
     }
+    this.#rows.set(row, thread, now >>> THREAD_BITS);
+    // Which thread read which byte is not kept: of mixed sizes only the common bytes are spoken of.
+    this.#readBytes[word] = this.#readBytes[word]! & bytes;
   }
 
   #plainWrite(thread: number, word: number, bytes: number): Race | undefined {
-    const now = this.#clocks.epoch(thread);
-    if (this.#writes[word] === now && this.#reads[word] === 0 && (this.#writeBytes[word]! & bytes) === bytes) {
-      if (this.#atomics[word] === 0) return undefined;
-    }
+    const now = this.#clocks.now[thread]!;
+    const before = this.#writes[word]!;
     const first =
       this.#unknownWrite(thread, word, bytes) ??
       this.#unknownRead(thread, word, bytes) ??
       this.#unknownAtomic(thread, word, true) ??
       this.#unknownAtomic(thread, word, false);
-    this.#writeBytes[word] = this.#writes[word] === now ? this.#writeBytes[word]! | bytes : bytes;
+    this.#writeBytes[word] = before === now ? this.#writeBytes[word]! | bytes : bytes;
     this.#writes[word] = now;
     this.#reads[word] = 0;
     return first && this.#race(word, first, { thread, write: true, atomic: false });
@@ -189,18 +189,18 @@ export class RaceDetector {
     return row;
   }
 
-  #atomic(thread: number, kind: number, address: number, size: number): Race | undefined {
-    const word = (address - this.#start) >>> 2;
+  #atomic(thread: number, kind: number, word: number, address: number, size: number): Race | undefined {
     const write = kind !== POINT_ATOMIC_LOAD;
     const row = this.#atomicRows(word);
     // What comes with the value orders this access, too: first take it.
-    if (kind !== POINT_ATOMIC_STORE) this.#clocks.table.join(thread, this.#rows, row);
-    let race: Race | undefined;
+    if (kind !== POINT_ATOMIC_STORE) this.#clocks.learn(thread, this.#rows, row);
     const bytes = bytesOf(address, size);
-    for (let at = word; at <= word + (size > 4 ? 1 : 0); at++) race ??= this.#atomicWord(thread, at, bytes, write);
-    if (kind === POINT_ATOMIC_STORE) this.#rows.copy(row, this.#clocks.table, thread);
-    else if (write) this.#rows.join(row, this.#clocks.table, thread);
-    if (write) this.#clocks.tick(thread);
+    let race = this.#atomicWord(thread, word, bytes, write);
+    if (size > 4) race ??= this.#atomicWord(thread, word + 1, bytes, write);
+    if (write) {
+      this.#clocks.teach(thread, this.#rows, row, kind === POINT_ATOMIC_STORE);
+      this.#clocks.tick(thread);
+    }
     return race;
   }
 
@@ -208,7 +208,7 @@ export class RaceDetector {
     const first =
       this.#unknownWrite(thread, word, bytes) ?? (write ? this.#unknownRead(thread, word, bytes) : undefined);
     const row = this.#atomicRows(word);
-    this.#rows.set(row + (write ? 2 : 1), thread, this.#clocks.epoch(thread) >>> 4);
+    this.#rows.set(row + (write ? 2 : 1), thread, this.#clocks.now[thread]! >>> THREAD_BITS);
     return first && this.#race(word, first, { thread, write, atomic: true });
   }
 }
