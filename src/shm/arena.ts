@@ -10,7 +10,7 @@ import { parseSize } from '../host/units.js';
 import { stuckTasks } from '../host/watchdog.js';
 
 const PAGE_BYTES = 65536;
-const OVERHEAD_BYTES = 2 << 20; // header, task table, name table
+const OVERHEAD_BYTES = 3 << 20; // header, task table, name table, lock statistics and lock-order chains
 const SCRATCH_BYTES = 32;
 
 export interface ArenaOptions {

@@ -9,9 +9,13 @@ export const OWNER_MASK = 0x00ffffff; // task id + 1
 export const OWNER_READER = 0x40000000; // taken for read: the last reader to come in, one of several perhaps, perhaps gone
 export const OWNER_NONSPINNABLE = 0x20000000; // rwsem: readers held it too long, writers queue without spinning
 
-// Entries of TASK_HELD: {lock address, class | mode << 16}.
+// Entries of TASK_HELD: {lock address, class | mode << 16 | chain << 20}; chains: sync/lockdep-chain.ts.
 export const HELD_CLASS_MASK = 0xffff;
 export const HELD_MODE_SHIFT = 16;
+export const HELD_MODE_MASK = 15; // behind the shift
+export const CHAIN_SHIFT = 20;
+export const CHAIN_MAX = 512;
+export const CHAIN_NONE = 511; // the sequence of held locks has no number
 export const HELD_READ = 1; // shared with other readers
 export const HELD_RECURSIVE = 2; // a reader that never waits for a writer (SRCU, RCU)
 export const HELD_TRY = 4; // taken by trylock: it could not block, so nothing orders it after the locks held then
@@ -24,7 +28,7 @@ export const SITE_RCUWAIT = 258;
 export const SITE_BARRIER = 259;
 export const SITE_USER = 512; // first number free for other callers of mightSleep
 
-// The lock-order graph at SH_LOCKDEP: LC_MAX rows of 32 bytes, one per class held; each row four u64 bit sets of the classes taken.
+// The lock-order graph, behind the chains at SH_LOCKDEP: LC_MAX rows of 32 bytes, one per class held; each row four u64 bit sets of the classes taken.
 export const GRAPH_ROW_SIZE = 32;
 export const GRAPH_SN = 0; // held shared, taken as writer or as a reader that queues
 export const GRAPH_SR = 8; // held shared, taken as a recursive reader

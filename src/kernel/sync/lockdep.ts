@@ -1,33 +1,34 @@
 // lockdep: a stack of held locks per task and one graph of "class B was taken while class A was held" for the shard. A cycle in the
 // graph is a possible deadlock, reported when the edge that closes it first appears, whether or not the deadlock happens.
-// An edge that is known costs one bit test. kernel: kernel/locking/lockdep.c, Documentation/locking/lockdep-design.rst.
+// A sequence of held locks that is known costs one comparison (lockdep-chain.ts). kernel: kernel/locking/lockdep.c, Documentation/locking/lockdep-design.rst.
 //
 // Edges have two letters: how the first lock is held (S shared, E exclusive) and how the second is taken (N: it can wait for readers
 // or be waited for in a queue; R: a recursive reader, which waits only for a writer that holds the lock). Two readers do not block
 // each other, so a path through "taken as R, held as S" is no dependency; a cycle counts only if no joint of it is of that kind.
 // synchronize_srcu and synchronize_rcu wait for readers as a writer would: an empty write section, an N edge into the SRCU's class.
 import { LC_MAX, LC_NONE, LC_RCU } from '../abi/classes';
-import { HELD_MAX, SH_LOCKDEP, TASK_HELD, TASK_HELD_COUNT, TASK_RCU_NESTING, TASK_SPIN_DEPTH } from '../abi/layout';
+import { HELD_MAX, SH_LOCKDEP, TASK_HELD, TASK_HELD_BOTTOM, TASK_HELD_COUNT, TASK_RCU_NESTING } from '../abi/layout';
 import {
   OOPS_GP_IN_READER, OOPS_HELD_AT_EXIT, OOPS_HELD_OVERFLOW, OOPS_LOCK_ORDER, OOPS_RECURSIVE_LOCK, OOPS_SLEEP_IN_ATOMIC,
   OOPS_UNLOCK_NOT_OWNER, ORACLE_LOCKING,
 } from '../abi/oops';
 import {
-  GRAPH_EN, GRAPH_ER, GRAPH_ROW_SIZE, GRAPH_SN, GRAPH_SR, HELD_CLASS_MASK, HELD_MODE_SHIFT, HELD_READ, HELD_RECURSIVE, HELD_SPINNING,
+  CHAIN_NONE, CHAIN_SHIFT, GRAPH_EN, GRAPH_ER, GRAPH_ROW_SIZE, GRAPH_SN, GRAPH_SR, HELD_CLASS_MASK, HELD_MODE_MASK, HELD_MODE_SHIFT, HELD_READ, HELD_RECURSIVE, HELD_SPINNING,
   HELD_TRY, LOCK_CLASS, LOCK_OWNER, OWNER_MASK, SITE_SYNCHRONIZE_SRCU,
 } from '../abi/sync';
 import { ENOMEM } from '../abi/errno';
 import { vmalloc } from '../heap';
 import { oops } from '../oops';
 import { atomicOr64, current, load32, load64, store32, store64 } from '../point';
+import { CHAINS_SIZE, chainEnter, chainForget, chainKnown } from './lockdep-chain';
 
-/** Allocates the empty graph. Returns 0 or -ENOMEM. @context boot, one thread. */
+/** Allocates the empty table of chains and, behind it, the empty graph. Returns 0 or -ENOMEM. @context boot, one thread. */
 export function lockdepInit(): i32 {
   if (!LOCKDEP) return 0;
   store32(SH_LOCKDEP, 0);
-  const graph = vmalloc(LC_MAX * GRAPH_ROW_SIZE);
-  store32(SH_LOCKDEP, <u32>graph);
-  return graph == 0 ? -ENOMEM : 0;
+  const table = vmalloc(CHAINS_SIZE + LC_MAX * GRAPH_ROW_SIZE);
+  store32(SH_LOCKDEP, <u32>table);
+  return table == 0 ? -ENOMEM : 0;
 }
 
 // @ts-ignore: decorator
@@ -44,20 +45,24 @@ function heldEntry(n: u32): usize {
 @inline
 export function lockdepAcquire(l: usize, cls: u32, mode: u32): void {
   if (LOCKDEP) {
-    const count = load32(current + TASK_HELD_COUNT);
-    if (count != 0) lockdepCheck(l, cls, mode, count);
-    store64(heldEntry(count), <u64>l | (<u64>(cls | (mode << HELD_MODE_SHIFT)) << 32));
-    store32(current + TASK_HELD_COUNT, count + 1);
-    if ((mode & HELD_SPINNING) != 0) store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) + 1);
+    const task = current;
+    const count = load32(task + TASK_HELD_COUNT);
+    const top = task + (<usize>count << 3);
+    let chain = chainKnown(load32(top + TASK_HELD_BOTTOM + 4), cls, mode);
+    if (chain == 0) chain = lockdepCheck(l, cls, mode, count);
+    store64(top + TASK_HELD, <u64>l | (<u64>(cls | (mode << HELD_MODE_SHIFT) | (chain << CHAIN_SHIFT)) << 32));
+    store32(task + TASK_HELD_COUNT, count + 1);
   }
 }
 
-/** The part of lockdepAcquire for tasks that hold a lock already. */
-export function lockdepCheck(l: usize, cls: u32, mode: u32, count: u32): void {
+/** The part of lockdepAcquire for a sequence of held locks that is not known yet. Returns its number. */
+export function lockdepCheck(l: usize, cls: u32, mode: u32, count: u32): u32 {
   if (count >= <u32>HELD_MAX) oops(ORACLE_LOCKING, OOPS_HELD_OVERFLOW, <f64>l, <f64>cls);
-  if ((mode & HELD_TRY) != 0) return;
-  if ((mode & (HELD_SPINNING | HELD_RECURSIVE)) == 0) mightSleep(cls);
-  checkHeld(l, cls, mode, count);
+  if (count != 0 && (mode & HELD_TRY) == 0) {
+    if ((mode & (HELD_SPINNING | HELD_RECURSIVE)) == 0) mightSleep(cls);
+    checkHeld(l, cls, mode, count);
+  }
+  return chainEnter(load32(heldEntry(count) - 4), cls, mode);
 }
 
 /** Takes `l` off the held stack. @context the lock is still held. kernel: lock_release(). */
@@ -65,26 +70,29 @@ export function lockdepCheck(l: usize, cls: u32, mode: u32, count: u32): void {
 @inline
 export function lockdepRelease(l: usize): void {
   if (LOCKDEP) {
-    const last = load32(current + TASK_HELD_COUNT) - 1;
-    // Nearly always the lock that was taken last: the rest is out of line.
-    if (<i32>last >= 0 && load32(heldEntry(last)) == <u32>l) {
-      const spinning = (load32(heldEntry(last) + 4) >> HELD_MODE_SHIFT) & HELD_SPINNING;
-      if (spinning != 0) store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) - 1);
-      store32(current + TASK_HELD_COUNT, last);
+    const task = current;
+    const last = load32(task + TASK_HELD_COUNT) - 1;
+    // Nearly always the lock that was taken last (below the first entry there is no lock): the rest is out of line.
+    if (load32(task + (<usize>last << 3) + TASK_HELD) == <u32>l) {
+      store32(task + TASK_HELD_COUNT, last);
     } else {
       lockdepRemove(l);
     }
   }
 }
 
-/** Takes `l` off the held stack, wherever it lies in it. */
+/**
+ * Takes `l` off the held stack, wherever it lies in it. What was taken inside it is now held in another sequence, of which each pair
+ * has been checked already.
+ */
 export function lockdepRemove(l: usize): void {
   const last = load32(current + TASK_HELD_COUNT) - 1;
-  const found = findHeld(l, last);
-  if (((load32(heldEntry(found) + 4) >> HELD_MODE_SHIFT) & HELD_SPINNING) != 0) {
-    store32(current + TASK_SPIN_DEPTH, load32(current + TASK_SPIN_DEPTH) - 1);
+  for (let n = findHeld(l, last); n < last; n++) {
+    const held = load32(heldEntry(n + 1) + 4);
+    store32(heldEntry(n), load32(heldEntry(n + 1)));
+    const chain = chainEnter(load32(heldEntry(n) - 4), held & HELD_CLASS_MASK, (held >>> HELD_MODE_SHIFT) & HELD_MODE_MASK);
+    store32(heldEntry(n) + 4, (held & ~(<u32>CHAIN_NONE << CHAIN_SHIFT)) | (chain << CHAIN_SHIFT));
   }
-  for (let n = found; n < last; n++) store64(heldEntry(n), load64(heldEntry(n + 1)));
   store32(current + TASK_HELD_COUNT, last);
 }
 
@@ -102,8 +110,11 @@ function findHeld(l: usize, last: u32): u32 {
 /** The exclusive holder becomes a reader. @context `l` held for write. kernel: lock_downgrade(). */
 export function lockdepDowngrade(l: usize): void {
   if (!LOCKDEP) return;
-  const entry = heldEntry(findHeld(l, load32(current + TASK_HELD_COUNT) - 1));
-  store32(entry + 4, load32(entry + 4) | (HELD_READ << HELD_MODE_SHIFT));
+  const count = load32(current + TASK_HELD_COUNT);
+  const found = findHeld(l, count - 1);
+  store32(heldEntry(found) + 4, load32(heldEntry(found) + 4) | (HELD_READ << HELD_MODE_SHIFT));
+  // What is held from here on was checked against a writer, not in the sequence it now forms.
+  for (let n = found; n < count; n++) store32(heldEntry(n) + 4, chainForget(load32(heldEntry(n) + 4)));
 }
 
 /**
@@ -130,7 +141,8 @@ export function lockdepSync(l: usize, cls: u32): void {
 /** Sleeping is allowed here? `site`: SITE_*, or the class of the sleeping lock. @context called where the kernel may sleep. */
 export function mightSleep(site: u32): void {
   if (!LOCKDEP) return;
-  if (load32(current + TASK_SPIN_DEPTH) != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, <f64>spinningClass(), <f64>site);
+  const spinning = spinningHeld();
+  if (spinning != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, <f64>(load32(heldEntry(spinning - 1) + 4) & HELD_CLASS_MASK), <f64>site);
   if (load32(current + TASK_RCU_NESTING) != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, LC_RCU, <f64>site);
 }
 
@@ -140,18 +152,16 @@ export function lockdepHeldNothing(): void {
   oops(ORACLE_LOCKING, OOPS_HELD_AT_EXIT, <f64>load32(heldEntry(0)), <f64>(load32(heldEntry(0) + 4) & HELD_CLASS_MASK));
 }
 
-/** Class of the innermost spinning lock held. */
-function spinningClass(): u32 {
-  for (let n = load32(current + TASK_HELD_COUNT); n != 0; n--) {
-    const held = load32(heldEntry(n - 1) + 4);
-    if (((held >> HELD_MODE_SHIFT) & HELD_SPINNING) != 0) return held & HELD_CLASS_MASK;
-  }
-  return LC_NONE;
+/** Index + 1 of the innermost spinning lock held, 0: none. */
+function spinningHeld(): u32 {
+  let n = load32(current + TASK_HELD_COUNT);
+  while (n != 0 && ((load32(heldEntry(n - 1) + 4) >>> HELD_MODE_SHIFT) & HELD_SPINNING) == 0) n--;
+  return n;
 }
 
 /** Compares the lock to be taken with each lock held: recursion, and the order of the two classes. */
 function checkHeld(l: usize, cls: u32, mode: u32, count: u32): void {
-  const graph: usize = load32(SH_LOCKDEP);
+  const graph: usize = <usize>load32(SH_LOCKDEP) + CHAINS_SIZE;
   for (let n: u32 = 0; n < count; n++) {
     const held = load32(heldEntry(n) + 4);
     const heldClass = held & HELD_CLASS_MASK;

@@ -19,7 +19,7 @@
 // counts its unlock, then looks at `draining`. Either the scan sees the unlock, or the reader sees `draining` and clears it, which ends or
 // prevents the sleep. So readers pay one load for this, and a notification only while somebody waits for their bank.
 import { ENOMEM } from '../abi/errno';
-import { SH_MAX_TASKS, TASK_SRCU_DEPTH, WAIT_SRCU } from '../abi/layout';
+import { SH_MAX_TASKS, WAIT_SRCU } from '../abi/layout';
 import { OOPS_SRCU_ACTIVE_CLEANUP, ORACLE_LOCKING } from '../abi/oops';
 import { HELD_READ, HELD_RECURSIVE, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER } from '../abi/sync';
 import { V_PLANT_SRCU_NO_WAIT } from '../abi/variants';
@@ -77,10 +77,7 @@ function lockCounter(s: usize, idx: i32): usize {
 // @ts-ignore: decorator
 @inline
 export function srcuReadLock(s: usize): i32 {
-  if (LOCKDEP) {
-    lockdepAcquire(s, load32(s + LOCK_CLASS), HELD_READ | HELD_RECURSIVE);
-    store32(current + TASK_SRCU_DEPTH, load32(current + TASK_SRCU_DEPTH) + 1);
-  }
+  if (LOCKDEP) lockdepAcquire(s, load32(s + LOCK_CLASS), HELD_READ | HELD_RECURSIVE);
   const idx = <i32>(atomicLoad32(s) & 1);
   const counter = lockCounter(s, idx);
   // The sequentially consistent store is the increment and the barrier behind it (B) in one.
@@ -93,10 +90,7 @@ export function srcuReadLock(s: usize): i32 {
 // @ts-ignore: decorator
 @inline
 export function srcuReadUnlock(s: usize, idx: i32): void {
-  if (LOCKDEP) {
-    lockdepRelease(s);
-    store32(current + TASK_SRCU_DEPTH, load32(current + TASK_SRCU_DEPTH) - 1);
-  }
+  if (LOCKDEP) lockdepRelease(s);
   if (LOCKSTAT) lockstatRelease(s, load32(s + LOCK_CLASS));
   const counter = lockCounter(s, idx) + UNLOCKS;
   // Barrier (C) and increment in one, then the look at `draining`: see above.
