@@ -1,0 +1,97 @@
+// An interleaving as people read it: a column a thread, a row a step, the place in the source beside it, a line where another thread goes on and why,
+// steps that nobody else can notice folded; below it the orders without which it would not have failed.
+
+/** One step of the execution, in the order it happened. */
+export interface StepRow {
+  /** Index among the threads. */
+  thread: number;
+  /** What was done, with symbolic names and values: `vm0.mmu_lock: 0 -> 1`. */
+  text: string;
+  /** Function, file and line: `kvmMmuPageFault kvm/fault.ts:104`. Empty when unknown. */
+  place: string;
+  /** No other thread could tell whether it happened: folded with its neighbours. */
+  local: boolean;
+  /** Why another thread than the one before runs here. Empty when the scheduler had no choice of ours to explain. */
+  switchReason: string;
+}
+
+/** Two steps (indices of rows) whose order the failure needs. */
+export interface ConstraintRow {
+  earlier: number;
+  later: number;
+}
+
+export interface Interleaving {
+  threads: readonly string[];
+  steps: readonly StepRow[];
+  constraints: readonly ConstraintRow[];
+  /** The violation, as the oracle says it. */
+  failure: string;
+}
+
+const STEP_WIDTH = 5;
+const PLACE_WIDTH = 44;
+const MIN_COLUMN = 18;
+const ELLIPSIS = '..';
+
+/** Text cut to a width, its end kept if it is a value (`... -> 1`). */
+function fit(text: string, width: number): string {
+  if (text.length <= width) return text.padEnd(width);
+  const arrow = text.lastIndexOf(' -> ');
+  const tail = arrow > 0 && text.length - arrow < width / 2 ? text.slice(arrow) : '';
+  return `${text.slice(0, width - tail.length - ELLIPSIS.length)}${ELLIPSIS}${tail}`;
+}
+
+/** The table of an interleaving, `width` characters wide at most (as far as its threads fit), and what made it fail. */
+export function interleavingText(interleaving: Interleaving, width = 150): string {
+  const { threads, steps, failure } = interleaving;
+  const column = Math.max(MIN_COLUMN, Math.floor((width - STEP_WIDTH - PLACE_WIDTH - 2) / threads.length) - 2);
+  const line = (step: string, cells: readonly string[], place: string): string =>
+    `${step.padStart(STEP_WIDTH)}  ${threads.map((_, n) => fit(cells[n] ?? '', column)).join('  ')}  ${place}`.trimEnd();
+  const only = (thread: number, text: string): string[] => threads.map((_, n) => (n === thread ? text : ''));
+  const lines = [
+    line('step', threads, 'at'),
+    line(
+      '',
+      threads.map((name) => '-'.repeat(Math.min(name.length, column))),
+      '',
+    ),
+  ];
+  for (let n = 0; n < steps.length;) {
+    const { thread, text, place, switchReason } = steps[n]!;
+    if (switchReason !== '') lines.push(line('', only(thread, `<- ${switchReason}`), ''));
+    const folded = foldedSteps(steps, n);
+    if (folded > 1) lines.push(line('', only(thread, `(${folded} steps on its own)`), ''));
+    else lines.push(line(String(n + 1), only(thread, text), place));
+    n += Math.max(1, folded);
+  }
+  return `${[...lines, line('', [], ''), failure, ...constraintLines(interleaving)].join('\n')}\n`;
+}
+
+/** How many steps from `n` on are one thread's alone and may be one line; 0 when the first is not. */
+function foldedSteps(steps: readonly StepRow[], n: number): number {
+  const { thread } = steps[n]!;
+  let end = n;
+  while (end < steps.length && steps[end]!.local && steps[end]!.thread === thread) {
+    if (end > n && steps[end]!.switchReason !== '') break;
+    end++;
+  }
+  return end - n;
+}
+
+function constraintLines({ threads, steps, constraints }: Interleaving): string[] {
+  if (constraints.length === 0) return [];
+  const side = (n: number): string => {
+    const { thread, text, place } = steps[n]!;
+    return `${threads[thread]}: ${text}${place === '' ? '' : ` (${place})`}`;
+  };
+  return [
+    '',
+    constraints.length === 1
+      ? 'It needs this order; the other way round it passes:'
+      : 'It needs each of these orders; any one the other way round and it passes:',
+    ...constraints.map(
+      ({ earlier, later }) => `  step ${earlier + 1} before ${later + 1}:  ${side(earlier)}  before  ${side(later)}`,
+    ),
+  ];
+}
