@@ -1,0 +1,182 @@
+// Depth-first search over states: every state once, every step from it once, unless a sleep set shows that the step leads nowhere new. A state found
+// again on the way that leads to it is a loop: a livelock if fairness does not end it.
+// Sleep sets with stored states after Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996, section 5.
+import { conflict, type Operation } from '../dpor/dependence.js';
+import { Seen, type VisitedSet } from '../visited.js';
+import { lowest, type Failure, type SearchLimits, type SearchMachine, type SearchResult } from './machine.js';
+
+export interface DepthFirstOptions extends SearchLimits {
+  /** Leaves out steps whose order cannot matter. Off, every loop is seen: what livelocks are looked for with. */
+  sleepSets: boolean;
+}
+
+/** Bits of a state's word in the visited set: who was asleep at it, and whether it lies on the present way. */
+const ASLEEP = 0x00ffffff;
+const ON_WAY = 0x01000000;
+
+interface Frame<S> {
+  saved: S;
+  low: number;
+  high: number;
+  enabled: number;
+  todo: number;
+  done: number;
+  asleep: number;
+  chosen: number;
+  operations: (Operation | undefined)[];
+  /** The machine is in this state, nothing has to be restored. */
+  fresh: boolean;
+}
+
+/** How often the caller is asked whether to stop. */
+const STEPS_BETWEEN_LOOKS = 1024;
+
+/** Searches from the machine's present state. */
+export function depthFirst<S>(
+  machine: SearchMachine<S>,
+  visited: VisitedSet,
+  options: DepthFirstOptions,
+): SearchResult {
+  return new DepthFirst(machine, visited, options).run();
+}
+
+class DepthFirst<S> {
+  readonly #machine: SearchMachine<S>;
+  readonly #visited: VisitedSet;
+  readonly #options: DepthFirstOptions;
+  readonly #stack: Frame<S>[] = [];
+  readonly #limits = new Set<SearchResult['limits'][number]>();
+  #transitions = 0;
+  #executions = 0;
+  #deepest = 0;
+
+  constructor(machine: SearchMachine<S>, visited: VisitedSet, options: DepthFirstOptions) {
+    this.#machine = machine;
+    this.#visited = visited;
+    this.#options = options;
+  }
+
+  run(): SearchResult {
+    let failure = this.#enter(0);
+    for (let top = this.#stack.at(-1); failure === undefined && top !== undefined; top = this.#stack.at(-1)) {
+      if (this.#spent()) break;
+      if (top.todo === 0) this.#leave(top);
+      else failure = this.#step(top);
+    }
+    if (this.#visited.bitStates > 0) this.#limits.add('bits');
+    return {
+      complete: failure === undefined && this.#limits.size === 0,
+      limits: [...this.#limits],
+      states: this.#visited.states + this.#visited.bitStates,
+      transitions: this.#transitions,
+      executions: this.#executions,
+      deepest: this.#deepest,
+      ...(failure === undefined
+        ? {}
+        : { violation: { ...failure, schedule: this.#stack.map(({ chosen }) => chosen) } }),
+    };
+  }
+
+  #spent(): boolean {
+    if (this.#visited.states + this.#visited.bitStates > this.#options.states) this.#limits.add('states');
+    else if (this.#transitions % STEPS_BETWEEN_LOOKS === 0 && this.#options.stop()) this.#limits.add('stop');
+    else return false;
+    return true;
+  }
+
+  #leave(top: Frame<S>): void {
+    this.#stack.pop();
+    this.#setOnWay(top, false);
+  }
+
+  #step(top: Frame<S>): Failure | undefined {
+    const machine = this.#machine;
+    if (!top.fresh) machine.restore(top.saved);
+    top.fresh = false;
+    const thread = lowest(top.todo);
+    top.todo &= ~(1 << thread);
+    top.chosen = thread;
+    const asleep = this.#options.sleepSets ? stillAsleep(top, thread) : 0;
+    top.done |= 1 << thread;
+    this.#transitions++;
+    const failure = machine.step(thread);
+    return failure ?? this.#enter(asleep);
+  }
+
+  /** Looks at the state the machine has come to. */
+  #enter(asleep: number): Failure | undefined {
+    const machine = this.#machine;
+    const enabled = machine.enabled();
+    this.#deepest = Math.max(this.#deepest, this.#stack.length);
+    if (enabled === 0) return this.#atEnd();
+    if (this.#stack.length >= this.#options.depth) {
+      this.#limits.add('depth');
+      return undefined;
+    }
+    const { hashLow: low, hashHigh: high } = machine;
+    const seen = this.#visited.insert(low, high, asleep | ON_WAY);
+    if (seen === Seen.AgainByBits) return undefined;
+    let todo = enabled & ~asleep;
+    if (seen === Seen.Again) {
+      const word = this.#visited.word(low, high)!;
+      if ((word & ON_WAY) !== 0) return this.#options.sleepSets ? undefined : this.#loop(low, high);
+      // Steps that slept when the state was left, and would not sleep now.
+      todo = word & ASLEEP & ~asleep;
+      if (todo === 0) return undefined;
+      this.#visited.exchangeWord(low, high, word, (word & asleep & ASLEEP) | ON_WAY);
+    }
+    this.#push(low, high, enabled, todo, asleep);
+    return undefined;
+  }
+
+  #push(low: number, high: number, enabled: number, todo: number, asleep: number): void {
+    const machine = this.#machine;
+    const operations: (Operation | undefined)[] = [];
+    for (let left = enabled; left !== 0; left &= left - 1) operations[lowest(left)] = machine.operation(lowest(left));
+    const done = 0;
+    const saved = machine.save();
+    this.#stack.push({ saved, low, high, enabled, todo, done, asleep, chosen: -1, operations, fresh: true });
+  }
+
+  #setOnWay({ low, high }: Frame<S>, on: boolean): void {
+    const word = this.#visited.word(low, high);
+    if (word !== undefined) this.#visited.exchangeWord(low, high, word, on ? word | ON_WAY : word & ~ON_WAY);
+  }
+
+  #atEnd(): Failure | undefined {
+    if (this.#machine.unfinished() !== 0) {
+      return { kind: 'deadlock', message: 'threads are left and none of them can go on' };
+    }
+    this.#executions++;
+    return this.#machine.atRest();
+  }
+
+  /**
+   * The state lies on the present way: the steps since are a loop. It is a livelock if the threads that ran in it are all that could run all the time:
+   * a fair scheduler may go round for ever.
+   */
+  #loop(low: number, high: number): Failure | undefined {
+    const start = this.#stack.findLastIndex((frame) => frame.low === low && frame.high === high);
+    const loop = this.#stack.slice(start);
+    const ran = loop.reduce((mask, { chosen }) => mask | (1 << chosen), 0);
+    const always = loop.reduce((mask, { enabled }) => mask & enabled, -1);
+    if ((always & ~ran) !== 0) return undefined;
+    return {
+      kind: 'livelock',
+      message: `the last ${loop.length} steps can repeat for ever, and a fair scheduler does not end it`,
+    };
+  }
+}
+
+/** Who sleeps behind `thread`'s step: who slept or was tried before and does not depend on it. */
+function stillAsleep<S>(frame: Frame<S>, thread: number): number {
+  const operation = frame.operations[thread];
+  if (operation === undefined) return 0;
+  let asleep = 0;
+  for (let left = (frame.asleep | frame.done) & ~(1 << thread); left !== 0; left &= left - 1) {
+    const other = lowest(left);
+    const pending = frame.operations[other];
+    if (pending !== undefined && !conflict(pending, operation)) asleep |= 1 << other;
+  }
+  return asleep;
+}

@@ -1,0 +1,130 @@
+// The stateful searches against plain recursion: the same states, the same verdict, the shortest way; and loops told from livelocks.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { breadthFirst } from '#src/explore/search/breadth-first.js';
+import { depthFirst } from '#src/explore/search/depth-first.js';
+import { VisitedSet } from '#src/explore/visited.js';
+import { everyState, type Instruction, ToyMachine } from './toy-machine.js';
+
+const LIMITS = { states: 1_000_000, depth: 10_000, stop: () => false };
+const set = (): VisitedSet => VisitedSet.create(1 << 17);
+
+const word = fc.nat({ max: 2 });
+const value = fc.nat({ max: 2 });
+const instruction: fc.Arbitrary<Instruction> = fc.oneof(
+  word.map((at): Instruction => ({ op: 'load', word: at })),
+  fc.tuple(word, value).map(([at, to]): Instruction => ({ op: 'store', word: at, value: to })),
+  word.map((at): Instruction => ({ op: 'store', word: at, value: 'r' })),
+  fc.tuple(word, value).map(([at, expected]): Instruction => ({ op: 'exchange', word: at, expected, value: 2 })),
+  fc.tuple(word, value).map(([at, wanted]): Instruction => ({ op: 'wait', word: at, value: wanted })),
+  fc.tuple(fc.nat({ max: 4 }), value).map(([to, unless]): Instruction => ({ op: 'jump', to: to + 1, unless })),
+);
+const check = fc
+  .tuple(word, value)
+  .map(([at, wanted]): Instruction => ({ op: 'check', word: at, value: wanted, message: 'another value' }));
+/** Jumps that jump to one another without a shared instruction in between would never settle: at most one a thread. */
+const thread = fc
+  .array(fc.oneof({ weight: 6, arbitrary: instruction }, { weight: 1, arbitrary: check }), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  .filter((code) => code.filter(({ op }) => op === 'jump').length < 2)
+  .map((code) => (code[0]!.op === 'jump' ? code.slice(1) : code))
+  .filter((code) => !code.some((at, n) => at.op === 'jump' && at.to === n));
+const program = fc.array(thread, { minLength: 1, maxLength: 3 });
+
+const SPIN_UNTIL_1 = (word: number): Instruction[] => [
+  { op: 'load', word },
+  { op: 'jump', to: 0, unless: 1 },
+];
+
+describe('the stateful searches', () => {
+  it('see every state of a correct program, with and without sleep sets, and find what plain recursion finds', () => {
+    let correct = 0;
+    let saved = 0;
+    const kinds = new Set<string>();
+    fc.assert(
+      fc.property(program, (code) => {
+        const machine = new ToyMachine(code);
+        const all = everyState(new ToyMachine(code));
+        const start = machine.save();
+        const results = [true, false].map((sleepSets) => {
+          machine.restore(start);
+          return depthFirst(machine, set(), { ...LIMITS, sleepSets });
+        });
+        machine.restore(start);
+        const breadth = breadthFirst(machine, set(), LIMITS);
+        for (const result of [...results, breadth]) {
+          if (result.violation?.kind === 'livelock') continue;
+          expect(result.violation === undefined).toBe(all.failures.size === 0);
+          if (result.violation === undefined) expect(result).toMatchObject({ complete: true, states: all.states });
+          else expect(all.failures).toContain(result.violation.kind);
+          kinds.add(result.violation?.kind ?? 'none');
+        }
+        if (breadth.violation !== undefined) expect(breadth.violation.schedule.length).toBe(all.shortest);
+        else correct++;
+        saved += results[1]!.transitions - results[0]!.transitions;
+      }),
+      { seed: 20261123, numRuns: 1000 },
+    );
+    expect(correct).toBeGreaterThan(100);
+    expect(saved).toBeGreaterThan(100);
+    expect([...kinds].toSorted()).toEqual(['check', 'deadlock', 'none']);
+  });
+
+  it('give a schedule that leads to the violation', () => {
+    const code: Instruction[][] = [0, 1].map(() => [
+      { op: 'load', word: 0 },
+      { op: 'add', value: 1 },
+      { op: 'store', word: 0, value: 'r' },
+    ]);
+    const lost = (shared: Int32Array): { kind: string; message: string } | undefined =>
+      shared[0] === 2 ? undefined : { kind: 'lost', message: 'lost update' };
+    for (const search of [
+      (machine: ToyMachine) => breadthFirst(machine, set(), LIMITS),
+      (machine: ToyMachine) => depthFirst(machine, set(), { ...LIMITS, sleepSets: true }),
+    ]) {
+      const { violation, complete } = search(new ToyMachine(code, lost));
+      expect(complete).toBe(false);
+      const again = new ToyMachine(code, lost);
+      for (const next of violation!.schedule) again.step(next);
+      expect(again.atRest()).toMatchObject({ kind: 'lost' });
+    }
+  });
+
+  it('call a loop a livelock only if a fair scheduler does not end it', () => {
+    const livelock = (code: Instruction[][]): string | undefined =>
+      depthFirst(new ToyMachine(code), set(), { ...LIMITS, sleepSets: false }).violation?.kind;
+    // Somebody will set the word.
+    expect(livelock([SPIN_UNTIL_1(0), [{ op: 'store', word: 0, value: 1 }]])).toBeUndefined();
+    // Nobody will.
+    expect(livelock([SPIN_UNTIL_1(0), [{ op: 'store', word: 1, value: 1 }]])).toBe('livelock');
+    // Two threads too polite to go first: each sees the other's flag, takes its own back, and tries again.
+    const polite = (own: number, other: number): Instruction[] => [
+      { op: 'store', word: own, value: 1 },
+      { op: 'load', word: other },
+      { op: 'jump', to: 5, unless: 1 },
+      { op: 'store', word: own, value: 0 },
+      { op: 'jump', to: 0 },
+      { op: 'store', word: own, value: 0 },
+    ];
+    expect(livelock([polite(0, 1), polite(1, 0)])).toBe('livelock');
+  });
+
+  it.each(['states', 'depth', 'stop'] as const)('are not complete when they stop at a limit: %s', (limit) => {
+    const count: Instruction[] = Array.from({ length: 6 }, (_, n) => ({ op: 'store', word: n % 3, value: n }));
+    const limits = { ...LIMITS, ...{ states: { states: 5 }, depth: { depth: 4 }, stop: { stop: () => true } }[limit] };
+    for (const result of [
+      depthFirst(new ToyMachine([count, count]), set(), { ...limits, sleepSets: false }),
+      breadthFirst(new ToyMachine([count, count]), set(), limits),
+    ]) {
+      expect(result).toMatchObject({ complete: false, limits: [limit] });
+    }
+  });
+
+  it('are not complete when states had to be remembered as bits', () => {
+    const count: Instruction[] = Array.from({ length: 30 }, (_, n) => ({ op: 'store', word: n % 3, value: n }));
+    const result = depthFirst(new ToyMachine([count, count]), VisitedSet.create(4096), { ...LIMITS, sleepSets: false });
+    expect(result).toMatchObject({ complete: false, limits: ['bits'] });
+  });
+});

@@ -1,0 +1,154 @@
+// A tiny machine with saved states: each thread is a list of instructions over shared words and registers of its own.
+import type { Operation } from '#src/explore/dpor/dependence.js';
+import type { Failure, SearchMachine } from '#src/explore/search/machine.js';
+import { StateHash } from '#src/explore/state-hash.js';
+
+/** `r` is the thread's register. A jump costs no step of its own. */
+export type Instruction =
+  | { op: 'load'; word: number }
+  | { op: 'store'; word: number; value: number | 'r' }
+  | { op: 'add'; value: number }
+  | { op: 'exchange'; word: number; expected: number; value: number }
+  | { op: 'wait'; word: number; value: number }
+  | { op: 'jump'; to: number; unless?: number }
+  | { op: 'check'; word: number; value: number; message: string };
+
+const SHARED = 8;
+
+export class ToyMachine implements SearchMachine<Int32Array> {
+  readonly #code: readonly (readonly Instruction[])[];
+  /** Shared words, then of each thread: program counter, register. */
+  readonly #state: Int32Array;
+  readonly #hash: StateHash;
+  readonly #final: ((shared: Int32Array) => Failure | undefined) | undefined;
+
+  constructor(code: readonly (readonly Instruction[])[], final?: (shared: Int32Array) => Failure | undefined) {
+    this.#code = code;
+    this.#state = new Int32Array(SHARED + 2 * code.length);
+    this.#hash = new StateHash(this.#state.buffer, 0, this.#state.byteLength);
+    this.#final = final;
+    for (let thread = 0; thread < code.length; thread++) this.#settle(thread);
+    this.#rehash();
+  }
+
+  #rehash(): void {
+    this.#hash.rehash(0, this.#state.byteLength);
+  }
+
+  #at(thread: number): Instruction | undefined {
+    return this.#code[thread]![this.#state[SHARED + 2 * thread]!];
+  }
+
+  /** Runs what is the thread's own until its next shared instruction. */
+  #settle(thread: number): void {
+    const [pc, r] = [SHARED + 2 * thread, SHARED + 2 * thread + 1];
+    for (let instruction = this.#at(thread); instruction !== undefined; instruction = this.#at(thread)) {
+      if (instruction.op === 'jump') {
+        const stays = instruction.unless !== undefined && this.#state[r] === instruction.unless;
+        this.#state[pc] = stays ? this.#state[pc]! + 1 : instruction.to;
+      } else if (instruction.op === 'add') {
+        this.#state[r]! += instruction.value;
+        this.#state[pc]!++;
+      } else return;
+    }
+  }
+
+  #can(thread: number): boolean {
+    const instruction = this.#at(thread);
+    if (instruction === undefined) return false;
+    return instruction.op !== 'wait' || this.#state[instruction.word] === instruction.value;
+  }
+
+  enabled(): number {
+    return this.#code.reduce((mask, _, thread) => (this.#can(thread) ? mask | (1 << thread) : mask), 0);
+  }
+
+  unfinished(): number {
+    return this.#code.reduce((mask, _, thread) => (this.#at(thread) === undefined ? mask : mask | (1 << thread)), 0);
+  }
+
+  operation(thread: number): Operation | undefined {
+    const instruction = this.#at(thread)!;
+    if (instruction.op === 'jump' || instruction.op === 'add') return undefined;
+    const write = instruction.op === 'store' || instruction.op === 'exchange';
+    return { kind: 'access', touches: [{ first: instruction.word, end: instruction.word + 1, write }] };
+  }
+
+  step(thread: number): Failure | undefined {
+    const instruction = this.#at(thread)!;
+    const [pc, r] = [SHARED + 2 * thread, SHARED + 2 * thread + 1];
+    const state = this.#state;
+    let failure: Failure | undefined;
+    if (instruction.op === 'load') state[r] = state[instruction.word]!;
+    else if (instruction.op === 'store')
+      state[instruction.word] = instruction.value === 'r' ? state[r]! : instruction.value;
+    else if (instruction.op === 'exchange') {
+      state[r] = state[instruction.word]!;
+      if (state[r] === instruction.expected) state[instruction.word] = instruction.value;
+    } else if (instruction.op === 'check' && state[instruction.word] !== instruction.value) {
+      failure = { kind: 'check', message: instruction.message };
+    }
+    state[pc]!++;
+    this.#settle(thread);
+    this.#rehash();
+    return failure;
+  }
+
+  atRest(): Failure | undefined {
+    return this.#final?.(this.#state);
+  }
+
+  save(): Int32Array {
+    return this.#state.slice();
+  }
+
+  restore(saved: Int32Array): void {
+    this.#state.set(saved);
+    this.#rehash();
+  }
+
+  get hashLow(): number {
+    return this.#hash.low;
+  }
+
+  get hashHigh(): number {
+    return this.#hash.high;
+  }
+}
+
+/** Every state by plain recursion without any reduction: their number and whether a violation can be reached. */
+export function everyState(machine: ToyMachine): { states: number; failures: Set<string>; shortest: number } {
+  const seen = new Map<string, number>();
+  const failures = new Set<string>();
+  let shortest = Infinity;
+  let frontier = [machine.save()];
+  for (let depth = 0; frontier.length > 0; depth++) {
+    const next: Int32Array[] = [];
+    for (const saved of frontier) {
+      machine.restore(saved);
+      const enabled = machine.enabled();
+      const fail = (kind: string, at: number): void => {
+        failures.add(kind);
+        shortest = Math.min(shortest, at);
+      };
+      if (enabled === 0) {
+        if (machine.unfinished() !== 0) fail('deadlock', depth);
+        const failure = machine.atRest();
+        if (machine.unfinished() === 0 && failure !== undefined) fail(failure.kind, depth);
+        continue;
+      }
+      const key = saved.join(',');
+      if (seen.has(key)) continue;
+      seen.set(key, depth);
+      for (let thread = 0; thread < 8; thread++) {
+        if ((enabled & (1 << thread)) === 0) continue;
+        machine.restore(saved);
+        const failure = machine.step(thread);
+        if (failure === undefined) next.push(machine.save());
+        else fail(failure.kind, depth + 1);
+      }
+    }
+    frontier = next;
+  }
+  return { states: seen.size, failures, shortest };
+}
