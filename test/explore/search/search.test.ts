@@ -33,8 +33,8 @@ const thread = fc
   .filter((code) => !code.some((at, n) => at.op === 'jump' && at.to === n));
 const program = fc.array(thread, { minLength: 1, maxLength: 3 });
 
-const SPIN_UNTIL_1 = (word: number): Instruction[] => [
-  { op: 'load', word },
+const spinUntilOne = (at: number): Instruction[] => [
+  { op: 'load', word: at },
   { op: 'jump', to: 0, unless: 1 },
 ];
 
@@ -96,9 +96,9 @@ describe('the stateful searches', () => {
     const livelock = (code: Instruction[][]): string | undefined =>
       depthFirst(new ToyMachine(code), set(), { ...LIMITS, sleepSets: false }).violation?.kind;
     // Somebody will set the word.
-    expect(livelock([SPIN_UNTIL_1(0), [{ op: 'store', word: 0, value: 1 }]])).toBeUndefined();
+    expect(livelock([spinUntilOne(0), [{ op: 'store', word: 0, value: 1 }]])).toBeUndefined();
     // Nobody will.
-    expect(livelock([SPIN_UNTIL_1(0), [{ op: 'store', word: 1, value: 1 }]])).toBe('livelock');
+    expect(livelock([spinUntilOne(0), [{ op: 'store', word: 1, value: 1 }]])).toBe('livelock');
     // Two threads too polite to go first: each sees the other's flag, takes its own back, and tries again.
     const polite = (own: number, other: number): Instruction[] => [
       { op: 'store', word: own, value: 1 },
