@@ -1,6 +1,7 @@
 // `npm run bench -- [suite...] [--save NAME] [--compare NAME] [--json] [--quick] [--strict] [--force]`. The table goes to stdout, with --json to stderr,
 // so that stdout carries the document alone. Exit codes: 0, 1 a wrong result, 2 usage, 3 slower than the saved run (or --strict: a goal missed).
 import { parseArgs } from 'node:util';
+import { heedBranchHints } from '../src/host/branch-hints.js';
 import { UsageError } from '../src/host/errors.js';
 import { runBench, SUITES, type BenchOptions } from './main.js';
 import { WrongResult } from './runner.js';
@@ -56,6 +57,7 @@ function exitCodeOf(error: unknown): number {
   return error instanceof UsageError || (error instanceof TypeError && 'code' in error) ? 2 : 70;
 }
 
+heedBranchHints();
 try {
   process.exitCode = await main();
 } catch (error) {

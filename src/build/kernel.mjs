@@ -7,6 +7,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { addBranchHints, shiftSourceMap } from './branch-hints.mjs';
 import { exportsDeclaration } from './kernel-exports.mjs';
 import { ROOT, hashFiles, listFiles, messageOf, readIfThere, replaceFile } from './files.mjs';
 import { withLock } from './lock.mjs';
@@ -26,6 +27,14 @@ const FLAGS = [
   ['--initialMemory', '1', '--maximumMemory', '65536', '--memoryBase', '1024'],
   ['--bindings', 'raw', '--baseDir', ROOT],
 ].flat();
+
+/** Functions called so seldom that the test in front of the call is hinted as not taken. */
+const RARE = [
+  'point/perturbSlow',
+  'oops/oops',
+  ...['lockdepCheck', 'lockdepRemove'].map((name) => `sync/lockdep/${name}`),
+  ...['lockstatAttach', 'lockstatSample', 'lockstatSampled'].map((name) => `sync/lockstat/${name}`),
+].map((name) => `src/kernel/${name}`);
 
 /**
  * @param {string} build name of a file in src/kernel/build
@@ -66,11 +75,12 @@ async function compileAll(builds, entry, prefix) {
   for (const build of builds) {
     const name = prefix + build;
     const written = await compile(build, entry, name);
-    for (const extension of ['.wasm.map', '.wasm']) {
-      const contents = written.get(extension);
-      if (contents === undefined) throw new Error(`asc wrote no ${extension} file for '${build}'`);
-      replaceFile(path.join(OUTPUT, name + extension), contents);
-    }
+    const module = written.get('.wasm');
+    const map = written.get('.wasm.map');
+    if (!(module instanceof Uint8Array) || map === undefined) throw new Error(`asc wrote no module for '${build}'`);
+    const { bytes, moved } = addBranchHints(module, RARE);
+    replaceFile(path.join(OUTPUT, `${name}.wasm.map`), shiftSourceMap(String(map), moved));
+    replaceFile(path.join(OUTPUT, `${name}.wasm`), bytes);
     if (build === typesOf) {
       const types = prefix === '' ? 'exports' : prefix.slice(0, -1);
       replaceFile(path.join(OUTPUT, `${types}.d.ts`), exportsDeclaration(String(written.get('.d.ts')), entry));
@@ -87,7 +97,9 @@ async function compileAll(builds, entry, prefix) {
  * @param {string} prefix
  */
 async function buildWhenChanged(builds, entry, prefix) {
-  const own = ['kernel.mjs', 'kernel-exports.mjs'].map((name) => path.join(ROOT, 'src/build', name));
+  const own = ['kernel.mjs', 'kernel-exports.mjs', 'branch-hints.mjs'].map((name) =>
+    path.join(ROOT, 'src/build', name),
+  );
   const sources = [...new Set([...listFiles(SOURCES, /\.ts$/), path.resolve(ROOT, entry), ...own])];
   const compiler = readIfThere(path.join(ROOT, 'node_modules/assemblyscript/package.json')) ?? '';
   const stale = builds.filter((build) => {
