@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { RmpTortureError } from '../host/errors.js';
 import { EXIT_INTERNAL, EXIT_PASSED, EXIT_USAGE } from './exit-codes.js';
+import { importCommand } from './import.js';
 import { tortureCommand } from './torture.js';
 
 /** Runs one command line; resolves with the exit code. Never throws. */
@@ -16,6 +17,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(see --help)')
     .exitOverride();
   program.addCommand(tortureCommand((code) => (result.code = code)).copyInheritedSettings(program));
+  program.addCommand(importCommand((code) => (result.code = code)).copyInheritedSettings(program));
   // With no command the main job runs.
   const commandLine = args.length === 0 ? ['torture'] : args;
   try {

@@ -1,0 +1,122 @@
+// What all importers share: a log as numbered records, each read by one grammar or left with a reason, and what comes out of it.
+import { UsageError } from '../host/errors.js';
+
+/** A record of the log: its text, and the line it starts at (from 1). A record that a mailer wrapped is one record. */
+export interface LogRecord {
+  line: number;
+  text: string;
+}
+
+/** What a line says, by kind. Numbers are as the kernel means them: frame numbers, bytes, hardware codes. */
+export interface Fact {
+  kind: string;
+  line: number;
+}
+
+/** One kind of line: `read` gives the fact, or undefined when the line is of another kind. */
+export interface Grammar<F extends Fact> {
+  /** What a reader would call such a line. */
+  name: string;
+  read(text: string, line: number): F | undefined;
+}
+
+export interface Unread {
+  line: number;
+  reason: string;
+}
+
+export interface ReadLog {
+  facts: Fact[];
+  /** Lines of the file. */
+  lines: number;
+  /** Lines that belong to a fact. */
+  understood: number;
+  unread: Unread[];
+  /** Facts by grammar name. */
+  counts: Record<string, number>;
+}
+
+/** A number that grammars took from a log: hexadecimal with or without 0x. */
+export function hex(digits: string): number {
+  return Number.parseInt(digits.replace(/^0x/i, ''), 16);
+}
+
+/** Start of a trace record: `task-pid [cpu] flags seconds.micros:`. */
+const TRACE_START = /^\s*\S.*-\d+\s+\[\d+\]\s/;
+const MAX_WRAPPED_LINES = 4;
+
+/**
+ * Cuts a text into records. Comment lines (#) and blank ones are no records. A line behind a trace record that starts like none is its wrapped rest,
+ * if `isComplete` says that the record cannot be read without it.
+ */
+function recordsOf(
+  text: string,
+  isComplete: (text: string) => boolean,
+): { records: LogRecord[]; spans: number[]; lines: number } {
+  const lines = text.split(/\r?\n/);
+  if (lines.at(-1) === '') lines.pop();
+  const records: LogRecord[] = [];
+  const spans: number[] = [];
+  for (let n = 0; n < lines.length; n++) {
+    const first = lines[n]!;
+    if (first.trim() === '' || first.startsWith('#')) continue;
+    let record = first;
+    let span = 1;
+    while (
+      TRACE_START.test(first) &&
+      span < MAX_WRAPPED_LINES &&
+      !isComplete(record) &&
+      lines[n + span]?.trim() !== '' &&
+      lines[n + span] !== undefined &&
+      !TRACE_START.test(lines[n + span]!)
+    ) {
+      record = `${record} ${lines[n + span]!.trim()}`;
+      span++;
+    }
+    const whole = span > 1 && isComplete(record);
+    records.push({ line: n + 1, text: whole ? record : first });
+    spans.push(whole ? span : 1);
+    if (whole) n += span - 1;
+  }
+  return { records, spans, lines: lines.length };
+}
+
+/** Reads a log by the first grammar that knows each record. */
+export function readLog(text: string, grammars: readonly Grammar<Fact>[]): ReadLog {
+  const read = (record: string, line: number): { fact: Fact; name: string } | undefined => {
+    for (const { name, read: by } of grammars) {
+      const fact = by(record, line);
+      if (fact !== undefined) return { fact, name };
+    }
+    return undefined;
+  };
+  const { records, spans, lines } = recordsOf(text, (record) => read(record, 0) !== undefined);
+  const log: ReadLog = { facts: [], lines, understood: 0, unread: [], counts: {} };
+  for (const [n, { line, text: record }] of records.entries()) {
+    const found = read(record, line);
+    if (found === undefined) {
+      log.unread.push({ line, reason: `no known kind of line: ${shortened(record)}` });
+      continue;
+    }
+    log.facts.push(found.fact);
+    log.understood += spans[n]!;
+    log.counts[found.name] = (log.counts[found.name] ?? 0) + 1;
+  }
+  return log;
+}
+
+function shortened(text: string): string {
+  const clean = text.trim().replaceAll(/[^\x20-\x7e]/g, '?');
+  return clean.length > 60 ? `${clean.slice(0, 57)}...` : clean;
+}
+
+/** Refuses a file in which no line was understood: file:line, what is there, what would be right. */
+export function refuseForeign(path: string, log: ReadLog, grammars: readonly Grammar<Fact>[]): void {
+  if (log.facts.length > 0) return;
+  const first = log.unread[0];
+  const expected = grammars.map(({ name }) => name).join(', ');
+  throw new UsageError(
+    'import',
+    `${path}:${first?.line ?? 1}: ${first?.reason ?? 'the file is empty'}; expected one of: ${expected}`,
+  );
+}
