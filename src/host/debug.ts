@@ -10,7 +10,7 @@ interface Site {
 
 const hex = (value: number | undefined): string => `0x${(value ?? 0).toString(16)}`;
 
-// The patch prints the callback's inclusive ends; the callbacks here have exclusive ones.
+// All ends are inclusive here, as KVM passed them to and got them from restrictedmem when the patch was posted; the sites convert.
 const SITES: Record<number, Site> = {
   [sites.DEBUG_RESTRICTEDMEM_UNBIND]: {
     function: 'restrictedmem_unbind',

@@ -18,10 +18,10 @@ import {
   type LockStatistics,
   type PageStatistics,
 } from './statistics.js';
-import { parseSize } from './units.js';
+import { parseDuration, parseSize } from './units.js';
 import { variantBits } from './variants.js';
 import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
-import { heldLocks, markKilled, stuckTasks } from './watchdog.js';
+import { Supervisor } from './supervisor.js';
 
 export interface HostOptions {
   /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. At most 512 GiB a shard. */
@@ -41,6 +41,8 @@ export interface HostOptions {
   layout?: string;
   /** Globs of function names whose pr_debug lines are printed. */
   debug?: string;
+  /** A thread of the pool that makes no progress for this long fails the run; `20s` if not said. */
+  stuckAfter?: number | string;
 }
 
 export interface HostStatistics {
@@ -55,7 +57,7 @@ export interface RunEnd {
   died: string[];
 }
 
-const STUCK_MS = 20_000;
+const STUCK_AFTER = '20s';
 const MAX_PFNS = 134_742_016; // 514 GiB: the RMP, struct page and a heap fit one linear memory of 4 GiB
 const FIRST_PFN = 256; // memory starts at 1 MiB when no layout says otherwise
 
@@ -66,9 +68,11 @@ export class Host {
   #pool: Pool | undefined;
   #homeWorkers: Promise<RunEnd> | undefined;
   #closed = false;
+  readonly #stuckMs: number;
 
   private constructor(options: HostOptions, shard: Shard) {
     this.#options = options;
+    this.#stuckMs = parseDuration(options.stuckAfter ?? STUCK_AFTER) / 1e6;
     this.shard = shard;
   }
 
@@ -76,6 +80,9 @@ export class Host {
   static async create(options: HostOptions = {}): Promise<Host> {
     const partitions = wholeNumber('partitions', options.partitions ?? 2, 1, 64);
     const workers = wholeNumber('workers', options.workers ?? partitions, 1, 256);
+    if (parseDuration(options.stuckAfter ?? STUCK_AFTER) < 1e6) {
+      throw new UsageError('stuckAfter', `stuckAfter: ${options.stuckAfter} is too short; at least 1ms`);
+    }
     const map =
       options.layout === undefined ? flatLayout(parseSize(options.memory ?? '4GiB')) : readLayout(options.layout);
     if (map.pfnCount > MAX_PFNS) {
@@ -157,12 +164,21 @@ export class Host {
     }
     const presence = new SharedArrayBuffer(actors.length * 4);
     const died: string[] = [];
-    const watchdog = setInterval(() => this.#watch(), 1000);
+    const pool = this.#pool;
+    const supervisor = new Supervisor({
+      shard: this.shard,
+      actors: actors.map(({ name }) => name),
+      presence,
+      stuckMs: this.#stuckMs,
+      fail: (violation) => this.#fail(violation),
+      terminate: () => this.#terminate(pool),
+    });
+    const watchdog = setInterval(() => supervisor.look(), supervisor.intervalMs);
     const hook = this.#options.hook;
     const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
     const runs = actors.map(async ({ name, program: address }, slot): Promise<ActorReply> => {
       try {
-        const reply = await this.#pool!.run({
+        const reply = await pool.run({
           handle: this.shard.handle,
           name,
           program: address,
@@ -170,6 +186,7 @@ export class Host {
           presence,
           slot,
         });
+        supervisor.actorEnded(slot);
         // A trap leaves locks as they were: nobody else may go on waiting for them.
         if (reply.error !== undefined && reply.error.name !== 'KernelOops') {
           const message = `${name} failed: ${reply.error.name}: ${reply.error.message}`;
@@ -178,7 +195,7 @@ export class Host {
         return reply;
       } catch (error) {
         died.push(name);
-        this.#workerDied(name, Atomics.load(new Int32Array(presence), slot) - 1, error as Error);
+        supervisor.workerDied(slot, error as Error);
         return { name, taskId: -1, verdict: -1, error: { name: 'WorkerDied', message: (error as Error).message } };
       }
     });
@@ -221,21 +238,10 @@ export class Host {
     }
   }
 
-  #watch(): void {
-    for (const { task, text } of stuckTasks(this.shard, STUCK_MS)) {
-      this.#fail({ oracle: 'progress', message: `stuck: ${text}`, thread: `task${task}`, details: {} });
-    }
-  }
-
-  #workerDied(name: string, task: number, error: Error): void {
-    const held = task < 0 ? 'nothing: it had not attached' : heldLocks(this.shard, task);
-    if (task >= 0) markKilled(this.shard, task);
-    this.#fail({
-      oracle: 'progress',
-      message: `worker of ${name} died (${error.message}) holding ${held}`,
-      thread: `task${task}`,
-      details: {},
-    });
+  /** Ends all threads of a pool at once: only those of a failed run, for they may hold locks. */
+  #terminate(pool: Pool): void {
+    if (this.#pool === pool) this.#pool = undefined;
+    void pool.close();
   }
 
   #fail(violation: Violation): void {

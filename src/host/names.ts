@@ -1,6 +1,7 @@
 // Symbolic names of kernel objects for reports: `vm0.mmu_lock` instead of an address.
 import * as kvm from '../kernel/abi/kvm.js';
 import * as layout from '../kernel/abi/layout.js';
+import * as mm from '../kernel/abi/mm.js';
 import * as names from '../kernel/abi/names.js';
 import type { Shard } from './shard.js';
 
@@ -14,16 +15,29 @@ const PREFIXES: Record<number, string> = {
   [names.NT_LOCK]: 'lock',
 };
 
-const VM_MEMBERS: [number, string][] = [
-  [kvm.KVM_MMU_LOCK, 'mmu_lock'],
-  [kvm.KVM_SRCU, 'srcu'],
-  [kvm.KVM_SLOTS_LOCK, 'slots_lock'],
-  [kvm.KVM_SLOTS_ARCH_LOCK, 'slots_arch_lock'],
-  [kvm.KVM_LOCK, 'lock'],
-  [kvm.KVM_MN_LOCK, 'mn_invalidate_lock'],
-  [kvm.KVM_MN_RCUWAIT, 'mn_memslots_update_rcuwait'],
-  [kvm.KVM_MEM_ATTR, 'mem_attr_array'],
-];
+/** Parts of a file, one of a kind: without a number. */
+const PARTS: Record<number, string> = {
+  [names.NT_RM]: 'rm',
+  [names.NT_SHMEM]: 'memfd',
+};
+
+const MEMBERS: Record<number, [number, string][]> = {
+  [names.NT_VM]: [
+    [kvm.KVM_MMU_LOCK, 'mmu_lock'],
+    [kvm.KVM_SRCU, 'srcu'],
+    [kvm.KVM_SLOTS_LOCK, 'slots_lock'],
+    [kvm.KVM_SLOTS_ARCH_LOCK, 'slots_arch_lock'],
+    [kvm.KVM_LOCK, 'lock'],
+    [kvm.KVM_MN_LOCK, 'mn_invalidate_lock'],
+    [kvm.KVM_MN_RCUWAIT, 'mn_memslots_update_rcuwait'],
+    [kvm.KVM_MEM_ATTR, 'mem_attr_array'],
+  ],
+  [names.NT_RM]: [
+    [mm.RM_LOCK, 'lock'],
+    [mm.RM_BINDINGS, 'bindings'],
+  ],
+  [names.NT_SHMEM]: [[mm.SHMEM_I_PAGES, 'i_pages']],
+};
 
 const GLOBAL_LOCKS: [number, string][] = Object.entries(layout)
   .filter(([name, value]) => name.startsWith('LOCK_') && value >= layout.SH_LOCKS && value < layout.SH_OOPS)
@@ -40,23 +54,31 @@ interface Entry {
   index: number;
 }
 
-/** The entry of the name table that `address` lies in; objects contain others, so the smallest. */
-function findEntry(shard: Named, address: number): Entry | undefined {
+/** The name table's entries that are in use. */
+function entries(shard: Named): Entry[] {
   const table = shard.words[layout.SH_NAMES / 4]! >>> 0;
   const count = shard.words[layout.SH_NAMES_COUNT / 4]!;
-  let found: Entry | undefined;
+  const found: Entry[] = [];
   for (let n = 0; n < count; n++) {
     const view = new DataView(shard.buffer, table + n * names.NAME_SIZE, names.NAME_SIZE);
     const start = view.getUint32(names.NAME_ADDRESS, true);
+    if (start === 0) continue;
     const bytes = view.getUint32(names.NAME_BYTES, true);
     const type = view.getUint32(names.NAME_TYPE, true);
-    // A lock inside a VM is named by its place there: the VM's own entry tells it.
-    if (start === 0 || address < start || address >= start + bytes || type === names.NT_KVM_LOCK) continue;
-    if (found !== undefined && found.bytes <= bytes) continue;
     const parent = view.getUint32(names.NAME_PARENT, true);
-    found = { start, bytes, type, parent, index: view.getUint32(names.NAME_INDEX, true) };
+    found.push({ start, bytes, type, parent, index: view.getUint32(names.NAME_INDEX, true) });
   }
   return found;
+}
+
+/** The entry that `address` lies in; objects contain others, so the smallest. */
+function findEntry(shard: Named, address: number): Entry | undefined {
+  return entries(shard)
+    .filter(({ start, bytes, type }) => {
+      // A lock inside a VM is named by its place there: the VM's own entry tells it.
+      return address >= start && address < start + bytes && type !== names.NT_KVM_LOCK;
+    })
+    .toSorted((a, b) => a.bytes - b.bytes)[0];
 }
 
 /** The name of the object at `address`, with the member if known; the address in hex when nothing is known of it. */
@@ -64,14 +86,34 @@ export function objectName(shard: Named, address: number): string {
   const global = GLOBAL_LOCKS.find(([at]) => at === address);
   if (global !== undefined) return global[1];
   const entry = findEntry(shard, address);
-  if (entry === undefined) return `0x${address.toString(16)}`;
-  const own = `${PREFIXES[entry.type] ?? 'object'}${entry.index}`;
+  if (entry === undefined) return slotName(shard, address) ?? `0x${address.toString(16)}`;
+  const own = PARTS[entry.type] ?? `${PREFIXES[entry.type] ?? 'object'}${entry.index}`;
   const full = entry.parent === 0 ? own : `${objectName(shard, entry.parent)}.${own}`;
   return `${full}${member(entry.type, address - entry.start)}`;
 }
 
+/** A memslot without an entry, as those with high ids are: the struct itself says which it is, also for a time after it was freed. */
+function slotName(shard: Named, address: number): string | undefined {
+  if (address % 4 !== 0 || address > shard.buffer.byteLength - kvm.SLOT_SIZE) return undefined;
+  const view = new DataView(shard.buffer, address, kvm.SLOT_SIZE);
+  const magic = view.getUint32(kvm.SLOT_MAGIC, true);
+  if (magic !== kvm.SLOT_MAGIC_VALUE && magic !== kvm.SLOT_MAGIC_FREED) return undefined;
+  const vm = view.getUint32(kvm.SLOT_KVM, true);
+  const known = entries(shard).some(({ start, type }) => start === vm && type === names.NT_VM);
+  return `${known ? `${objectName(shard, vm)}.` : ''}slot${view.getUint32(kvm.SLOT_ID, true)}`;
+}
+
 function member(type: number, offset: number): string {
-  if (offset === 0) return '';
-  const known = type === names.NT_VM ? VM_MEMBERS.find(([at]) => at === offset) : undefined;
-  return known === undefined ? `+0x${offset.toString(16)}` : `.${known[1]}`;
+  const known = MEMBERS[type]?.find(([at]) => at === offset);
+  if (known !== undefined) return `.${known[1]}`;
+  return offset === 0 ? '' : `+0x${offset.toString(16)}`;
+}
+
+/** Addresses of the locks that have a name of their own. */
+export function namedLocks(shard: Named): number[] {
+  const own = entries(shard).flatMap(({ start, type }) => {
+    if (type === names.NT_KVM_LOCK || type === names.NT_LOCK) return [start];
+    return type === names.NT_RM ? [start + mm.RM_LOCK] : [];
+  });
+  return [...GLOBAL_LOCKS.map(([at]) => at), ...own];
 }

@@ -1,5 +1,5 @@
-// The worker pool: one Piscina task is one whole actor. Workers are never killed while they may hold a lock: a run ends by the stop word in shared
-// memory. A worker that dies all the same is noticed, and its run fails instead of hanging.
+// The worker pool: one Piscina task is one whole actor. Workers are not killed while they may hold a lock: a run ends by the stop word in shared memory.
+// Only a failed run is different: see supervisor.ts. A worker that dies all the same is noticed, and its run fails instead of hanging.
 import { Piscina } from 'piscina';
 import type { ShardHandle } from './shard.js';
 

@@ -64,11 +64,14 @@ function dealTargets(actor: ActorProfile, guests: readonly Guest[]): Target[][] 
   const shares: Target[][] = Array.from({ length: actor.threads }, () => []);
   let turn = 0;
   for (const guest of guests) {
-    const areas = guest.areas.filter((area) => (actor.kind === 'discarder' ? area.file === 0 : area.file !== 0));
+    const areas = guest.areas.filter((area) => suits(actor.kind, area));
     if (actor.kind === 'vcpu') {
       guest.vcpus.forEach((vcpu, vcpuIndex) => {
         const share = shares[turn++ % actor.threads]!;
-        for (const area of guest.areas) share.push({ guest, area, vcpu, vcpuIndex });
+        for (const area of areas) {
+          // One vCPU is enough to race with moves of shared memory; the others keep to the private one.
+          if (area.file !== 0 || vcpuIndex === 0) share.push({ guest, area, vcpu, vcpuIndex });
+        }
       });
     } else if (actor.kind === 'rebinder') {
       for (const area of areas) shares[turn++ % actor.threads]!.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
@@ -77,6 +80,12 @@ function dealTargets(actor: ActorProfile, guests: readonly Guest[]): Target[][] 
     }
   }
   return shares.filter((share) => share.length > 0);
+}
+
+/** Whether actors of this kind work on an area: shared memory is for vCPUs, the discarder, and the rebinder that moves it. */
+function suits(kind: ActorProfile['kind'], { file }: Guest['areas'][number]): boolean {
+  if (kind === 'vcpu' || kind === 'rebinder') return true;
+  return kind === 'discarder' ? file === 0 : file !== 0;
 }
 
 function writeProgram(shard: Shard, actor: ActorProfile, name: string, targets: readonly Target[]): ActorProgram {
@@ -119,13 +128,14 @@ function writeTarget(view: DataView, base: number, target: Target, theta: number
   u32(program.TG_FILE, area.file);
   u32(program.TG_SLOT_ID, area.slotId);
   u32(program.TG_SLOT_FLAGS, area.flags);
-  u32(program.TG_SPARE_ID, 64 + area.slotId);
+  u32(program.TG_SPARE_ID, guest.spareId + area.slotId);
   u32(program.TG_VCPU_INDEX, target.vcpuIndex);
   u32(program.TG_VCPU_COUNT, guest.vcpus.length);
   u64(program.TG_START_GFN, area.gpa / 4096);
   u64(program.TG_PAGE_COUNT, pages);
   u64(program.TG_FIRST_OFFSET, area.offset / 4096);
   u64(program.TG_HVA, area.hva);
+  u64(program.TG_MOVE_GFN, (area.moveGpa ?? 0) / 4096);
   const zetan = zeta(pages, theta);
   view.setFloat64(base + program.TG_ZIPF_ZETAN, zetan, true);
   view.setFloat64(base + program.TG_ZIPF_ETA, (1 - (2 / pages) ** (1 - theta)) / (1 - zeta(2, theta) / zetan), true);

@@ -8,6 +8,10 @@ import { readDocument } from './document.js';
 import { memslotsSchema, type MemslotSequence, type VmProfile } from './schema.js';
 
 const PAGE = 4096;
+const WINDOW_BYTES = 4 << 20;
+const WINDOW_ALIGN = 2 << 20;
+/** Second pieces of split slots get ids that no VMM's sequence comes near to. */
+const LEAST_SPARE_ID = 64;
 
 /** One area of a guest that actors may work on: a memslot that the sequence left in place. */
 export interface Area {
@@ -19,6 +23,8 @@ export interface Area {
   /** restrictedmem file (kernel address), 0 for a shared slot. */
   file: number;
   offset: number;
+  /** Of a shared slot: another guest address with room for it, above everything else. A rebinder moves it there and back. */
+  moveGpa?: number;
 }
 
 export interface Guest {
@@ -29,6 +35,8 @@ export interface Guest {
   areas: Area[];
   files: number[];
   highestGfn: number;
+  /** Slot ids from here on are free. */
+  spareId: number;
 }
 
 /** A step of a memslot sequence whose return value differs from the logged one. */
@@ -49,7 +57,10 @@ export function memslotSequence(vm: VmProfile, profilePath: string): MemslotSequ
   return { name: vm.name, files: [{ id: 0, size }], steps: [step] };
 }
 
-/** Creates one guest and replays its memslots; differences from the log are added to `differences`. */
+/**
+ * Creates one guest and replays its memslots; differences from the log are added to `differences`. With `window`, a guest that has private slots only
+ * gets a shared one besides: private slots cannot be moved.
+ */
 export function createGuest(
   shard: Shard,
   name: string,
@@ -57,6 +68,7 @@ export function createGuest(
   sequence: MemslotSequence,
   home: number,
   differences: ReplayDifference[],
+  window = false,
 ): Guest {
   const files = new Map<number, number>();
   for (const file of sequence.files) {
@@ -84,6 +96,11 @@ export function createGuest(
       });
   });
   const kept = [...areas.values()];
+  const highestId = Math.max(...sequence.steps.map((step) => step.slot));
+  if (window && kept.length > 0 && kept.every((area) => area.file !== 0)) {
+    kept.push(addWindow(shard, vm, kept, highestId + 1));
+  }
+  placeMoves(kept);
   const highestGfn = Math.max(...kept.map((area) => (area.gpa + area.size) / PAGE));
   check('shadow memory', shard.x.sysGuestShadow(vm, highestGfn));
   for (const area of kept.filter((each) => each.file !== 0)) {
@@ -93,7 +110,33 @@ export function createGuest(
     );
   }
   const vcpus = Array.from({ length: profile.vcpus }, () => handle('create vCPU', shard.x.sysCreateVcpu(vm)));
-  return { name, vm, vcpus, areas: kept, files: [...files.values()], highestGfn };
+  const spareId = Math.max(LEAST_SPARE_ID, highestId + 2);
+  return { name, vm, vcpus, areas: kept, files: [...files.values()], highestGfn, spareId };
+}
+
+/** A shared slot above the guest's memory, as a device's memory is. */
+function addWindow(shard: Shard, vm: number, areas: readonly Area[], slotId: number): Area {
+  const hva = roundUp(Math.max(...areas.map((area) => area.hva + area.size)), WINDOW_ALIGN);
+  const area = { slotId, flags: 0, gpa: above(areas), size: WINDOW_BYTES, hva, file: 0, offset: 0 };
+  check('shared window', shard.x.sysSetMemslot(vm, 0, slotId, 0, area.gpa, area.size, area.hva, 0, 0));
+  return area;
+}
+
+/** Gives each shared slot a second place. */
+function placeMoves(areas: readonly Area[]): void {
+  let free = above(areas);
+  for (const area of areas.filter(({ file }) => file === 0)) {
+    area.moveGpa = free;
+    free = roundUp(free + area.size, WINDOW_ALIGN);
+  }
+}
+
+function above(areas: readonly Area[]): number {
+  return roundUp(Math.max(...areas.map((area) => area.gpa + area.size)), WINDOW_ALIGN);
+}
+
+function roundUp(value: number, align: number): number {
+  return Math.ceil(value / align) * align;
 }
 
 /** Object handles are kernel addresses; the last 4096 values are negative errno. */

@@ -103,6 +103,7 @@ async function createHost(options: TortureOptions): Promise<Host> {
     protocol: profile.protocol,
     hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : resolve(dirname(profilePath), profile.hook),
     build: profile.build,
+    stuckAfter: profile.stuckAfter,
     seed: options.seed,
     variants: profile.variants,
     perturb: { meanPoints: profile.perturb.meanPoints, delayNs: parseDuration(profile.perturb.delay) },
@@ -111,13 +112,14 @@ async function createHost(options: TortureOptions): Promise<Host> {
 
 /** Creates guests and actors. A mistake brought back by name may oops as early as here: then there are no actors to run. */
 function prepare(host: Host, { profile }: TortureOptions, sequences: readonly MemslotSequence[]): Prepared {
+  const moves = profile.actors.some(({ kind }) => kind === 'rebinder');
   const prepared: Prepared = { host, guests: [], programs: [], differences: [], pagesBefore: host.stats().pages };
   try {
     profile.vms.forEach((vm, kind) => {
       for (let n = 0; n < vm.count; n++) {
         const name = vm.count === 1 ? vm.name : `${vm.name}-${n}`;
         const home = prepared.guests.length % profile.host.partitions;
-        prepared.guests.push(createGuest(host.shard, name, vm, sequences[kind]!, home, prepared.differences));
+        prepared.guests.push(createGuest(host.shard, name, vm, sequences[kind]!, home, prepared.differences, moves));
       }
     });
     prepared.programs = writeActors(host.shard, profile.actors, prepared.guests);

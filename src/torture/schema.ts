@@ -105,6 +105,9 @@ export const profileSchema = z
     actors: z.array(actor).min(1),
     warmup: duration.default('1ms'),
     duration: duration.default('15s'),
+    stuckAfter: duration
+      .default('20s')
+      .describe('a thread without progress for so long fails the run; one that does not leave then is terminated'),
     seed: z.union([z.number().int().min(0), z.string().regex(/^(0x[0-9a-f]+|\d+)$/i)]).optional(),
     thresholds: z.record(z.string(), z.string()).default({}).describe('such as punch_hole.p99: "< 5ms"'),
   })

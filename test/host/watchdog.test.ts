@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Host } from '#src/index.js';
+import { Host, type HostOptions } from '#src/index.js';
+import { nowNs } from '#src/host/clock.js';
+import type { RunEnd } from '#src/host/host.js';
 import { heldLocks, stuckTasks } from '#src/host/watchdog.js';
 import * as kvm from '#src/kernel/abi/kvm.js';
 import { SH_TEST } from '#src/kernel/abi/layout.js';
@@ -101,7 +103,130 @@ export default () => { if (!isMainThread) process.exit(7); };
     expect(end.replies).toHaveLength(5);
     const [violation] = host.violations();
     expect(violation!.oracle).toBe('progress');
-    expect(violation!.message).toMatch(/^worker of invalidator[01] died \(.*\) holding \S+ \(rm\)/);
+    expect(violation!.message).toMatch(
+      /^worker of invalidator[01] died \(.*\) holding file0\.rm\.lock \(rm\)[^;]*; \S+/,
+    );
     await host.close();
+  });
+});
+
+/** A module of the user's: its hook runs `body` in a worker; `top` runs when a worker loads it. */
+function hookModule(body: string, top = ''): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'hook-')), 'hook.mjs');
+  writeFileSync(
+    path,
+    `import { isMainThread } from 'node:worker_threads';
+if (!isMainThread) { ${top} }
+export default () => { if (!isMainThread) { ${body} } };
+`,
+  );
+  return path;
+}
+
+/** Runs actors of these kinds, one thread each, until the run ends by itself. */
+async function runKinds(kinds: readonly string[], options: HostOptions): Promise<{ host: Host; end: RunEnd }> {
+  const profile = profileSchema.parse({
+    vms: [{ name: 'g', vcpus: 1, memory: '1MiB' }],
+    actors: kinds.map((kind) => ({ kind, threads: 1 })),
+  });
+  const host = await Host.create({ memory: '64MiB', workers: kinds.length, ...options });
+  const vm = profile.vms[0]!;
+  const guest = createTortureGuest(host.shard, 'g', vm, memslotSequence(vm, '.'), 0, []);
+  const programs = writeActors(host.shard, profile.actors, [guest]);
+  const end = await host.runActors(
+    programs.map(({ name, address }) => ({ name, program: address })),
+    () => schedule(host.shard, programs, { startNs: 1, warmupNs: 0, durationNs: 1e18 }),
+  );
+  return { host, end };
+}
+
+describe('a pool worker that never comes back', () => {
+  it.each([
+    ['in an endless loop, perturbed build', 'for (;;);', 'perturbed', ''],
+    ['in an endless loop, fast build', 'for (;;);', 'fast', ', perhaps'],
+    ['asleep', 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);', 'perturbed', ''],
+  ] as const)(
+    '%s fails the run and is terminated; the report says who holds and who waits',
+    async (_, body, build, maybe) => {
+      const { host, end } = await runKinds(['invalidator', 'rebinder', 'vcpu'], {
+        hook: hookModule(body),
+        stuckAfter: '300ms',
+        build,
+      });
+      // Whoever comes into the hook first stays there, with the file's lock held; the other waits for it and leaves once the run has failed.
+      expect(end.died, JSON.stringify(host.violations(), null, 1)).toHaveLength(1);
+      const stuck = end.died[0]!;
+      const other = stuck === 'rebinder0' ? 'invalidator0' : 'rebinder0';
+      expect(host.violations().every(({ oracle }) => oracle === 'progress')).toBe(true);
+      const messages = host.violations().map(({ message }) => message);
+      const held = `file0\\.rm\\.lock \\(rm(${maybe})?\\)`;
+      const silent = `${stuck}\\) gave no sign of life for \\d+ ms; it holds .*${held}.*; task\\d+ \\(${other}\\) is waiting to`;
+      const waiting = `${other}\\) waiting to (read|write) file0\\.rm\\.lock for \\d+ ms; class rm, held by task\\d+ \\(${stuck}\\)`;
+      expect(messages[0]).toMatch(new RegExp(`^stuck: task\\d+ \\((${silent}|${waiting})`));
+      expect(messages).toContainEqual(
+        expect.stringMatching(
+          new RegExp(
+            `^worker of ${stuck} did not leave the failed run within 300 ms and was terminated holding .*${held}`,
+          ),
+        ),
+      );
+      const tasks = host.violations()[0]!.details['tasks'] as { task: string; waits: string | null }[];
+      expect(tasks.find(({ task }) => task.endsWith(`(${other})`))!.waits).toMatch(/ file0\.rm\.lock for \d+ ms$/);
+      await host.close();
+    },
+  );
+
+  it('because loading its module never ends fails the run, which had not begun', async () => {
+    const { host, end } = await runKinds(['invalidator', 'vcpu'], {
+      hook: hookModule('', 'for (;;);'),
+      stuckAfter: '60ms',
+    });
+    expect(end.died.toSorted()).toEqual(['invalidator0', 'vcpu0']);
+    const messages = host.violations().map(({ message }) => message);
+    expect(messages).toContainEqual(
+      expect.stringMatching(/^stuck: worker of invalidator0 has not come up after \d+ ms$/),
+    );
+    expect(messages).toContainEqual(
+      'worker of vcpu0 did not leave the failed run within 60 ms and was terminated holding nothing: it had not attached',
+    );
+    await host.close();
+  });
+
+  it('because its module ends it while loading fails the run at once', async () => {
+    const { host, end } = await runKinds(['invalidator', 'vcpu'], { hook: hookModule('', 'process.exit(9);') });
+    expect(end.died.toSorted()).toEqual(['invalidator0', 'vcpu0']);
+    expect(host.violations()[0]!.message).toMatch(/^worker of \S+ died \(.*\) holding nothing: it had not attached$/);
+    await host.close();
+  });
+
+  it('is told by the hook that throws: the run fails, and the message is the exception', async () => {
+    const { host, end } = await runKinds(['invalidator'], { hook: hookModule("throw new Error('no such region');") });
+    expect(end.died).toEqual([]);
+    expect(host.violations()[0]!.message).toBe('invalidator0 failed: Error: no such region');
+    await host.close();
+  });
+});
+
+describe('time in which the whole process stood still', () => {
+  it('is nobody to blame for: waits and silence count from its end', async () => {
+    const { k, vm } = createGuest(bootHost());
+    const lock = vm + kvm.KVM_SLOTS_LOCK;
+    k.x.mutexLock(lock);
+    const waiter = k.threads(
+      1,
+      (own, _, arg) => {
+        own.x.mutexLock(arg.lock);
+        own.x.mutexUnlock(arg.lock);
+      },
+      { lock },
+    );
+    const found = await until(() => {
+      const stuck = stuckTasks(k, 30);
+      return stuck.length === 0 ? undefined : stuck;
+    });
+    expect(found[0]!.waitedMs).toBeGreaterThanOrEqual(30);
+    expect(stuckTasks(k, 30, nowNs() / 1e6)).toEqual([]);
+    k.x.mutexUnlock(lock);
+    await waiter;
   });
 });

@@ -73,6 +73,7 @@ export function runGuest(guest: TestGuest, write: number): void {
     areas: [area],
     files: [guest.file],
     highestGfn: guest.pages,
+    spareId: 64,
   };
   k.x.sysGuestShadow(guest.vm, guest.pages);
   const [program] = writeActors(k, actors, [target]);

@@ -56,6 +56,7 @@ describe('a torture run', () => {
         'to_shared',
         'slot_delete',
         'slot_create',
+        'slot_move',
       ]),
     );
     expect(result.pages.total).toBe(result.pages.free + result.pages.allocated + result.pages.leaked);

@@ -55,8 +55,10 @@ describe('a short run with every kind of actor', () => {
     expect(result.verdict).toBe('passed');
     expect(result).toMatchObject({ schema: 'rmptorture/torture/1', seed: '0x2a', again: 'again', partial: false });
     expect(result).toMatchObject({ guests: 2, workers: 8 });
-    const { touch, punch_hole, allocate, to_private, to_shared, slot_delete, slot_create, memory_failure, discard } =
+    const { touch, punch_hole, allocate, to_private, to_shared, slot_delete, slot_create, slot_move, memory_failure } =
       result.operations;
+    const { discard } = result.operations;
+    expect(slot_move?.errors).toEqual({});
     const done = {
       touch,
       punch_hole,
@@ -65,6 +67,7 @@ describe('a short run with every kind of actor', () => {
       to_shared,
       slot_delete,
       slot_create,
+      slot_move,
       memory_failure,
       discard,
     };

@@ -42,11 +42,13 @@ export const TG_SPARE_ID = 72; // u32: slot id of the second piece
 export const TG_SLOT_FLAGS = 76; // u32: its KVM_MEM_* flags
 export const TG_ZIPF_ZETAN = 80; // f64 constants of Gray et al. 1994 for this page count, computed by the host
 export const TG_ZIPF_ETA = 88;
+export const TG_MOVE_GFN = 96; // u64: the other place of a shared slot, where the rebinder moves it and back
+export const TG_MOVED = 104; // u32: 1 while it is there
 
 export const ACTOR_VCPU = 1; // touches guest memory
 export const ACTOR_INVALIDATOR = 2; // punches holes
 export const ACTOR_CONVERTER = 3; // private <-> shared
-export const ACTOR_REBINDER = 4; // deletes and re-creates memslots: unbind, bind, move
+export const ACTOR_REBINDER = 4; // private slots: deletes and re-creates them (unbind, bind); shared slots: moves them
 export const ACTOR_MEMORY_FAILURE = 5; // reports memory errors on mapped pages
 export const ACTOR_POPULATOR = 6; // allocates ranges (fallocate)
 export const ACTOR_DISCARDER = 7; // MADV_DONTNEED of shared memory: the mmu_notifier path

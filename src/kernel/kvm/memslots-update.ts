@@ -26,7 +26,7 @@ import { kvmRestrictedmemUnbind } from './restrictedmem_kvm';
 import { kvmArchFlushShadowMemslot, kvmMmuSlotRemoveWriteAccess } from './tdp';
 
 const GENERATION_UPDATE_IN_PROGRESS: u64 = 1 << 63;
-/** Slots with a smaller id have names in reports; a VM with thousands of slots would fill the table. */
+/** Slots with a smaller id are in the name table; a VM with thousands of slots would fill it. Reports tell the others by SLOT_MAGIC and SLOT_ID. */
 const NAMED_SLOTS: u32 = 64;
 
 /** Counts an event of the VM (KC_*). */

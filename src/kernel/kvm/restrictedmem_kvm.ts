@@ -196,14 +196,15 @@ export function kvmRestrictedmemInvalidateBegin(notifier: usize, start: u64, end
   const range = stackPush(16);
   if (!restrictedmemGetGfnRange(slot, start, end, range)) {
     stackPop(16);
-    prDebug(DEBUG_INVALIDATE_BEGIN_SKIPPED, id, <f64>start, <f64>end, index);
+    prDebug(DEBUG_INVALIDATE_BEGIN_SKIPPED, id, <f64>start, <f64>(end - 1), index);
     kvmCount(kvm, KC_RM_SKIPPED);
     return;
   }
   const startGfn = load64(range);
   const endGfn = load64(range + 8);
   stackPop(16);
-  prDebug(DEBUG_INVALIDATE_BEGIN, id, <f64>start, <f64>end, index, <f64>startGfn, <f64>endGfn);
+  // The patch's callbacks had inclusive ends, and the gfn range took its end over from them: so the lines read.
+  prDebug(DEBUG_INVALIDATE_BEGIN, id, <f64>start, <f64>(end - 1), index, <f64>startGfn, <f64>(endGfn - 1));
   kvmCount(kvm, KC_RM_BEGINS);
   kvmRestrictedmemZap(slot, startGfn, endGfn);
   kvmArchInvalidateRestrictedMem(slot, startGfn, endGfn);

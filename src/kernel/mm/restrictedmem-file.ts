@@ -6,9 +6,9 @@ import { EINVAL, ENOMEM } from '../abi/errno';
 import { LOCK_FILE_LIST, PROTOCOL_RFC_V7, SH_FILE_LIST, SH_PROTOCOL, SUBSYS_FILE } from '../abi/layout';
 import {
   FILE_COUNT, FILE_F_MAPPING, FILE_ID, FILE_INODE, FILE_MAGIC, FILE_NEXT, FILE_PREV, FILE_SIZE, INODE_I_DATA, INODE_I_MAPPING, INODE_SIZE,
-  MAPPING_PRIVATE_DATA, RM_BINDINGS, RM_LOCK, RM_MAGIC, RM_MEMFD, RM_SIZE,
+  MAPPING_PRIVATE_DATA, RM_BINDINGS, RM_LOCK, RM_MAGIC, RM_MEMFD, RM_SIZE, SHMEM_SIZE,
 } from '../abi/mm';
-import { NT_FILE, NT_KVM_LOCK } from '../abi/names';
+import { NT_FILE, NT_RM, NT_SHMEM } from '../abi/names';
 import { OOPS_REFCOUNT, OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { V_B02 } from '../abi/variants';
 import { kfree, kzalloc } from '../heap';
@@ -16,7 +16,7 @@ import { nameObject, unnameObject } from '../names';
 import { oops } from '../oops';
 import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, load32, oraclesOn, store32, variant } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
-import { rwsemInit, RWSEM_SIZE } from '../sync/rwsem';
+import { rwsemInit } from '../sync/rwsem';
 import { shmemFileSetup, shmemPut, shmemSetPolicy } from './shmem';
 import { xaDestroy, xaInit } from './xarray';
 
@@ -91,7 +91,8 @@ function restrictedmemFileCreate(memfd: usize): usize {
   const id = atomicAdd32(FILE_NEXT_ID, 1);
   store32(file + FILE_ID, id);
   nameObject(file, FILE_SIZE, NT_FILE, 0, id);
-  nameObject(rm + RM_LOCK, RWSEM_SIZE, NT_KVM_LOCK, file, LC_RM);
+  nameObject(rm, RM_SIZE, NT_RM, file, 0);
+  nameObject(load32(rm + RM_MEMFD), SHMEM_SIZE, NT_SHMEM, file, 0);
   fileListAdd(file);
   return file;
 }
@@ -160,8 +161,9 @@ export function restrictedmemRelease(inode: usize, file: usize): void {
   if (oraclesOn()) checkRm(rm);
   if (rm == 0) return; // Linux would crash on a NULL pointer; without the oracles the object is merely lost
   xaDestroy(rm + RM_BINDINGS);
+  unnameObject(load32(rm + RM_MEMFD));
   shmemPut(load32(rm + RM_MEMFD));
-  unnameObject(rm + RM_LOCK);
+  unnameObject(rm);
   store32(rm + RM_MAGIC, 0);
   kfree(rm, RM_SIZE);
 }

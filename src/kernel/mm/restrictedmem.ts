@@ -85,7 +85,8 @@ function bindRange(rm: usize, start: u64, end: u64, notifier: usize): i32 {
  */
 export function restrictedmemUnbind(file: usize, start: u64, end: u64, notifier: usize): void {
   const rm = restrictedmemOf(file);
-  prDebug(DEBUG_RESTRICTEDMEM_UNBIND, <f64>start, <f64>end);
+  // KVM passed the last page at the time of the patch (index + npages - 1), and so it is printed.
+  prDebug(DEBUG_RESTRICTEDMEM_UNBIND, <f64>start, <f64>(end - 1));
   downWrite(rm + RM_LOCK);
   if (unbindInvalidates()) {
     notifyRange(rm, NOTIFIER_OPS_INVALIDATE_START, start, end);

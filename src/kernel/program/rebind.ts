@@ -1,18 +1,20 @@
 // The rebinder: what a VMM does when it re-arranges guest memory. Deletes a memslot (unbind with its invalidations), creates it again whole or as two
-// pieces whose second one starts at an unaligned file offset, as QEMU does around the legacy windows.
+// pieces whose second one starts at an unaligned file offset, as QEMU does around the legacy windows. A shared slot it moves, as firmware does with a
+// device's memory; private slots cannot be moved (kvm_main.c: they can only be deleted).
 import { PAGE_SHIFT } from '../abi/layout';
 import {
-  OP_SLOT_CREATE, OP_SLOT_DELETE, TG_FILE, TG_FIRST_OFFSET, TG_HVA, TG_PAGE_COUNT, TG_SLOT_FLAGS, TG_SLOT_ID, TG_SPARE_ID, TG_SPLIT, TG_START_GFN,
-  TG_VM,
+  OP_SLOT_CREATE, OP_SLOT_DELETE, OP_SLOT_MOVE, TG_FILE, TG_FIRST_OFFSET, TG_HVA, TG_MOVED, TG_MOVE_GFN, TG_PAGE_COUNT, TG_SLOT_FLAGS, TG_SLOT_ID,
+  TG_SPARE_ID, TG_SPLIT, TG_START_GFN, TG_VM,
 } from '../abi/program';
-import { load32, load64, nowNs, randomU32, store64 } from '../point';
+import { load32, load64, nowNs, randomU32, store32, store64 } from '../point';
 import { setMemslot } from '../syscall';
 import { drawTarget, randomBelow } from './keys';
 import { finishOp } from './finish';
 
-/** Deletes the pieces of one slot and creates it anew, half of the time split in two. Returns the operations done. */
+/** Deletes the pieces of one private slot and creates it anew, half of the time split in two; or moves a shared one. Returns the operations done. */
 export function rebindStep(program: usize, startNs: f64): u32 {
   const target = drawTarget(program);
+  if (load32(target + TG_FILE) == 0) return moveStep(program, target, startNs);
   const pages = load64(target + TG_PAGE_COUNT);
   const split = load64(target + TG_SPLIT);
   let operations: u32 = 2;
@@ -32,6 +34,20 @@ export function rebindStep(program: usize, startNs: f64): u32 {
   }
   store64(target + TG_SPLIT, cut);
   return operations;
+}
+
+/** Moves a shared slot to its other place, or back: KVM_MR_MOVE. */
+function moveStep(program: usize, target: usize, startNs: f64): u32 {
+  const moved = load32(target + TG_MOVED) != 0;
+  const gfn = load64(target + (moved ? TG_START_GFN : TG_MOVE_GFN));
+  const pages = load64(target + TG_PAGE_COUNT);
+  const ret = setMemslot(
+    load32(target + TG_VM), 0, load32(target + TG_SLOT_ID), load32(target + TG_SLOT_FLAGS),
+    gfn << PAGE_SHIFT, pages << PAGE_SHIFT, load64(target + TG_HVA), 0, 0,
+  );
+  if (ret == 0) store32(target + TG_MOVED, moved ? 0 : 1);
+  finishOp(program, OP_SLOT_MOVE, ret, pages, startNs);
+  return 1;
 }
 
 /** Sets the slot whose id stands at `idField` to pages [first, first + count) of the area; count 0 deletes it. */

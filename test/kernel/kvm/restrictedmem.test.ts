@@ -176,8 +176,8 @@ describe('invalidate_begin', () => {
     call(20n, 22n);
     call(60n, 70n);
     expect(lines).toEqual([
-      [DEBUG_INVALIDATE_BEGIN, 4, 20, 22, 16, 0x104, 0x106],
-      [DEBUG_INVALIDATE_BEGIN_SKIPPED, 4, 60, 70, 16, 0, 0],
+      [DEBUG_INVALIDATE_BEGIN, 4, 20, 21, 16, 0x104, 0x105],
+      [DEBUG_INVALIDATE_BEGIN_SKIPPED, 4, 60, 69, 16, 0, 0],
     ]);
   });
 
