@@ -28,10 +28,14 @@ const FLAGS = [
   ['--bindings', 'raw', '--baseDir', ROOT],
 ].flat();
 
-/** Functions called so seldom that the test in front of the call is hinted as not taken. */
+/** Functions called seldom (checks that fail, locks that are contended): the test in front of the call is hinted as not taken. */
 const RARE = [
   'point/perturbSlow',
   'oops/oops',
+  'mm/page/badRefcount',
+  ...['rcu/wakeWaiting', 'srcu/wakeDraining', 'word/wordLockSlow', 'word/wordUnlockSlow'].map((name) => `sync/${name}`),
+  ...['rwlockReadSlow', 'rwlockWriteSlow', 'rwlockWake'].map((name) => `sync/rwlock-slow/${name}`),
+  ...['rwsemReadSlow', 'rwsemWriteSlow', 'rwsemWake'].map((name) => `sync/rwsem-slow/${name}`),
   ...['lockdepCheck', 'lockdepRemove'].map((name) => `sync/lockdep/${name}`),
   ...['lockstatAttach', 'lockstatSample', 'lockstatSampled'].map((name) => `sync/lockstat/${name}`),
 ].map((name) => `src/kernel/${name}`);
