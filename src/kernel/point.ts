@@ -190,6 +190,25 @@ export function atomicLoad8(p: usize): u32 {
   perturb();
   return atomic.load<u8>(p);
 }
+/**
+ * WRITE_ONCE: one whole store that others may read by atomic loads at any moment and that orders nothing: for hints, and for what the next locked
+ * operation of this task publishes. A plain instruction (aligned ones are never seen half done), where atomicStore costs a full barrier.
+ */
+// @ts-ignore: decorator
+@inline
+export function storeOnce32(p: usize, value: u32): void {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 4, <u64>value);
+  perturb();
+  store<u32>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function storeOnce64(p: usize, value: u64): void {
+  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 8, value);
+  perturb();
+  store<u64>(p, value);
+}
+
 // @ts-ignore: decorator
 @inline
 export function atomicStore8(p: usize, value: u32): void {

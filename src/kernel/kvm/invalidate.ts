@@ -11,7 +11,7 @@ import {
 import { OOPS_BALANCE_NEGATIVE, OOPS_END_WITHOUT_RANGE, OOPS_RANGE_WITHOUT_BEGIN, ORACLE_BALANCE } from '../abi/oops';
 import { V_B12, V_PLANT_LOST_END } from '../abi/variants';
 import { oops } from '../oops';
-import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, load32, load64, oraclesOn, store32, variant } from '../point';
+import { atomicLoad32, atomicLoad64, atomicStore32, load32, load64, oraclesOn, store32, storeOnce32, storeOnce64, variant } from '../point';
 
 /** No range added since the last section closed. kernel: INVALID_GPA. */
 export const INVALID_GFN: u64 = 0xffffffffffffffff;
@@ -24,13 +24,13 @@ function countLocked(kvm: usize, counter: usize): void {
   store32(p, load32(p) + 1);
 }
 
-/** Opens a section. @context mmu_lock held for write. kernel: kvm_mmu_invalidate_begin(). */
+/** Opens a section. What it stores is published by the unlock: lockless looks are hints. @context mmu_lock held for write. kernel: kvm_mmu_invalidate_begin(). */
 export function kvmMmuInvalidateBegin(kvm: usize): void {
   const open = load32(kvm + KVM_INVALIDATE_IN_PROGRESS) + 1;
-  atomicStore32(kvm + KVM_INVALIDATE_IN_PROGRESS, open);
+  storeOnce32(kvm + KVM_INVALIDATE_IN_PROGRESS, open);
   if (open == 1) {
-    atomicStore64(kvm + KVM_INVALIDATE_START, INVALID_GFN);
-    atomicStore64(kvm + KVM_INVALIDATE_END, INVALID_GFN);
+    storeOnce64(kvm + KVM_INVALIDATE_START, INVALID_GFN);
+    storeOnce64(kvm + KVM_INVALIDATE_END, INVALID_GFN);
   }
   countLocked(kvm, KC_BEGINS);
 }
@@ -45,13 +45,13 @@ export function kvmMmuInvalidateRangeAdd(kvm: usize, start: u64, end: u64): void
   const oldStart = load64(kvm + KVM_INVALIDATE_START);
   // V_B12: the RFC era asked for "first section" instead of "first range": the second range of one section overwrites the first.
   if (oldStart == INVALID_GFN || (variant(V_B12) && open == 1)) {
-    atomicStore64(kvm + KVM_INVALIDATE_START, start);
-    atomicStore64(kvm + KVM_INVALIDATE_END, end);
+    storeOnce64(kvm + KVM_INVALIDATE_START, start);
+    storeOnce64(kvm + KVM_INVALIDATE_END, end);
     return;
   }
   // Many sections at once are rare: the union may hold gfns that nobody invalidates, which costs their faults a retry.
-  if (start < oldStart) atomicStore64(kvm + KVM_INVALIDATE_START, start);
-  if (end > load64(kvm + KVM_INVALIDATE_END)) atomicStore64(kvm + KVM_INVALIDATE_END, end);
+  if (start < oldStart) storeOnce64(kvm + KVM_INVALIDATE_START, start);
+  if (end > load64(kvm + KVM_INVALIDATE_END)) storeOnce64(kvm + KVM_INVALIDATE_END, end);
 }
 
 /** Closes a section. @context mmu_lock held for write. kernel: kvm_mmu_invalidate_end(). */
@@ -61,7 +61,7 @@ export function kvmMmuInvalidateEnd(kvm: usize): void {
     return;
   }
   // Sequence first: a lockless reader that finds the count at 0 finds the new number too.
-  atomicStore64(kvm + KVM_INVALIDATE_SEQ, load64(kvm + KVM_INVALIDATE_SEQ) + 1);
+  storeOnce64(kvm + KVM_INVALIDATE_SEQ, load64(kvm + KVM_INVALIDATE_SEQ) + 1);
   const open = <i32>load32(kvm + KVM_INVALIDATE_IN_PROGRESS) - 1;
   atomicStore32(kvm + KVM_INVALIDATE_IN_PROGRESS, <u32>open);
   countLocked(kvm, KC_ENDS);

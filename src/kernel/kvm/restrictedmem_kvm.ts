@@ -19,7 +19,7 @@ import { prDebug } from '../debug';
 import { fgetFileUnlessZero, fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, restrictedmemUnbind } from '../mm/restrictedmem';
 import { shmemHomeOf } from '../mm/shmem';
 import { oops } from '../oops';
-import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, userHook, variant } from '../point';
+import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
 import { guestInvalidated } from '../oracle/guest';
 import { fanout, fanoutWanted } from '../program/fanout';
 import { sevInvalidatePrivateRange } from '../snp/hook';
@@ -104,7 +104,7 @@ export function kvmRestrictedmemGetPfn(slot: usize, gfn: u64, pfnp: usize, order
 
 /** Oracle 4: a callback meets only a live, bound slot that is not being taken away. */
 function checkCallback(slot: usize): void {
-  atomicStore32(slot + SLOT_CB_LAST, currentId() + 1);
+  storeOnce32(slot + SLOT_CB_LAST, currentId() + 1);
   if (!oraclesOn()) return;
   if (load32(slot + SLOT_MAGIC) != SLOT_MAGIC_VALUE) oops(ORACLE_CALLBACK, OOPS_CALLBACK_FREED_SLOT, <f64>slot, load32(slot + SLOT_MAGIC));
   const kvm: usize = load32(slot + SLOT_KVM);

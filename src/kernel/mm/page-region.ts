@@ -13,7 +13,7 @@ import { NO_PFN } from '../abi/layout';
 import { OOPS_DOUBLE_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { nameObject } from '../names';
 import { bugOn } from '../oops';
-import { atomicAnd32, atomicOr32, atomicStore32, fillBytes, load32, load64, store32, store64 } from '../point';
+import { atomicAnd32, atomicOr32, fillBytes, load32, load64, store32, store64, storeOnce32 } from '../point';
 import { spinLock, spinLockInit, spinUnlock } from '../sync/spinlock';
 
 // SUBSYS_PAGE: words of the allocator.
@@ -79,7 +79,7 @@ function listDel(head: usize, region: usize): void {
 // @ts-ignore: decorator
 @inline
 function addFree(zone: usize, change: i32): void {
-  atomicStore32(zone + ZONE_FREE_PAGES, load32(zone + ZONE_FREE_PAGES) + <u32>change);
+  storeOnce32(zone + ZONE_FREE_PAGES, load32(zone + ZONE_FREE_PAGES) + <u32>change);
 }
 // @ts-ignore: decorator
 @inline

@@ -9,8 +9,8 @@ import { OOPS_FREE_ASSIGNED, OOPS_REFCOUNT, ORACLE_HOST_PAGE, ORACLE_KERNEL_BUG 
 import { V_PLANT_LOSE_PAGE, V_PLANT_NO_ZERO } from '../abi/variants';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicAdd64, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicStore64, atomicSub32, atomicXchg32, fillBytes, load32, oraclesOn,
-  store32, variant,
+  atomicAdd32, atomicAdd64, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, oraclesOn,
+  store32, storeOnce32, storeOnce64, variant,
 } from '../point';
 import { rmpAssigned, rmpEntry } from '../snp/rmp';
 import { currentId, stackPop, stackPush } from '../task';
@@ -115,12 +115,12 @@ function takeFallbackAny(): u32 {
   return NONE;
 }
 
-/** Clears a page and gives it its first references. The word is last to change: until then the page is nobody's. */
+/** Clears a page and gives it its first references: nobody else has a right to it until the caller publishes it. */
 // @ts-ignore: decorator
 @inline
 function prepPage(pfn: u32, word: u32): void {
-  if (variant(V_PLANT_NO_ZERO)) atomicStore32(pageAddress(pfn), word);
-  else atomicStore64(pageAddress(pfn), <u64>word);
+  if (variant(V_PLANT_NO_ZERO)) storeOnce32(pageAddress(pfn), word);
+  else storeOnce64(pageAddress(pfn), <u64>word);
 }
 
 /** A 2M folio whose head word starts as `word`; NO_PFN when no partition has 512 free pages in a row. @context as allocPages. */
@@ -235,6 +235,8 @@ export function putPages(list: usize, count: u32): void {
   let freed: usize = list;
   let number: u32 = NONE;
   let compound: bool = false;
+  // A line of eight page structs each, side by side: the locked instructions below would fetch them one behind the other.
+  for (let p = list, end = list + (<usize>count << 2); p < end; p += 32) atomicLoad32(pages + <usize>load32(p) * PAGE_STRUCT_SIZE);
   for (let p = list, end = list + (<usize>count << 2); p < end; p += 4) {
     const pfn = load32(p);
     // The references on the list keep every region on it as it is.

@@ -10,7 +10,7 @@ import { entryHead, entryIsFolio, shmemAccount, shmemFindPage, shmemHomeOf } fro
 import { shmemSplitFolio } from './shmem-split';
 import { XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaUnlock } from './xarray';
 import { XAS_INDEX, XAS_NODE, XAS_OFFSET } from './xarray-cursor';
-import { nodeAdd, slotLocked, slotPublish, XA_CHUNK_SIZE } from './xarray-node';
+import { nodeAdd, slotLocked, slotClear, XA_CHUNK_SIZE } from './xarray-node';
 
 /** Entries a hold of xa_lock: about half a microsecond. */
 const BATCH: u32 = 128;
@@ -133,7 +133,7 @@ function eraseLeaf(xas: usize, last: u64, list: usize, room: u32, notUptodate: b
       store32(list + (<usize>taken << 2), entryHead(entry));
       taken++;
       if (first == NOT_YET) first = offset;
-      else slotPublish(node, offset, 0);
+      else slotClear(node, offset);
     }
     offset++;
   }

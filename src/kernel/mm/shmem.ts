@@ -12,7 +12,7 @@ import { OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { kfree, kzalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, load64, store32, store64,
+  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, load64, store32, store64, storeOnce64,
 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
@@ -275,7 +275,7 @@ function addPage(f: usize, index: u64, pfn: u32): i32 {
 // @ts-ignore: decorator
 @inline
 export function shmemAccount(f: usize, pages: i64): void {
-  atomicStore64(f + SHMEM_NRPAGES, load64(f + SHMEM_NRPAGES) + <u64>pages);
+  storeOnce64(f + SHMEM_NRPAGES, load64(f + SHMEM_NRPAGES) + <u64>pages);
 }
 
 /** Notes which file took a page of the region last, for the way back from a page to its file. Only a hint: later ones overwrite it. */

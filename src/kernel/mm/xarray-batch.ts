@@ -7,7 +7,7 @@ import { stackPop, stackPush } from '../task';
 import { XAS_INDEX, XAS_LEAF, XAS_SIZE, xasIndex, xasInit, xasPause, xasRetry } from './xarray-cursor';
 import { xasFind, xasNextEntry } from './xarray-find';
 import {
-  COUNT_MARKED, COUNT_MASK, COUNT_ONE, COUNT_VALUE, NODE_COUNTS, slotLoad, slotLocked, slotOf, slotPublish, XA_CHUNK_MASK, XA_LOCK, xaIsInternal,
+  COUNT_MARKED, COUNT_MASK, COUNT_ONE, COUNT_VALUE, NODE_COUNTS, slotLoad, slotLocked, slotOf, slotClear, XA_CHUNK_MASK, XA_LOCK, xaIsInternal,
   xaIsValue, xaToValue,
 } from './xarray-node';
 import { xasStoreNull } from './xarray-store';
@@ -72,7 +72,7 @@ function eraseLeaf(xas: usize, last: u64, outValues: usize, room: u32): u32 {
     const next: u32 = offset != XA_CHUNK_MASK ? slotLocked(leaf, offset + 1) : 0;
     if (entry != 0) {
       if (!xaIsValue(entry) || xaIsInternal(next)) break;
-      slotPublish(leaf, offset, 0);
+      slotClear(leaf, offset);
       store32(outValues + (<usize>taken << 2), xaToValue(entry));
       at = offset;
       taken++;

@@ -2,7 +2,7 @@
 // can be a user's value or pointer, a child node, or one of the tree's own marks, told apart by its two lowest bits.
 // kernel: include/linux/xarray.h, lib/xarray.c.
 import { kzalloc } from '../heap';
-import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, load32, load64, store32 } from '../point';
+import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, load32, load64, store32, storeOnce32 } from '../point';
 import { kfreeRcu } from '../sync/rcu';
 
 // --- struct xarray ---
@@ -123,6 +123,11 @@ export function slotLocked(node: usize, offset: u32): u32 { return load32(slotAd
 // @ts-ignore: decorator
 @inline
 export function slotPublish(node: usize, offset: u32, entry: u32): void { atomicStore32(slotAddress(node, offset), entry); }
+
+/** Erases an entry. Nothing hangs on a NULL, so nothing has to be visible before it. @context xa_lock. kernel: RCU_INIT_POINTER(slot, NULL). */
+// @ts-ignore: decorator
+@inline
+export function slotClear(node: usize, offset: u32): void { storeOnce32(slotAddress(node, offset), 0); }
 
 // @ts-ignore: decorator
 @inline

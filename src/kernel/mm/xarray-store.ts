@@ -5,7 +5,7 @@ import { ENOMEM } from '../abi/errno';
 import { atomicStore32, load32, load64, store32, store64 } from '../point';
 import {
   COUNT_MARKED, COUNT_MASK, COUNT_ONE, COUNT_VALUE, headLocked, headMaxIndex, headPublish, marksPublish, nodeAdd, nodeAlloc, nodeCount, nodeFree,
-  NODE_COUNTS, NODE_OFFSET, NODE_PARENT, nodeShift, slotLocked, slotOf, slotPublish, ULONG_MAX, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE,
+  NODE_COUNTS, NODE_OFFSET, NODE_PARENT, nodeShift, slotLocked, slotOf, slotClear, slotPublish, ULONG_MAX, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE,
   XA_MARKS, XA_MAX_MARKS, XA_RETRY_ENTRY, XA_ZERO_ENTRY, xaIsInternal, xaIsNode, xaIsSibling, xaIsValue, xaMkNode, xaMkSibling, xaToNode,
 } from './xarray-node';
 import {
@@ -182,7 +182,7 @@ export function xasDeleteNode(xas: usize): void {
       return;
     }
     xasPlace(xas, parent, offset);
-    slotPublish(parent, offset, 0);
+    slotClear(parent, offset);
     nodeAdd(parent, -1, 0);
     nodeFree(node);
     node = parent;
@@ -250,7 +250,7 @@ function eraseSlots(xas: usize, node: usize, old: u32): void {
   let seen = old;
   xasInitMarks(xas);
   while (true) {
-    if (seen != 0) slotPublish(node, offset, 0);
+    if (seen != 0) slotClear(node, offset);
     if (xaIsNode(seen) && nodeShift(node) != 0) freeNodes(xaToNode(seen));
     if (seen != 0) cleared++;
     if (xaIsValue(owner)) values++;
@@ -288,7 +288,7 @@ export function xasStoreNull(xas: usize): u32 {
     // Two left in the top node: the other one may have to move into the head.
     const plenty = (counts & (COUNT_MARKED | COUNT_MASK)) - 3 <= XA_CHUNK_SIZE - 3;
     if (plenty && entry != 0 && !xaIsInternal(entry) && !continues(leaf, offset)) {
-      slotPublish(leaf, offset, 0);
+      slotClear(leaf, offset);
       store32(leaf + NODE_COUNTS, counts - COUNT_ONE - (entry & 1) * COUNT_VALUE);
       return entry;
     }
