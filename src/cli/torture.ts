@@ -50,10 +50,11 @@ function collect(value: string, before: string[]): string[] {
 async function torture(profileArgument: string | undefined, options: Options): Promise<number> {
   const { readDocument } = await import('../torture/document.js');
   const { profileSchema } = await import('../torture/schema.js');
+  const { thresholdComplaints } = await import('../torture/thresholds.js');
   const { runTorture } = await import('../torture/run.js');
   const profilePath = resolve(profileArgument ?? QUICKSTART);
   const override = options.duration === undefined ? options.set : [...options.set, `duration=${options.duration}`];
-  const profile = readDocument(profilePath, profileSchema, override);
+  const profile = readDocument(profilePath, profileSchema, override, thresholdComplaints);
   const seed = readSeed(options.seed ?? profile.seed);
   const out = resolve(
     options.out ?? join('results', `${new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19)}-torture`),

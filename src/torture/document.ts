@@ -4,8 +4,23 @@ import { LineCounter, parseDocument, isNode, isMap, type Document } from 'yaml';
 import { toJSONSchema, type z } from 'zod';
 import { UsageError } from '../host/errors.js';
 
-/** Parses `path` and validates it; throws UsageError with one line per mistake. `override` are `--set` pairs. */
-export function readDocument<T>(path: string, schema: z.ZodType<T>, override: readonly string[] = []): T {
+/** What is wrong at one place of a document, beyond what its schema can say. */
+export interface Complaint {
+  path: readonly (string | number)[];
+  /** The mistake is in the key at the end of `path`, not in its value. */
+  inKey: boolean;
+  message: string;
+}
+
+/**
+ * Parses `path` and validates it; throws UsageError with one line per mistake. `override` are `--set` pairs; `check` looks at what a schema cannot.
+ */
+export function readDocument<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  override: readonly string[] = [],
+  check: (data: T) => readonly Complaint[] = () => [],
+): T {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -24,12 +39,26 @@ export function readDocument<T>(path: string, schema: z.ZodType<T>, override: re
   }
   applyOverrides(document, override);
   const parsed = schema.safeParse(document.toJS() ?? {});
-  if (parsed.success) return parsed.data;
-  const known = knownKeys(schema);
-  const complaints = parsed.error.issues.map(
-    (issue) => `${path}:${where(document, lines, issue)}: ${describe(issue, known)}`,
-  );
-  throw new UsageError('validate', complaints.join('\n'), { path });
+  const complaints = parsed.success ? check(parsed.data) : complaintsOf(parsed.error.issues, knownKeys(schema));
+  if (parsed.success && complaints.length === 0) return parsed.data;
+  const texts = complaints.map((complaint) => {
+    const pair = override.find((each) => isWithin(complaint.path, overridePath(each)));
+    const place = pair === undefined ? `${path}:${where(document, lines, complaint)}` : `--set ${pair}`;
+    return `${place}: ${complaint.message}`;
+  });
+  throw new UsageError('validate', texts.join('\n'), { path });
+}
+
+function complaintsOf(issues: readonly z.core.$ZodIssue[], known: readonly string[]): Complaint[] {
+  return issues.map((issue) => {
+    const path = issue.path.map((key) => (typeof key === 'number' ? key : String(key)));
+    const inKey = issue.code === 'unrecognized_keys';
+    return { path: inKey ? [...path, issue.keys[0]!] : path, inKey, message: describe(issue, known) };
+  });
+}
+
+function isWithin(path: readonly (string | number)[], outer: readonly (string | number)[]): boolean {
+  return outer.length <= path.length && outer.every((key, n) => String(key) === String(path[n]));
 }
 
 /** Applies `key.path=value` pairs; values are YAML. */
@@ -37,10 +66,7 @@ function applyOverrides(document: Document, override: readonly string[]): void {
   for (const pair of override) {
     const at = pair.indexOf('=');
     if (at <= 0) throw new UsageError('--set', `--set ${pair}: expected key=value, such as --set duration=30s`);
-    const path = pair
-      .slice(0, at)
-      .split('.')
-      .map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+    const path = overridePath(pair);
     const value = parseDocument(pair.slice(at + 1));
     if (value.errors.length > 0)
       throw new UsageError('--set', `--set ${pair}: ${value.errors[0]!.message.split('\n')[0]}`);
@@ -49,13 +75,22 @@ function applyOverrides(document: Document, override: readonly string[]): void {
   }
 }
 
-function where(document: Document, lines: LineCounter, issue: z.core.$ZodIssue): string {
-  let path: readonly PropertyKey[] = issue.path;
-  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-  if (unknown !== undefined) {
+/** `a.0.b` of `a.0.b=value`. The keys of thresholds have dots of their own. */
+function overridePath(pair: string): (string | number)[] {
+  const key = pair.slice(0, pair.indexOf('='));
+  const threshold = /^thresholds\.(.+)$/.exec(key);
+  if (threshold !== null) return ['thresholds', threshold[1]!];
+  return key.split('.').map((each) => (/^\d+$/.test(each) ? Number(each) : each));
+}
+
+function where(document: Document, lines: LineCounter, complaint: Complaint): string {
+  let path = complaint.path;
+  if (complaint.inKey) {
+    const name = path.at(-1);
+    path = path.slice(0, -1);
     const parent = path.length === 0 ? document.contents : document.getIn(path, true);
     if (isMap(parent)) {
-      const pair = parent.items.find((item) => isNode(item.key) && String(item.key) === unknown);
+      const pair = parent.items.find((item) => isNode(item.key) && String(item.key) === name);
       if (pair !== undefined && isNode(pair.key) && pair.key.range) return position(lines, pair.key.range[0]);
     }
   }
@@ -98,16 +133,18 @@ function knownKeys(schema: z.ZodType): string[] {
 
 /** The known word closest to `word`, if it is close at all. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let least = Math.max(2, Math.floor(word.length / 3)) + 1;
-  for (const candidate of known) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < least) {
-      least = distance;
-      best = candidate;
-    }
-  }
-  return best;
+  return nearestWords(word, known)[0];
+}
+
+/** The known words that are close to `word`, closest first, at most three. */
+export function nearestWords(word: string, known: readonly string[]): string[] {
+  const most = Math.max(2, Math.floor(word.length / 3));
+  return known
+    .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ distance }) => distance <= most)
+    .toSorted((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map(({ candidate }) => candidate);
 }
 
 function editDistance(a: string, b: string): number {

@@ -18,6 +18,11 @@ const OPERATIONS: Record<number, string> = {
   [program.OP_DISCARD]: 'discard',
 };
 
+/** All operations of reports. */
+export function operationNames(): string[] {
+  return Object.values(OPERATIONS);
+}
+
 /** The name of an operation number in reports. */
 export function operationName(op: number): string {
   return OPERATIONS[op] ?? `op${op}`;

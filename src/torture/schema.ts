@@ -109,7 +109,10 @@ export const profileSchema = z
       .default('20s')
       .describe('a thread without progress for so long fails the run; one that does not leave then is terminated'),
     seed: z.union([z.number().int().min(0), z.string().regex(/^(0x[0-9a-f]+|\d+)$/i)]).optional(),
-    thresholds: z.record(z.string(), z.string()).default({}).describe('such as punch_hole.p99: "< 5ms"'),
+    thresholds: z
+      .record(z.string(), z.string())
+      .default({})
+      .describe('operation.metric: limit, such as invalidate.p99: "< 5ms"'),
   })
   .describe('A load profile of rmptorture');
 

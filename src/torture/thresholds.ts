@@ -1,7 +1,8 @@
 // Thresholds: `operation.metric: "< value unit"`, evaluated on the merged results.
 import { UsageError } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
-import type { OperationResult } from './results.js';
+import { nearestWords, type Complaint } from './document.js';
+import { operationNames, type OperationResult } from './results.js';
 
 export interface Threshold {
   key: string;
@@ -12,22 +13,68 @@ export interface Threshold {
   limit: number;
 }
 
-const METRICS = new Set(['p50', 'p90', 'p99', 'p999', 'max', 'min', 'rate', 'count']);
+const LATENCIES = ['min', 'p50', 'p90', 'p99', 'p999', 'max'];
+const METRICS = [...LATENCIES, 'rate', 'count'];
+const EXAMPLE = 'write for example invalidate.p99: "< 5ms"';
+
+/** Other names of operations: what the invalidator does is a hole punch. */
+const ALIASES: Record<string, string> = { invalidate: 'punch_hole' };
 
 /** Parses the thresholds of a profile; throws UsageError naming the first that is not understood. */
 export function parseThresholds(thresholds: Readonly<Record<string, string>>): Threshold[] {
   return Object.entries(thresholds).map(([key, text]) => {
-    const [operation = '', metric = ''] = key === 'violations' ? ['violations', 'count'] : key.split('.');
-    const match = /^\s*(<=|>=|==|<|>)\s*([\d.]+)\s*([a-z]*)\s*$/i.exec(text);
-    if (!METRICS.has(metric) || match === null) {
-      throw new UsageError(
-        'thresholds',
-        `thresholds.${key}: "${text}" is not understood; write for example punch_hole.p99: "< 5ms"`,
-      );
-    }
-    const limit = match[3] === '' ? Number(match[2]) : parseDuration(`${match[2]}${match[3]}`);
-    return { key, text, operation, metric, compare: match[1]!, limit };
+    const parsed = parseThreshold(key, text);
+    if ('message' in parsed) throw new UsageError('thresholds', parsed.message);
+    return parsed;
   });
+}
+
+/** What is wrong with the thresholds of a profile, each with its place. */
+export function thresholdComplaints({ thresholds }: { thresholds: Readonly<Record<string, string>> }): Complaint[] {
+  return Object.entries(thresholds).flatMap(([key, text]) => {
+    const parsed = parseThreshold(key, text);
+    return 'message' in parsed ? [parsed] : [];
+  });
+}
+
+function parseThreshold(key: string, text: string): Threshold | Complaint {
+  const complain = (inKey: boolean, what: string): Complaint => ({
+    path: ['thresholds', key],
+    inKey,
+    message: `thresholds.${key}: ${what}`,
+  });
+  const dot = key.lastIndexOf('.');
+  const [name, metric] = key === 'violations' ? [key, 'count'] : [key.slice(0, Math.max(dot, 0)), key.slice(dot + 1)];
+  const operation = ALIASES[name] ?? name;
+  if (name === '') return complain(true, `no operation and metric; ${EXAMPLE}`);
+  if (name !== 'violations' && !operationNames().includes(operation)) {
+    return complain(true, `no operation is called '${name}'; ${suggestions(name)}`);
+  }
+  const metrics = name === 'violations' ? ['count'] : METRICS;
+  if (!metrics.includes(metric)) {
+    return complain(true, `'${metric}' is no metric of ${name}; known are ${metrics.join(', ')}`);
+  }
+  const match = /^\s*(<=|>=|==|<|>)\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|\/s|)\s*$/.exec(text);
+  if (match === null) return complain(false, `"${text}" is not understood; ${EXAMPLE}`);
+  const [, compare, number, unit] = match;
+  const isTime = unit !== '' && unit !== '/s';
+  if (isTime !== LATENCIES.includes(metric)) {
+    return complain(false, `"${text}": ${metric} is ${isTime ? 'no time' : 'a time and needs its unit'}; ${EXAMPLE}`);
+  }
+  return {
+    key,
+    text,
+    operation,
+    metric,
+    compare: compare!,
+    limit: isTime ? parseDuration(`${number}${unit}`) : Number(number),
+  };
+}
+
+function suggestions(name: string): string {
+  const known = ['violations', ...Object.keys(ALIASES), ...operationNames()];
+  const near = nearestWords(name, known).map((each) => `'${each}'`);
+  return near.length > 0 ? `did you mean ${near.join(' or ')}?` : `known are ${known.join(', ')}`;
 }
 
 /** One line for each threshold that does not hold. A missing operation does not hold. */

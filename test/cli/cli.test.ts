@@ -1,63 +1,9 @@
 // The command line as scripts see it: exit codes, one JSON document on stdout, one line for a mistake, no files from bad input.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { TortureResult } from '#src/index.js';
-
-const BIN = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
-
-const PROFILE = `
-host: { memory: 64MiB }
-vms:
-  - { name: g, memory: 4MiB }
-actors:
-  - { kind: vcpu }
-  - { kind: invalidator, rate: 50/s, range: { pages: [1, 16] } }
-duration: 100ms
-`;
-
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** An empty working folder, but for a small profile. */
-function folder(profile = PROFILE): string {
-  const path = mkdtempSync(join(tmpdir(), 'cli-'));
-  writeFileSync(join(path, 'small.yaml'), profile);
-  return path;
-}
-
-const running = new Set<ChildProcess>();
-
-afterAll(() => {
-  // Only when a test has failed is any of them still there.
-  for (const child of running) child.kill('SIGKILL');
-});
-
-function start(cwd: string, args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [BIN, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
-  running.add(child);
-  const ended: Ended = { code: null, stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (ended.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (ended.stderr += text));
-  return {
-    child,
-    ended: new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', (code) => {
-        running.delete(child);
-        resolve({ ...ended, code });
-      });
-    }),
-  };
-}
-
-const run = (cwd: string, ...args: string[]): Promise<Ended> => start(cwd, args).ended;
+import { folder, PROFILE, run, start, STUCK, VIOLATED } from './child.js';
 
 describe('a mistake on the command line', () => {
   const cases: [string, string[], RegExp][] = [
@@ -67,6 +13,11 @@ describe('a mistake on the command line', () => {
       /unknown option '--duratoin'\n\(Did you mean --duration\?\)/,
     ],
     ['an unknown command', ['tortur'], /unknown command 'tortur'\n\(Did you mean torture\?\)/],
+    [
+      'a threshold on an operation that does not exist',
+      ['torture', 'threshold.yaml'],
+      /^\S+\/threshold\.yaml:\d+:15: thresholds\.invalidte\.p99: no operation is called 'invalidte'; did you mean 'invalidate'\?\n$/,
+    ],
     ['a missing profile', ['torture', 'nowhere.yaml'], /^\S+\/nowhere\.yaml: no such file\n$/],
     ['an unknown key', ['torture', 'small.yaml', '--set', 'durtion=1s'], /^.*: unknown key 'durtion'.*'duration'\?\n$/],
     ['a seed that is no number', ['torture', 'small.yaml', '--seed', 'seven'], /^--seed seven: expected a number.*\n$/],
@@ -80,9 +31,11 @@ describe('a mistake on the command line', () => {
   ];
   it.concurrent.each(cases)('%s ends with code 2, says so on stderr, and leaves no files', async (_, args, message) => {
     const cwd = folder();
+    writeFileSync(join(cwd, 'threshold.yaml'), `${PROFILE}thresholds: { invalidte.p99: '< 5ms' }\n`);
     const { code, stdout, stderr } = await run(cwd, ...args);
     expect(stderr).toMatch(message);
-    expect({ code, stdout, files: readdirSync(cwd) }).toEqual({ code: 2, stdout: '', files: ['small.yaml'] });
+    const files = ['small.yaml', 'threshold.yaml'];
+    expect({ code, stdout, files: readdirSync(cwd) }).toEqual({ code: 2, stdout: '', files });
   });
 
   it('is a result folder that has a result already: it is not overwritten', async () => {
@@ -125,8 +78,7 @@ describe('a run', () => {
   });
 
   it('with a mistake brought back by name ends with code 1 and says what was violated', async () => {
-    const profile = PROFILE.replace('duration: 100ms', 'duration: 15s\nvariants: [B05]').replace(', rate: 50/s', '');
-    const { code, stdout } = await run(folder(profile), 'torture', 'small.yaml');
+    const { code, stdout } = await run(folder(VIOLATED), 'torture', 'small.yaml');
     expect(stdout).toMatch(/\nviolations: [1-9]\d*\n {2}\[(host-page|stale-mapping|one-owner|guest-data)\] /);
     expect(stdout).toMatch(/\nEnd of test: FAILURE: violated\n/);
     expect(code).toBe(1);
@@ -142,34 +94,28 @@ describe('a run', () => {
     expect(code).toBe(3);
   });
 
-  it('whose reader goes away ends quietly', async () => {
-    const { child, ended } = start(folder(), ['torture', 'small.yaml']);
-    child.stdout!.destroy();
-    expect(await ended).toEqual({ code: 0, stdout: '', stderr: '' });
-  });
-});
-
-describe('a signal', () => {
   it.concurrent.each([
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)('%s ends the run in order: code %i, and a partial report', async (signal, expected) => {
-    const cwd = folder();
-    const args = ['small.yaml', '--duration', '10m', '--json', '--out', 'out', '--debug', 'kvm_restrictedmem_*'];
-    const { child, ended } = start(cwd, ['torture', ...args]);
-    // The invalidator's pr_debug lines come on stderr, one each 20 ms: after five of them some operations are over, and after the warm-up.
-    let lines = 0;
-    await new Promise<void>((resolve) => {
-      child.stderr!.on('data', (text: string) => {
-        lines += text.split('\n').length - 1;
-        if (lines >= 5) resolve();
-      });
-    });
-    child.kill(signal);
-    const { code, stdout, stderr } = await ended;
-    expect(code).toBe(expected);
-    expect(JSON.parse(stdout)).toMatchObject({ schema: 'rmptorture/torture/1', partial: true, verdict: 'passed' });
+    ['passed', PROFILE, 0],
+    ['violated', VIOLATED, 1],
+  ])('whose reader goes away ends quietly, with the code of the run: %s', async (_, profile, code) => {
+    const cwd = folder(profile);
+    const { child, ended } = start(cwd, ['torture', 'small.yaml', '--out', 'out']);
+    child.stdout!.destroy();
+    expect(await ended).toEqual({ code, stdout: '', stderr: '' });
     expect(existsSync(join(cwd, 'out/result.json'))).toBe(true);
-    expect(stderr).toMatch(/kvm_restrictedmem_invalidate_begin: slot: 0, start: 0x/);
+  });
+
+  it('with a thread stuck in the hook of the user ends with code 1, and the report says who holds and who waits', async () => {
+    const cwd = folder(STUCK.replace('stuckAfter: 10m', 'stuckAfter: 200ms'));
+    const { code, stdout } = await run(cwd, 'torture', 'small.yaml', '--json');
+    const { verdict, partial, violations } = JSON.parse(stdout) as TortureResult;
+    expect({ code, verdict, partial }).toEqual({ code: 1, verdict: 'violated', partial: true });
+    expect(violations[0]).toMatchObject({ oracle: 'progress' });
+    expect(violations[0]!.message).toMatch(
+      /^stuck: task\d+ \(invalidator0\) gave no sign of life for \d+ ms; it holds file0/,
+    );
+    expect(violations[0]!.details['tasks']).toEqual(
+      expect.arrayContaining([{ task: 'task0', alive: true, waits: null, holds: [] }]),
+    );
   });
 });

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { nearest, readDocument } from '#src/torture/document.js';
+import { thresholdComplaints } from '#src/torture/thresholds.js';
 import { memslotsSchema, profileJsonSchema, profileSchema } from '#src/torture/schema.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'profile-'));
@@ -22,7 +23,7 @@ const LEAST = 'vms:\n  - { name: a }\nactors:\n  - { kind: vcpu }\n';
 function complaint(text: string, override: string[] = []): string {
   const path = write(text);
   try {
-    readDocument(path, profileSchema, override);
+    readDocument(path, profileSchema, override, thresholdComplaints);
   } catch (error) {
     return (error as Error).message.replaceAll(path, 'p.yaml');
   }
@@ -74,6 +75,27 @@ describe('a profile', () => {
     expect(profile.duration).toBe('3s');
     expect(profile.actors[0]!.threads).toBe(4);
     expect(profile.host.partitions).toBe(1);
+  });
+
+  it('points at the key of a threshold whose operation or metric does not exist, at the value of one that makes no sense', () => {
+    const text = `${LEAST}thresholds: { punch_hoel.p99: "< 5ms", touch.p95: "< 1s", touch.p99: "quick" }\n`;
+    expect(complaint(text).split('\n')).toEqual([
+      "p.yaml:5:15: thresholds.punch_hoel.p99: no operation is called 'punch_hoel'; did you mean 'punch_hole'?",
+      expect.stringMatching(/^p\.yaml:5:40: thresholds\.touch\.p95: 'p95' is no metric of touch; known are min, /),
+      expect.stringMatching(/^p\.yaml:5:70: thresholds\.touch\.p99: "quick" is not understood; write for example /),
+    ]);
+  });
+
+  it('names the override that brought a mistake, and takes the dots in the key of a threshold as they are', () => {
+    expect(complaint(LEAST, ['thresholds.touhc.p99="< 1ms"'])).toBe(
+      `--set thresholds.touhc.p99="< 1ms": thresholds.touhc.p99: no operation is called 'touhc'; did you mean 'touch'?`,
+    );
+    expect(complaint(LEAST, ['duration=soon'])).toMatch(/^--set duration=soon: duration: /);
+    expect(complaint(LEAST, ['duratoin=1s'])).toBe(
+      "--set duratoin=1s: unknown key 'duratoin'; did you mean 'duration'?",
+    );
+    const profile = readDocument(write(LEAST), profileSchema, ['thresholds.touch.p99="< 1ms"'], thresholdComplaints);
+    expect(profile.thresholds).toEqual({ 'touch.p99': '< 1ms' });
   });
 
   it('refuses an override without a value', () => {

@@ -58,8 +58,53 @@ describe('thresholds', () => {
     ]);
   });
 
-  it('are refused with an example when they are not understood', () => {
-    expect(() => parseThresholds({ 'touch.p98': '< 1s' })).toThrow('write for example');
-    expect(() => parseThresholds({ 'touch.p99': 'fast' })).toThrow('write for example');
+  it('take invalidate for the hole punches of the invalidator', () => {
+    const thresholds = parseThresholds({ 'invalidate.p99': '< 1ms', 'invalidate.rate': '> 99/s' });
+    expect(missedThresholds(thresholds, { punch_hole: operation }, 0)).toEqual([
+      'invalidate.p99: < 1ms, but it was 4000000',
+    ]);
+  });
+
+  it.each([
+    [
+      'touch.p98',
+      '< 1s',
+      "thresholds.touch.p98: 'p98' is no metric of touch; known are min, p50, p90, p99, p999, max, rate, count",
+    ],
+    ['violations.p99', '< 1s', "thresholds.violations.p99: 'p99' is no metric of violations; known are count"],
+    ['touch', '< 1s', 'thresholds.touch: no operation and metric; write for example invalidate.p99: "< 5ms"'],
+    ['touch.p99', 'fast', 'thresholds.touch.p99: "fast" is not understood; write for example invalidate.p99: "< 5ms"'],
+    [
+      'touch.p99',
+      '< 1.2.3ms',
+      'thresholds.touch.p99: "< 1.2.3ms" is not understood; write for example invalidate.p99: "< 5ms"',
+    ],
+    [
+      'touch.p99',
+      '< 5',
+      'thresholds.touch.p99: "< 5": p99 is a time and needs its unit; write for example invalidate.p99: "< 5ms"',
+    ],
+    [
+      'touch.rate',
+      '> 5ms',
+      'thresholds.touch.rate: "> 5ms": rate is no time; write for example invalidate.p99: "< 5ms"',
+    ],
+    [
+      'slot_mvoe.max',
+      '< 1s',
+      "thresholds.slot_mvoe.max: no operation is called 'slot_mvoe'; did you mean 'slot_move'?",
+    ],
+    [
+      'invalidat.max',
+      '< 1s',
+      "thresholds.invalidat.max: no operation is called 'invalidat'; did you mean 'invalidate'?",
+    ],
+    [
+      'to_sharde.max',
+      '< 1s',
+      "thresholds.to_sharde.max: no operation is called 'to_sharde'; did you mean 'to_shared'?",
+    ],
+  ])('are refused before the run: %s "%s"', (key, text, message) => {
+    expect(() => parseThresholds({ [key]: text })).toThrow(message);
   });
 });

@@ -1,0 +1,52 @@
+// Signals: one ends the run in order, a second one ends the process at once.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { folder, start, STUCK } from './child.js';
+
+describe('a signal', () => {
+  it.concurrent.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s ends the run in order: code %i, and a partial report', async (signal, expected) => {
+    const cwd = folder();
+    const args = ['small.yaml', '--duration', '10m', '--json', '--out', 'out', '--debug', 'kvm_restrictedmem_*'];
+    const { child, ended } = start(cwd, ['torture', ...args]);
+    // The invalidator's pr_debug lines come on stderr, one each 20 ms: after five of them some operations are over, and after the warm-up.
+    let lines = 0;
+    await new Promise<void>((resolve) => {
+      child.stderr!.on('data', (text: string) => {
+        lines += text.split('\n').length - 1;
+        if (lines >= 5) resolve();
+      });
+    });
+    child.kill(signal);
+    const { code, stdout, stderr } = await ended;
+    expect(code).toBe(expected);
+    expect(JSON.parse(stdout)).toMatchObject({ schema: 'rmptorture/torture/1', partial: true, verdict: 'passed' });
+    expect(existsSync(join(cwd, 'out/result.json'))).toBe(true);
+    expect(stderr).toMatch(/kvm_restrictedmem_invalidate_begin: slot: 0, start: 0x/);
+  });
+
+  it.concurrent.each([
+    ['SIGINT', 'SIGINT', 130],
+    ['SIGINT', 'SIGTERM', 143],
+  ] as const)(
+    '%s that cannot be obeyed, as a thread does not leave, waits; %s after it ends the process at once with %i',
+    async (first, second, expected) => {
+      const cwd = folder(STUCK);
+      const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--out', 'out']);
+      await new Promise<void>((resolve) => {
+        child.stderr!.on('data', (text: string) => {
+          if (text.includes('in the hook')) resolve();
+        });
+      });
+      child.kill(first);
+      const early = await Promise.race([ended, new Promise((resolve) => setTimeout(() => resolve('waits'), 300))]);
+      expect(early).toBe('waits');
+      child.kill(second);
+      expect(await ended).toEqual({ code: expected, stdout: '', stderr: 'in the hook\n' });
+      expect(existsSync(join(cwd, 'out'))).toBe(false);
+    },
+  );
+});
