@@ -5,7 +5,7 @@
 import { conflict, type Operation } from './dependence.js';
 import { type Event, TraceOrder } from './trace.js';
 
-/** One decision: bits are thread numbers, up to 31. */
+/** One decision between threads: bits are thread numbers, up to 31. */
 interface Decision {
   enabled: number;
   /** Threads to try here. */
@@ -15,6 +15,12 @@ interface Decision {
   done: number;
   chosen: number;
   operations: readonly (Operation | undefined)[];
+}
+
+/** A choice that is no thread (who of several sleepers is woken): every alternative is tried. */
+interface Choice {
+  count: number;
+  taken: number;
 }
 
 /** What the threads are about to do: by thread number, undefined for one that has finished or never started. */
@@ -38,6 +44,10 @@ function bits(mask: number): number[] {
 /** Drives executions one by one: begin(), then pick() at every step, then end(). */
 export class SourceDpor {
   #stack: Decision[] = [];
+  /** Choices by the number of events before them. */
+  readonly #choices = new Map<number, Choice[]>();
+  /** Choices asked for since the last event. */
+  #asked = 0;
   #events: Event[] = [];
   /** By thread: the event that woke it since its last step. */
   #woken: number[] = [];
@@ -51,6 +61,7 @@ export class SourceDpor {
   begin(): boolean {
     if (this.#started && !this.#backtrack()) return false;
     this.#started = true;
+    this.#asked = 0;
     this.#events = [];
     this.#woken = [];
     return true;
@@ -72,14 +83,30 @@ export class SourceDpor {
       throw new DivergenceError(`step ${depth}: other threads are enabled than when the same choices were made before`);
     }
     const { chosen } = decision;
+    this.#asked = 0;
     this.#events.push({ thread: chosen, operation: threads.operations[chosen]!, after: this.#woken[chosen] ?? -1 });
     this.#woken[chosen] = -1;
     return chosen;
   }
 
-  /** The step that was just picked made `thread` run again. */
-  woke(thread: number): void {
-    this.#woken[thread] = this.#events.length - 1;
+  /** `thread` runs again because of what event `event` did: order, not a race. */
+  woke(thread: number, event: number): void {
+    this.#woken[thread] = event;
+  }
+
+  /** One of `count` alternatives that are no threads. */
+  choose(count: number): number {
+    const depth = this.#events.length;
+    const here = this.#choices.get(depth) ?? [];
+    this.#choices.set(depth, here);
+    const choice = (here[this.#asked] ??= { count, taken: 0 });
+    this.#asked++;
+    if (choice.count !== count) {
+      throw new DivergenceError(
+        `step ${depth}: another number of alternatives than when the same choices were made before`,
+      );
+    }
+    return choice.taken;
   }
 
   /** A fresh decision; undefined when all that could run is asleep. */
@@ -126,9 +153,24 @@ export class SourceDpor {
     }
   }
 
-  /** Goes back to the deepest decision with a thread left to try. */
+  /** Takes the next alternative of the last choice behind `depth` events that has one. */
+  #nextChoice(depth: number): boolean {
+    const here = this.#choices.get(depth) ?? [];
+    while (here.length > 0) {
+      const choice = here.at(-1)!;
+      if (++choice.taken < choice.count) return true;
+      here.pop();
+    }
+    this.#choices.delete(depth);
+    return false;
+  }
+
+  /** Goes back to the deepest decision or choice with an alternative left to try. */
   #backtrack(): boolean {
-    for (let decision = this.#stack.at(-1); decision !== undefined; decision = this.#stack.at(-1)) {
+    for (;;) {
+      if (this.#nextChoice(this.#stack.length)) return true;
+      const decision = this.#stack.at(-1);
+      if (decision === undefined) return false;
       decision.done |= 1 << decision.chosen;
       const left = decision.wanted & ~decision.done & ~decision.asleep;
       if (left !== 0) {
@@ -137,6 +179,5 @@ export class SourceDpor {
       }
       this.#stack.pop();
     }
-    return false;
   }
 }

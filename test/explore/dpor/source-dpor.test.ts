@@ -174,6 +174,39 @@ describe('source-DPOR', () => {
     expect(explore(lastZero(5)).redundant).toBeGreaterThan(0);
   });
 
+  it('tries every alternative of a choice that is no thread, and each trace behind it', () => {
+    // Thread 0 draws 0, 1 or 2 behind its first step and makes so many additions more; thread 1 makes one.
+    const dpor = new SourceDpor();
+    const found = new Map<number, number>();
+    while (dpor.begin()) {
+      let drawn = 0;
+      const run = new ToyRun([
+        function* thread() {
+          yield add(5);
+          for (let n = 0; n < drawn; n++) yield add(0);
+          yield add(6);
+        },
+        straight(add(0)),
+      ]);
+      let asked = false;
+      let picked = 0;
+      while (run.enabled !== 0 && picked >= 0) {
+        picked = dpor.pick(run);
+        if (picked < 0) break;
+        if (picked === 0 && !asked) {
+          asked = true;
+          drawn = dpor.choose(3);
+        }
+        run.step(picked);
+      }
+      if (picked < 0) continue;
+      dpor.end();
+      found.set(drawn, (found.get(drawn) ?? 0) + 1);
+    }
+    // n additions and one of the other thread have n + 1 orders.
+    expect(Object.fromEntries(found)).toEqual({ 0: 1, 1: 2, 2: 3 });
+  });
+
   it('says so when an execution does not repeat itself', () => {
     let runs = 0;
     const unstable: ToyProgram = [
