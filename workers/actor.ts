@@ -2,6 +2,7 @@
 // thrown error loses its properties on the way between threads.
 import { announceTask, type ActorReply, type ActorTask } from '../src/host/pool.js';
 import { prDebug } from '../src/host/debug.js';
+import { createLog } from '../src/host/log.js';
 import { attachShard } from '../src/host/shard.js';
 
 type UserHook = (vmId: number, slotId: number, startGfn: number, endGfn: number) => void;
@@ -14,6 +15,7 @@ export default async function runActor(task: ActorTask): Promise<ActorReply> {
     const shard = attachShard(task.handle, { prDebug, ...(hook === undefined ? {} : { userHook: hook }) });
     taskId = shard.taskId;
     announceTask(task, taskId);
+    createLog(task.logLevel).debug({ actor: task.name, task: taskId }, 'worker attached');
     const verdict = shard.x.runProgram(task.program);
     shard.x.taskExit();
     return { name: task.name, taskId, verdict };

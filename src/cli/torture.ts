@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
+import { LOG_LEVELS, type LogLevel } from '../host/log.js';
 import { wallMs } from '../host/clock.js';
 import { tortureText } from '../report/torture.js';
 import { showCount } from '../report/units.js';
@@ -21,6 +22,7 @@ interface Options {
   set: string[];
   quiet?: boolean;
   debug?: string;
+  workers?: string;
   logLevel: string;
 }
 
@@ -36,9 +38,13 @@ export function tortureCommand(done: (code: number) => void): Command {
     .option('--seed <n>', 'seed of all randomness, decimal or 0x')
     .option('--duration <time>', 'recorded time, such as 30s (overrides the profile)')
     .option('--set <key=value>', 'override a profile key; may be repeated', collect, [])
+    .option(
+      '--workers <n>',
+      'threads of all actors together, in the proportions of the profile (default: as the profile says)',
+    )
     .option('--quiet', 'no progress line')
     .option('--debug <glob>', "turn on pr_debug sites by function name, such as 'kvm_restrictedmem_*'")
-    .option('--log-level <level>', 'trace, debug, info, warn, error or silent', 'warn')
+    .option('--log-level <level>', `lines about the run itself on stderr, as JSON: ${LOG_LEVELS.join(', ')}`, 'warn')
     .option('--no-color', 'no colours')
     .action(async (profile: string | undefined, options: Options) => done(await torture(profile, options)));
 }
@@ -56,6 +62,8 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const override = options.duration === undefined ? options.set : [...options.set, `duration=${options.duration}`];
   const profile = readDocument(profilePath, profileSchema, override, thresholdComplaints);
   const seed = readSeed(options.seed ?? profile.seed);
+  const workers = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };
+  const logLevel = readLogLevel(options.logLevel);
   const out = resolve(
     options.out ?? join('results', `${new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19)}-torture`),
   );
@@ -70,7 +78,9 @@ async function torture(profileArgument: string | undefined, options: Options): P
       profile,
       profilePath,
       seed,
-      again: again(profilePath, override, seed),
+      again: again(profilePath, override, seed, options.workers),
+      ...workers,
+      logLevel,
       signal: interrupt.signal,
       ...(draw ? { onProgress: drawProgress } : {}),
       ...(options.debug === undefined ? {} : { debug: options.debug }),
@@ -87,9 +97,10 @@ async function torture(profileArgument: string | undefined, options: Options): P
   }
 }
 
-function again(profilePath: string, override: readonly string[], seed: bigint): string {
+function again(profilePath: string, override: readonly string[], seed: bigint, workers: string | undefined): string {
   const sets = override.map((pair) => ` --set '${pair}'`).join('');
-  return `npx rmptorture torture ${profilePath} --seed 0x${seed.toString(16)}${sets}`;
+  const threads = workers === undefined ? '' : ` --workers ${workers}`;
+  return `npx rmptorture torture ${profilePath} --seed 0x${seed.toString(16)}${sets}${threads}`;
 }
 
 function readSeed(text: string | number | undefined): bigint {
@@ -98,6 +109,21 @@ function readSeed(text: string | number | undefined): bigint {
     throw new UsageError('--seed', `--seed ${text}: expected a number below 2^64, decimal or 0x`);
   }
   return BigInt.asUintN(64, BigInt(text));
+}
+
+function readWorkers(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) {
+    throw new UsageError('--workers', `--workers ${text}: expected a whole number of at least 1`);
+  }
+  return Number(text);
+}
+
+function readLogLevel(text: string): LogLevel {
+  const level = LOG_LEVELS.find((each) => each === text);
+  if (level === undefined) {
+    throw new UsageError('--log-level', `--log-level ${text}: unknown level; known are ${LOG_LEVELS.join(', ')}`);
+  }
+  return level;
 }
 
 function drawProgress(progress: TortureProgress): void {

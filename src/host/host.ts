@@ -7,6 +7,7 @@ import type { HostHandle, UserHook } from './attach.js';
 import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
 import type { BuildName } from './kernel-module.js';
+import { createLog, type Log, type LogLevel } from './log.js';
 import { readLayout, type HostLayout } from './layout-file.js';
 import { readViolations } from './oops.js';
 import { createPool, type ActorReply, type Pool } from './pool.js';
@@ -41,6 +42,8 @@ export interface HostOptions {
   layout?: string;
   /** Globs of function names whose pr_debug lines are printed. */
   debug?: string;
+  /** Least level of the lines about the run itself on stderr; `silent` if not said. */
+  logLevel?: LogLevel;
   /** A thread of the pool that makes no progress for this long fails the run; `20s` if not said. */
   stuckAfter?: number | string;
 }
@@ -49,6 +52,20 @@ export interface HostStatistics {
   pages: PageStatistics;
   locks: Record<string, LockStatistics>;
   rmp: Record<string, number>;
+}
+
+/** An actor's program for a thread of the pool. */
+interface ActorOfPool {
+  name: string;
+  program: number;
+}
+
+/** What the actors of one run share. */
+interface ActorsRun {
+  pool: Pool;
+  presence: SharedArrayBuffer;
+  supervisor: Supervisor;
+  died: string[];
 }
 
 /** How a set of actors ended. */
@@ -63,6 +80,8 @@ const FIRST_PFN = 256; // memory starts at 1 MiB when no layout says otherwise
 
 export class Host {
   readonly shard: Shard;
+  /** For those who work with this host on its own thread. */
+  readonly log: Log;
   readonly #options: HostOptions;
   readonly #hostViolations: Violation[] = [];
   #pool: Pool | undefined;
@@ -70,7 +89,8 @@ export class Host {
   #closed = false;
   readonly #stuckMs: number;
 
-  private constructor(options: HostOptions, shard: Shard) {
+  private constructor(options: HostOptions, shard: Shard, log: Log) {
+    this.log = log;
     this.#options = options;
     this.#stuckMs = parseDuration(options.stuckAfter ?? STUCK_AFTER) / 1e6;
     this.shard = shard;
@@ -97,6 +117,7 @@ export class Host {
       throw new UsageError('variants', `variants: the ${build} build has none; use build perturbed`);
     }
     const hook = options.hook ?? 'snp';
+    const log = createLog(options.logLevel ?? 'silent');
     const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
     const shard = createShard(
       {
@@ -123,7 +144,11 @@ export class Host {
         `debug: no pr_debug site matches '${options.debug}'; try 'kvm_restrictedmem_*,restrictedmem_*'`,
       );
     }
-    return new Host({ ...options, workers }, shard);
+    log.info(
+      { pages: map.pfnCount, shards: 1, partitions, build, protocol, hook, workers, variants: options.variants ?? [] },
+      'host created',
+    );
+    return new Host({ ...options, workers }, shard, log);
   }
 
   /** A hidden file for private memory. */
@@ -150,10 +175,7 @@ export class Host {
    * Runs actor programs on the pool, one thread each, and waits for all. A worker that dies fails the run; nothing hangs. `onReady` is called once
    * every actor has attached: the moment to set their starting time.
    */
-  async runActors(
-    actors: readonly { name: string; program: number }[],
-    onReady: () => void = () => this.#startNow(actors),
-  ): Promise<RunEnd> {
+  async runActors(actors: readonly ActorOfPool[], onReady: () => void = () => this.#startNow(actors)): Promise<RunEnd> {
     if (this.#closed) throw new UsageError('run', 'the host is closed');
     this.#pool ??= createPool(this.#options.workers!);
     if (actors.length > this.#options.workers!) {
@@ -172,43 +194,45 @@ export class Host {
       stuckMs: this.#stuckMs,
       fail: (violation) => this.#fail(violation),
       terminate: () => this.#terminate(pool),
+      log: this.log,
     });
     const watchdog = setInterval(() => supervisor.look(), supervisor.intervalMs);
-    const hook = this.#options.hook;
-    const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
-    const runs = actors.map(async ({ name, program: address }, slot): Promise<ActorReply> => {
-      try {
-        const reply = await pool.run({
-          handle: this.shard.handle,
-          name,
-          program: address,
-          hookModule,
-          presence,
-          slot,
-        });
-        supervisor.actorEnded(slot);
-        // A trap leaves locks as they were: nobody else may go on waiting for them.
-        if (reply.error !== undefined && reply.error.name !== 'KernelOops') {
-          const message = `${name} failed: ${reply.error.name}: ${reply.error.message}`;
-          this.#fail({ oracle: 'kernel-bug', message, thread: `task${reply.taskId}`, details: {} });
-        }
-        return reply;
-      } catch (error) {
-        died.push(name);
-        supervisor.workerDied(slot, error as Error);
-        return { name, taskId: -1, verdict: -1, error: { name: 'WorkerDied', message: (error as Error).message } };
-      }
-    });
+    const run: ActorsRun = { pool, presence, supervisor, died };
+    const runs = actors.map((actor, slot) => this.#runActor(run, actor, slot));
     const attached = new Int32Array(presence);
     const ready = setInterval(() => {
       if (!attached.every((_, slot) => Atomics.load(attached, slot) !== 0)) return;
       clearInterval(ready);
+      this.log.info({ actors: actors.map(({ name }) => name) }, 'actors started');
       onReady();
     }, 2);
     const replies = await Promise.all(runs);
     clearInterval(ready);
     clearInterval(watchdog);
+    this.log.info({ died, violations: this.violations().length }, 'actors ended');
     return { replies, died };
+  }
+
+  /** One actor on the pool, from its start to its reply or its death. */
+  async #runActor(run: ActorsRun, { name, program: address }: ActorOfPool, slot: number): Promise<ActorReply> {
+    const { pool, presence, supervisor, died } = run;
+    const { hook, logLevel = 'silent' } = this.#options;
+    const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
+    const { handle } = this.shard;
+    try {
+      const reply = await pool.run({ handle, name, program: address, hookModule, logLevel, presence, slot });
+      supervisor.actorEnded(slot);
+      // A trap leaves locks as they were: nobody else may go on waiting for them.
+      if (reply.error !== undefined && reply.error.name !== 'KernelOops') {
+        const message = `${name} failed: ${reply.error.name}: ${reply.error.message}`;
+        this.#fail({ oracle: 'kernel-bug', message, thread: `task${reply.taskId}`, details: {} });
+      }
+      return reply;
+    } catch (error) {
+      died.push(name);
+      supervisor.workerDied(slot, error as Error);
+      return { name, taskId: -1, verdict: -1, error: { name: 'WorkerDied', message: (error as Error).message } };
+    }
   }
 
   /**

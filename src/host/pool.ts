@@ -1,6 +1,7 @@
 // The worker pool: one Piscina task is one whole actor. Workers are not killed while they may hold a lock: a run ends by the stop word in shared memory.
 // Only a failed run is different: see supervisor.ts. A worker that dies all the same is noticed, and its run fails instead of hanging.
 import { Piscina } from 'piscina';
+import type { LogLevel } from './log.js';
 import type { ShardHandle } from './shard.js';
 
 /** What a worker gets: a shard, and the address of the program to run. */
@@ -10,6 +11,7 @@ export interface ActorTask {
   program: number;
   /** Path of the user's hook module, if the host has one. */
   hookModule?: string | undefined;
+  logLevel: LogLevel;
   /** The worker puts its task id + 1 into word `slot` when it has attached. */
   presence: SharedArrayBuffer;
   slot: number;

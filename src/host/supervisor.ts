@@ -3,12 +3,24 @@
 import * as layout from '../kernel/abi/layout.js';
 import { nowNs } from './clock.js';
 import type { Violation } from './errors.js';
+import type { Log } from './log.js';
 import type { Shard } from './shard.js';
-import { heldLocks, markKilled, silentTasks, stuckTasks, taskStates, waitersOf, type Sign } from './watchdog.js';
+import {
+  heldLocks,
+  markKilled,
+  silentTasks,
+  stuckTasks,
+  taskStates,
+  waitersOf,
+  type Sign,
+  type StuckTask,
+} from './watchdog.js';
 
 /** Starting a thread, with its modules, takes longer than any step of its work. */
 const COME_UP_FACTOR = 10;
 const COME_UP_MOST_MS = 60_000;
+/** A stop that takes longer than this is worth a line. */
+const SLOW_STOP_MS = 5000;
 
 export interface Supervised {
   shard: Shard;
@@ -21,12 +33,15 @@ export interface Supervised {
   fail(violation: Violation): void;
   /** Terminates the threads of the pool. */
   terminate(): void;
+  log: Log;
 }
 
 export class Supervisor {
   readonly #run: Supervised;
   readonly #signs = new Map<number, Sign>();
   readonly #ended = new Set<number>();
+  readonly #suspected = new Set<number>();
+  #stopSeenMs: number | undefined;
   /** Time counts from here: later than the start when the process was stopped meanwhile. */
   #fromMs: number;
   #lastLookMs: number;
@@ -55,7 +70,9 @@ export class Supervisor {
       this.#signs.clear();
       return;
     }
-    if (Atomics.load(shard.words, layout.SH_STOP / 4) === layout.STOP_OOPS) this.#awaitEnd(nowMs);
+    const stop = Atomics.load(shard.words, layout.SH_STOP / 4);
+    if (stop !== 0) this.#noteSlowStop(nowMs);
+    if (stop === layout.STOP_OOPS) this.#awaitEnd(nowMs);
     else this.#lookForStuck(nowMs);
   }
 
@@ -90,15 +107,37 @@ export class Supervisor {
 
   #lookForStuck(nowMs: number): void {
     const { shard, actors, stuckMs } = this.#run;
-    const stuck = stuckTasks(shard, stuckMs, this.#fromMs, this.#label);
-    const silent = silentTasks(shard, this.#signs, stuckMs, this.#label);
-    for (const { task, text } of [...silent, ...stuck]) this.#fail(`stuck: ${text}`, task);
+    const suspects = [
+      ...silentTasks(shard, this.#signs, stuckMs / 2, this.#label),
+      ...stuckTasks(shard, stuckMs / 2, this.#fromMs, this.#label),
+    ];
+    this.#noteSuspects(suspects);
+    for (const { task, text, waitedMs } of suspects) if (waitedMs >= stuckMs) this.#fail(`stuck: ${text}`, task);
     const comeUpMs = Math.max(stuckMs, Math.min(stuckMs * COME_UP_FACTOR, COME_UP_MOST_MS));
     if (nowMs - this.#fromMs < comeUpMs) return;
     actors.forEach((name, slot) => {
       if (this.#ended.has(slot) || this.#taskOf(slot) !== undefined) return;
       this.#fail(`stuck: worker of ${name} has not come up after ${Math.round(nowMs - this.#fromMs)} ms`, undefined);
     });
+  }
+
+  /** One line for each task that has used up half of its time, until it moves again. */
+  #noteSuspects(suspects: readonly StuckTask[]): void {
+    const tasks = new Set(suspects.map(({ task }) => task));
+    for (const task of this.#suspected) if (!tasks.has(task)) this.#suspected.delete(task);
+    for (const { task, text } of suspects) {
+      if (!this.#suspected.has(task)) this.#run.log.warn({ task, stuckMs: this.#run.stuckMs }, `no progress: ${text}`);
+      this.#suspected.add(task);
+    }
+  }
+
+  #noteSlowStop(nowMs: number): void {
+    if (this.#stopSeenMs === undefined) this.#stopSeenMs = nowMs;
+    else if (nowMs - this.#stopSeenMs > Math.min(SLOW_STOP_MS, this.#run.stuckMs / 2)) {
+      const actors = this.#run.actors.filter((_, slot) => !this.#ended.has(slot));
+      if (actors.length > 0) this.#run.log.warn({ actors }, 'slow stop: these actors have not left yet');
+      this.#stopSeenMs = Infinity;
+    }
   }
 
   #taskOf(slot: number): number | undefined {
@@ -121,6 +160,7 @@ export class Supervisor {
       holds,
     }));
     const thread = task === undefined ? 'no task' : `task${task}`;
+    this.#run.log.error({ oracle: 'progress' }, message);
     this.#run.fail({ oracle: 'progress', message, thread, details: { tasks } });
   }
 }

@@ -1,6 +1,7 @@
 // Guests of a profile: files, VMs, vCPUs, and the memslots of a real VMM's log replayed with the logged return value compared with ours.
 import { dirname, resolve } from 'node:path';
 import { UsageError } from '../host/errors.js';
+import type { Log } from '../host/log.js';
 import type { Shard } from '../host/shard.js';
 import { parseSize } from '../host/units.js';
 import * as kvm from '../kernel/abi/kvm.js';
@@ -39,6 +40,12 @@ export interface Guest {
   spareId: number;
 }
 
+export interface GuestOptions {
+  /** A guest with private slots only gets a shared one besides. */
+  window?: boolean;
+  log?: Log;
+}
+
 /** A step of a memslot sequence whose return value differs from the logged one. */
 export interface ReplayDifference {
   guest: string;
@@ -68,7 +75,7 @@ export function createGuest(
   sequence: MemslotSequence,
   home: number,
   differences: ReplayDifference[],
-  window = false,
+  { window = false, log }: GuestOptions = {},
 ): Guest {
   const files = new Map<number, number>();
   for (const file of sequence.files) {
@@ -81,7 +88,11 @@ export function createGuest(
   sequence.steps.forEach((step, index) => {
     const file = step.file === undefined ? 0 : (files.get(step.file) ?? 0);
     const ret = shard.x.sysSetMemslot(vm, 0, step.slot, step.flags, step.gpa, step.size, step.hva, file, step.offset);
-    if (ret !== step.ret) differences.push({ guest: name, step: index, expected: step.ret, actual: ret });
+    log?.debug({ guest: name, step: index, ...step, actual: ret }, 'memslot step');
+    if (ret !== step.ret) {
+      differences.push({ guest: name, step: index, expected: step.ret, actual: ret });
+      log?.warn({ guest: name, step: index, expected: step.ret, actual: ret }, 'memslot step returned something else');
+    }
     if (ret !== 0) return;
     if (step.size === 0) areas.delete(step.slot);
     else
@@ -110,8 +121,13 @@ export function createGuest(
     );
   }
   const vcpus = Array.from({ length: profile.vcpus }, () => handle('create vCPU', shard.x.sysCreateVcpu(vm)));
+  log?.info({ guest: name, home, vcpus: vcpus.length, slots: kept.map(describeSlot) }, 'guest created');
   const spareId = Math.max(LEAST_SPARE_ID, highestId + 2);
   return { name, vm, vcpus, areas: kept, files: [...files.values()], highestGfn, spareId };
+}
+
+function describeSlot({ slotId, gpa, size, file }: Area): string {
+  return `${slotId}: 0x${gpa.toString(16)}-0x${(gpa + size).toString(16)} ${file === 0 ? 'shared' : 'private'}`;
 }
 
 /** A shared slot above the guest's memory, as a device's memory is. */

@@ -4,12 +4,14 @@ import { Host } from '../host/host.js';
 import { nowNs } from '../host/clock.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
 import { KernelOops, type Violation } from '../host/errors.js';
+import type { LogLevel } from '../host/log.js';
 import { parseDuration } from '../host/units.js';
 import type { LockStatistics, PageStatistics } from '../host/statistics.js';
 import { schedule, writeActors, type ActorProgram } from './actors.js';
 import { createGuest, memslotSequence, type Guest, type ReplayDifference } from './guests.js';
 import { collectOperations, type OperationResult } from './results.js';
 import type { MemslotSequence, Profile } from './schema.js';
+import { scaleWorkers } from './workers.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
 
 const START_DELAY_NS = 5e6; // the actors look for the starting time once a millisecond
@@ -64,6 +66,10 @@ export interface TortureOptions {
   onProgress?: (progress: TortureProgress) => void;
   /** Globs of pr_debug functions to print. */
   debug?: string;
+  /** Threads of all actors together; as the profile says without it. */
+  workers?: number;
+  /** Least level of the lines about the run on stderr; `silent` if not said. */
+  logLevel?: LogLevel;
 }
 
 /** A host with its guests and actors, ready to start. */
@@ -76,9 +82,12 @@ interface Prepared {
 }
 
 /** Runs a profile on real threads. Rejects with UsageError on bad input; a violation is a result, not an error. */
-export async function runTorture(options: TortureOptions): Promise<TortureResult> {
-  const thresholds = parseThresholds(options.profile.thresholds);
-  const sequences = options.profile.vms.map((vm) => memslotSequence(vm, options.profilePath));
+export async function runTorture(given: TortureOptions): Promise<TortureResult> {
+  const thresholds = parseThresholds(given.profile.thresholds);
+  const sequences = given.profile.vms.map((vm) => memslotSequence(vm, given.profilePath));
+  const { workers } = given;
+  const profile = workers === undefined ? given.profile : scaleWorkers(given.profile, workers, sequences);
+  const options = { ...given, profile };
   const host = await createHost(options);
   try {
     const prepared = prepare(host, options, sequences);
@@ -86,7 +95,9 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
     if (host.violations().length === 0) host.auditAll();
     const operations = collectOperations(host.shard, prepared.programs, durationMs);
     const missed = missedThresholds(thresholds, operations, host.violations().length);
-    return result(options, prepared, { durationMs, died, operations, missed });
+    const end = result(options, prepared, { durationMs, died, operations, missed });
+    host.log.info({ verdict: end.verdict, durationMs, partial: end.partial }, 'run ended');
+    return end;
   } finally {
     await host.close();
   }
@@ -99,6 +110,7 @@ async function createHost(options: TortureOptions): Promise<Host> {
     partitions: profile.host.partitions,
     ...(profile.host.layout === undefined ? {} : { layout: resolve(dirname(profilePath), profile.host.layout) }),
     ...(options.debug === undefined ? {} : { debug: options.debug }),
+    ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
     workers: profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
     protocol: profile.protocol,
     hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : resolve(dirname(profilePath), profile.hook),
@@ -112,14 +124,16 @@ async function createHost(options: TortureOptions): Promise<Host> {
 
 /** Creates guests and actors. A mistake brought back by name may oops as early as here: then there are no actors to run. */
 function prepare(host: Host, { profile }: TortureOptions, sequences: readonly MemslotSequence[]): Prepared {
-  const moves = profile.actors.some(({ kind }) => kind === 'rebinder');
+  const guestOptions = { window: profile.actors.some(({ kind }) => kind === 'rebinder'), log: host.log };
   const prepared: Prepared = { host, guests: [], programs: [], differences: [], pagesBefore: host.stats().pages };
   try {
     profile.vms.forEach((vm, kind) => {
       for (let n = 0; n < vm.count; n++) {
         const name = vm.count === 1 ? vm.name : `${vm.name}-${n}`;
         const home = prepared.guests.length % profile.host.partitions;
-        prepared.guests.push(createGuest(host.shard, name, vm, sequences[kind]!, home, prepared.differences, moves));
+        prepared.guests.push(
+          createGuest(host.shard, name, vm, sequences[kind]!, home, prepared.differences, guestOptions),
+        );
       }
     });
     prepared.programs = writeActors(host.shard, profile.actors, prepared.guests);

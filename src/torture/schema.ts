@@ -16,6 +16,9 @@ const rate = z.union([
 ]);
 const fraction = z.number().min(0).max(1);
 
+/** Threads of one actor at most. */
+export const MAX_THREADS = 48;
+
 const touch = z.strictObject({
   distribution: z
     .enum(['uniform', 'zipf', 'zipf-shuffled', 'sequential', 'hotspot'])
@@ -58,7 +61,7 @@ const range = z.strictObject({
 
 const actor = z.strictObject({
   kind: z.enum(['vcpu', 'invalidator', 'populator', 'converter', 'rebinder', 'memory-failure', 'discarder']),
-  threads: z.number().int().min(1).max(48).default(1).describe('real threads'),
+  threads: z.number().int().min(1).max(MAX_THREADS).default(1).describe('real threads'),
   touch: touch.prefault({}),
   range: range.prefault({}),
   rate: rate.optional().describe('operations per second and thread, open loop; without it the loop is closed'),

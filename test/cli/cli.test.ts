@@ -1,9 +1,27 @@
 // The command line as scripts see it: exit codes, one JSON document on stdout, one line for a mistake, no files from bad input.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { main } from '#src/cli/main.js';
 import type { TortureResult } from '#src/index.js';
 import { folder, PROFILE, run, start, STUCK, VIOLATED } from './child.js';
+
+/** As `run`, but in this process: for what ends before any thread starts. */
+async function runHere(cwd: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const before = process.cwd();
+  const stdout = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  process.chdir(cwd);
+  try {
+    const code = await main(args);
+    const text = (calls: readonly (readonly unknown[])[]): string => calls.map(([part]) => String(part)).join('');
+    return { code, stdout: text(stdout.mock.calls), stderr: text(stderr.mock.calls) };
+  } finally {
+    process.chdir(before);
+    stdout.mockRestore();
+    stderr.mockRestore();
+  }
+}
 
 describe('a mistake on the command line', () => {
   const cases: [string, string[], RegExp][] = [
@@ -18,6 +36,21 @@ describe('a mistake on the command line', () => {
       ['torture', 'threshold.yaml'],
       /^\S+\/threshold\.yaml:\d+:15: thresholds\.invalidte\.p99: no operation is called 'invalidte'; did you mean 'invalidate'\?\n$/,
     ],
+    [
+      'fewer workers than actors',
+      ['torture', 'small.yaml', '--workers', '1'],
+      /^--workers 1: at least 2, one thread an actor \(vcpu, invalidator\)\n$/,
+    ],
+    [
+      'workers that are no number',
+      ['torture', 'small.yaml', '--workers', 'all'],
+      /^--workers all: expected a whole .*\n$/,
+    ],
+    [
+      'a level that does not exist',
+      ['torture', 'small.yaml', '--log-level', 'loud'],
+      /^--log-level loud: unknown level; known are trace, debug, info, warn, error, silent\n$/,
+    ],
     ['a missing profile', ['torture', 'nowhere.yaml'], /^\S+\/nowhere\.yaml: no such file\n$/],
     ['an unknown key', ['torture', 'small.yaml', '--set', 'durtion=1s'], /^.*: unknown key 'durtion'.*'duration'\?\n$/],
     ['a seed that is no number', ['torture', 'small.yaml', '--seed', 'seven'], /^--seed seven: expected a number.*\n$/],
@@ -29,10 +62,10 @@ describe('a mistake on the command line', () => {
     ],
     ['a debug glob without a site', ['torture', 'small.yaml', '--debug', 'schedule'], /^debug: no pr_debug site .*\n$/],
   ];
-  it.concurrent.each(cases)('%s ends with code 2, says so on stderr, and leaves no files', async (_, args, message) => {
+  it.each(cases)('%s ends with code 2, says so on stderr, and leaves no files', async (_, args, message) => {
     const cwd = folder();
     writeFileSync(join(cwd, 'threshold.yaml'), `${PROFILE}thresholds: { invalidte.p99: '< 5ms' }\n`);
-    const { code, stdout, stderr } = await run(cwd, ...args);
+    const { code, stdout, stderr } = await runHere(cwd, ...args);
     expect(stderr).toMatch(message);
     const files = ['small.yaml', 'threshold.yaml'];
     expect({ code, stdout, files: readdirSync(cwd) }).toEqual({ code: 2, stdout: '', files });
@@ -65,6 +98,25 @@ describe('a run', () => {
     expect(document.again).toMatch(/torture \S+small\.yaml --seed 0x2a$/);
     expect(JSON.parse(readFileSync(join(cwd, 'out/result.json'), 'utf8'))).toEqual(document);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('with --workers has that many threads; with --log-level it says what it does, one JSON line each on stderr', async () => {
+    const options = ['--json', '--workers', '4', '--log-level', 'debug'];
+    const { code, stdout, stderr } = await run(folder(), 'torture', 'small.yaml', ...options);
+    const { workers, again, profile } = JSON.parse(stdout) as TortureResult;
+    // One vCPU takes one thread, whatever its share.
+    const threads = profile.actors.map((actor) => actor.threads);
+    expect({ code, workers, threads }).toEqual({ code: 0, workers: 4, threads: [1, 3] });
+    expect(again).toMatch(/ --workers 4$/);
+    const lines = stderr.trimEnd().split('\n');
+    const said = (level: number): string[] =>
+      lines
+        .map((line) => JSON.parse(line) as { level: number; msg: string })
+        .filter((line) => line.level === level)
+        .map(({ msg }) => msg);
+    expect(said(20).toSorted()).toEqual(['memslot step', ...Array<string>(4).fill('worker attached')]);
+    expect(said(30)).toEqual(['host created', 'guest created', 'actors started', 'actors ended', 'run ended']);
+    expect(lines).toHaveLength(said(20).length + said(30).length);
   });
 
   it('prints a report that ends in its verdict, and writes below results/ unless told otherwise', async () => {
@@ -107,7 +159,11 @@ describe('a run', () => {
 
   it('with a thread stuck in the hook of the user ends with code 1, and the report says who holds and who waits', async () => {
     const cwd = folder(STUCK.replace('stuckAfter: 10m', 'stuckAfter: 200ms'));
-    const { code, stdout } = await run(cwd, 'torture', 'small.yaml', '--json');
+    const { code, stdout, stderr } = await run(cwd, 'torture', 'small.yaml', '--json');
+    expect(stderr).toMatch(/^\{"level":40,.*"msg":"no progress: task\d+ \(invalidator0\) gave no sign of life for /m);
+    expect(stderr).toMatch(
+      /^\{"level":40,.*"actors":\["invalidator0"\],"msg":"slow stop: these actors have not left yet"/m,
+    );
     const { verdict, partial, violations } = JSON.parse(stdout) as TortureResult;
     expect({ code, verdict, partial }).toEqual({ code: 1, verdict: 'violated', partial: true });
     expect(violations[0]).toMatchObject({ oracle: 'progress' });

@@ -48,6 +48,7 @@ describe('a host is refused with one line that names the option', () => {
     ['an unknown build', { build: 'quick' as never }, /^build: 'quick' is unknown; known are fast, fast-stat/],
     ['an unknown protocol', { protocol: 'rfc-v9' as never }, /^protocol: 'rfc-v9' is unknown; known are rfc-v7/],
     ['a debug glob that matches nothing', { debug: 'schedule_*' }, /^debug: no pr_debug site matches 'schedule_\*'/],
+    ['an unknown log level', { logLevel: 'loud' as never }, /^logLevel: 'loud' is unknown; known are trace, debug,/],
     ['a time that is none', { stuckAfter: 'soon' }, /^"soon" is not a duration; write for example 250ms/],
     ['no time to make progress in', { stuckAfter: 0 }, /^stuckAfter: 0 is too short; at least 1ms$/],
     ['a layout that does not exist', { layout: '/nowhere.yaml' }, /^\/nowhere\.yaml: no such layout file$/],
