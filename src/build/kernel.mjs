@@ -14,7 +14,7 @@ import { withLock } from './lock.mjs';
 
 const SOURCES = path.join(ROOT, 'src/kernel');
 const OUTPUT = path.join(ROOT, 'dist/kernel');
-const BUILDS = ['fast', 'fast-stat', 'perturbed'];
+const BUILDS = ['fast', 'fast-stat', 'perturbed', 'controlled'];
 
 /**
  * Memory: imported, so that every thread's instance shares one; declared as small as it can be and up to 4 GiB, so that any
@@ -40,6 +40,28 @@ const RARE = [
   ...['lockstatAttach', 'lockstatSample', 'lockstatSampled'].map((name) => `sync/lockstat/${name}`),
 ].map((name) => `src/kernel/${name}`);
 
+const ENTRY = 'src/kernel/index.ts';
+/** The controlled build's entry: the kernel and what its scheduler calls. */
+const CONTROLLED_ENTRY = 'src/kernel/control/index.ts';
+
+/**
+ * Virtual threads: Asyncify instruments what can reach a suspension. That happens inside the module (src/kernel/control/threads.ts), no import
+ * suspends by itself. The passes behind it tidy up the locals it introduces.
+ */
+const ASYNCIFY = [
+  '--exportTable',
+  '--runPasses',
+  'asyncify,simplify-locals,coalesce-locals,reorder-locals,merge-blocks,vacuum',
+];
+class AsyncifyArguments {
+  afterCompile() {
+    /** @type {{ binaryen: { setPassArgument(key: string, value: string): void } }} */ (
+      /** @type {unknown} */ (this)
+    ).binaryen //
+      .setPassArgument('asyncify-ignore-imports', '1');
+  }
+}
+
 /**
  * @param {string} build name of a file in src/kernel/build
  * @param {string} entry relative to the root
@@ -54,11 +76,15 @@ async function compile(build, entry, name) {
   const sink = { write: (/** @type {string | Uint8Array} */ text) => void (messages += text) };
   // A second round of optimization is worth 12 % of a fault's time: for the build that is measured.
   const rounds = build === 'fast' ? ['--converge'] : [];
+  const controlled = build === 'controlled';
+  const threads = controlled ? ASYNCIFY : [];
+  const source = controlled && entry === ENTRY ? CONTROLLED_ENTRY : entry;
   const { error } = await asc.main(
-    [`src/kernel/build/${build}.ts`, entry, ...FLAGS, ...rounds, '--outFile', `${name}.wasm`],
+    [`src/kernel/build/${build}.ts`, source, ...FLAGS, ...rounds, ...threads, '--outFile', `${name}.wasm`],
     {
       stdout: sink,
       stderr: sink,
+      transforms: controlled ? [/** @type {any} */ (AsyncifyArguments)] : [],
       writeFile: (file, contents) => void written.set(file.slice(name.length), contents),
     },
   );
@@ -125,7 +151,7 @@ async function main() {
   const builds = values.only?.split(',') ?? BUILDS;
   const unknown = builds.filter((build) => !existsSync(path.join(SOURCES, 'build', `${build}.ts`)));
   if (unknown.length > 0) throw new Error(`no build '${unknown.join(', ')}' in src/kernel/build`);
-  const entry = path.relative(ROOT, path.resolve(values.entry ?? path.join(SOURCES, 'index.ts')));
+  const entry = path.relative(ROOT, path.resolve(values.entry ?? path.join(ROOT, ENTRY)));
   mkdirSync(OUTPUT, { recursive: true });
   const prefix = values.out === undefined ? '' : `${values.out}-`;
   await withLock(path.join(OUTPUT, '.lock'), () => buildWhenChanged(builds, entry, prefix));

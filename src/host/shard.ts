@@ -58,16 +58,12 @@ function instance(handle: ShardHandle, environment: Partial<KernelEnvironment>):
   });
 }
 
-/** Boots a new shard; the calling thread is its task 0. */
-export function createShard(options: ShardOptions, environment: Partial<KernelEnvironment> = {}): Shard {
-  const memoryPages = options.memoryPages ?? 65536;
-  const memory = new WebAssembly.Memory({ initial: memoryPages, maximum: memoryPages, shared: true });
-  const handle: ShardHandle = { build: options.build, memory, module: kernelModule(options.build) };
-  const words = wordsOf(memory);
+/** Writes what bootKernel reads into the header of a fresh shard. */
+export function writeGeometry(words: Int32Array, options: Omit<ShardOptions, 'build'> & { memoryPages: number }): void {
   const set = (address: number, value: number): void => {
     words[address / 4] = value;
   };
-  set(layout.SH_MEMORY_END_PAGES, memoryPages);
+  set(layout.SH_MEMORY_END_PAGES, options.memoryPages);
   set(layout.SH_PFN_COUNT, options.pfnCount);
   set(layout.SH_PFN_BASE, options.pfnBase ?? 0);
   set(layout.SH_PARTITION_COUNT, options.partitions ?? 1);
@@ -81,6 +77,15 @@ export function createShard(options: ShardOptions, environment: Partial<KernelEn
   set(layout.SH_SEED, Number(seed & 0xffffffffn) | 0);
   set(layout.SH_SEED + 4, Number(seed >> 32n) | 0);
   for (const bit of options.variants ?? []) words[layout.SH_VARIANTS / 4 + (bit >> 5)]! |= 1 << (bit & 31);
+}
+
+/** Boots a new shard; the calling thread is its task 0. */
+export function createShard(options: ShardOptions, environment: Partial<KernelEnvironment> = {}): Shard {
+  const memoryPages = options.memoryPages ?? 65536;
+  const memory = new WebAssembly.Memory({ initial: memoryPages, maximum: memoryPages, shared: true });
+  const handle: ShardHandle = { build: options.build, memory, module: kernelModule(options.build) };
+  const words = wordsOf(memory);
+  writeGeometry(words, { ...options, memoryPages });
   const x = instance(handle, environment);
   const error = x.bootKernel();
   if (error !== 0) throw new KernelError('boot', error, { pfnCount: options.pfnCount, memoryPages });

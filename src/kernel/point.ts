@@ -1,22 +1,19 @@
 // The scheduling point: every access to shared memory, every wait, clock and random number of the kernel passes here.
 // This is the only file that knows there are several builds: `fast` compiles each accessor to the bare instruction, `perturbed`
 // counts down to an injected delay at atomic operations, `controlled` announces the operation to a scheduler before it is
-// performed, which may suspend the virtual thread. After crossbeam's `primitive` module and Linux's READ_ONCE family.
+// performed, which may suspend the virtual thread (control/threads.ts). After crossbeam's `primitive` module and Linux's READ_ONCE family.
 import {
   SH_ORACLES, SH_PERTURB_MEAN, SH_PERTURB_NS, SH_STOP, SH_VARIANTS, STOP_OOPS, TASK_BARRIER, TASK_RNG,
 } from './abi/layout';
+import { CONTROL_RESULT } from './abi/control';
 import {
-  POINT_ADD, POINT_AND, POINT_ATOMIC_LOAD, POINT_ATOMIC_STORE, POINT_CAS, POINT_COPY, POINT_FENCE, POINT_FILL, POINT_LOAD,
-  POINT_OR, POINT_RELAX, POINT_STORE, POINT_SUB, POINT_XCHG,
+  POINT_ADD, POINT_AND, POINT_ATOMIC_STORE, POINT_CAS, POINT_COPY, POINT_FILL, POINT_FUTEX_WAIT, POINT_FUTEX_WAKE, POINT_OR, POINT_SUB, POINT_XCHG,
 } from './abi/point';
+import {
+  block, markDirty, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointStore,
+} from './control/threads';
 
-/** Announces an operation to the scheduler of the controlled build; the virtual thread may be suspended in here. */
-// @ts-ignore: decorator
-@external("env", "point")
-declare function hostPoint(kind: i32, address: usize, size: i32, value: u64): void;
-// @ts-ignore: decorator
-@external("env", "futexWait")
-declare function hostFutexWait(address: usize, expected: u32, timeoutNs: i64): i32;
+/** Wakes sleepers of the controlled build's scheduler. */
 // @ts-ignore: decorator
 @external("env", "futexWake")
 declare function hostFutexWake(address: usize, count: u32): u32;
@@ -91,6 +88,7 @@ export function randomU32(): u32 {
   let s1 = load<u64>(current + TASK_RNG + 8);
   const result = s0 + s1;
   s1 ^= s0;
+  if (CONTROLLED) markDirty(current);
   store<u64>(current + TASK_RNG, rotl<u64>(s0, 24) ^ s1 ^ (s1 << 16));
   store<u64>(current + TASK_RNG + 8, rotl<u64>(s1, 37));
   return <u32>(result >> 32);
@@ -113,71 +111,79 @@ export function oraclesOn(): bool {
 /** Host clock in nanoseconds. About 80 ns a call: not for fast paths. */
 export function nowNs(): f64 { return hostNowNs(); }
 
+/** The wait: compares and falls asleep in one step, as the hardware's and the kernel's futex do. */
+function futexWaitControlled(p: usize, expected: u32, timed: bool): i32 {
+  pointFutex(POINT_FUTEX_WAIT, p, <i32>expected, timed);
+  if (load<u32>(p) != expected) return 1;
+  block(timed);
+  checkStop();
+  return load<i32>(CONTROL_RESULT);
+}
 
 // --- plain accesses: a held lock protects the data, or only this task can reach it ---
 
 // @ts-ignore: decorator
 @inline
 export function load8(p: usize): u32 {
-  if (CONTROLLED) hostPoint(POINT_LOAD, p, 1, 0);
+  if (CONTROLLED) pointLoad(p, 1);
   return load<u8>(p);
 }
 // @ts-ignore: decorator
 @inline
 export function store8(p: usize, value: u32): void {
-  if (CONTROLLED) hostPoint(POINT_STORE, p, 1, <u64>value);
+  if (CONTROLLED) pointStore(p, 1, <i32>value, 0);
   store<u8>(p, value);
 }
 
 // @ts-ignore: decorator
 @inline
 export function load16(p: usize): u32 {
-  if (CONTROLLED) hostPoint(POINT_LOAD, p, 2, 0);
+  if (CONTROLLED) pointLoad(p, 2);
   return load<u16>(p);
 }
 // @ts-ignore: decorator
 @inline
 export function store16(p: usize, value: u32): void {
-  if (CONTROLLED) hostPoint(POINT_STORE, p, 2, <u64>value);
+  if (CONTROLLED) pointStore(p, 2, <i32>value, 0);
   store<u16>(p, value);
 }
 
 // @ts-ignore: decorator
 @inline
 export function load32(p: usize): u32 {
-  if (CONTROLLED) hostPoint(POINT_LOAD, p, 4, 0);
+  if (CONTROLLED) pointLoad(p, 4);
   return load<u32>(p);
 }
 // @ts-ignore: decorator
 @inline
 export function store32(p: usize, value: u32): void {
-  if (CONTROLLED) hostPoint(POINT_STORE, p, 4, <u64>value);
+  if (CONTROLLED) pointStore(p, 4, <i32>value, 0);
   store<u32>(p, value);
 }
 
 // @ts-ignore: decorator
 @inline
 export function load64(p: usize): u64 {
-  if (CONTROLLED) hostPoint(POINT_LOAD, p, 8, 0);
+  if (CONTROLLED) pointLoad(p, 8);
   return load<u64>(p);
 }
 // @ts-ignore: decorator
 @inline
 export function store64(p: usize, value: u64): void {
-  if (CONTROLLED) hostPoint(POINT_STORE, p, 8, <u64>value);
+  if (CONTROLLED) pointStore(p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   store<u64>(p, value);
 }
 
 // @ts-ignore: decorator
 @inline
 export function loadF64(p: usize): f64 {
-  if (CONTROLLED) hostPoint(POINT_LOAD, p, 8, 0);
+  if (CONTROLLED) pointLoad(p, 8);
   return load<f64>(p);
 }
 // @ts-ignore: decorator
 @inline
 export function storeF64(p: usize, value: f64): void {
-  if (CONTROLLED) hostPoint(POINT_STORE, p, 8, reinterpret<u64>(value));
+  if (CONTROLLED) pointStore(p, 8, <i32>reinterpret<u64>(value), <i32>(reinterpret<u64>(value) >> 32));
   store<f64>(p, value);
 }
 
@@ -186,7 +192,7 @@ export function storeF64(p: usize, value: f64): void {
 // @ts-ignore: decorator
 @inline
 export function atomicLoad8(p: usize): u32 {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_LOAD, p, 1, 0);
+  if (CONTROLLED) pointAtomicLoad(p, 1);
   perturb();
   return atomic.load<u8>(p);
 }
@@ -212,7 +218,7 @@ export function storeOnce64(p: usize, value: u64): void {
 // @ts-ignore: decorator
 @inline
 export function atomicStore8(p: usize, value: u32): void {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 1, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 1, <i32>value, 0);
   perturb();
   atomic.store<u8>(p, <u8>value);
 }
@@ -220,49 +226,49 @@ export function atomicStore8(p: usize, value: u32): void {
 // @ts-ignore: decorator
 @inline
 export function atomicLoad32(p: usize): u32 {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_LOAD, p, 4, 0);
+  if (CONTROLLED) pointAtomicLoad(p, 4);
   perturb();
   return atomic.load<u32>(p);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicStore32(p: usize, value: u32): void {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 4, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 4, <i32>value, 0);
   perturb();
   atomic.store<u32>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicXchg32(p: usize, value: u32): u32 {
-  if (CONTROLLED) hostPoint(POINT_XCHG, p, 4, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_XCHG, p, 4, <i32>value, 0);
   perturb();
   return atomic.xchg<u32>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicAdd32(p: usize, value: u32): u32 {
-  if (CONTROLLED) hostPoint(POINT_ADD, p, 4, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_ADD, p, 4, <i32>value, 0);
   perturb();
   return atomic.add<u32>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicSub32(p: usize, value: u32): u32 {
-  if (CONTROLLED) hostPoint(POINT_SUB, p, 4, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_SUB, p, 4, <i32>value, 0);
   perturb();
   return atomic.sub<u32>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicOr32(p: usize, value: u32): u32 {
-  if (CONTROLLED) hostPoint(POINT_OR, p, 4, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_OR, p, 4, <i32>value, 0);
   perturb();
   return atomic.or<u32>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicAnd32(p: usize, value: u32): u32 {
-  if (CONTROLLED) hostPoint(POINT_AND, p, 4, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_AND, p, 4, <i32>value, 0);
   perturb();
   return atomic.and<u32>(p, value);
 }
@@ -270,7 +276,7 @@ export function atomicAnd32(p: usize, value: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function atomicCas32(p: usize, expected: u32, replacement: u32): u32 {
-  if (CONTROLLED) hostPoint(POINT_CAS, p, 4, <u64>replacement);
+  if (CONTROLLED) pointAtomic(POINT_CAS, p, 4, <i32>replacement, <i32>expected);
   perturb();
   return atomic.cmpxchg<u32>(p, expected, replacement);
 }
@@ -278,49 +284,49 @@ export function atomicCas32(p: usize, expected: u32, replacement: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function atomicLoad64(p: usize): u64 {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_LOAD, p, 8, 0);
+  if (CONTROLLED) pointAtomicLoad(p, 8);
   perturb();
   return atomic.load<u64>(p);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicStore64(p: usize, value: u64): void {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 8, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   atomic.store<u64>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicXchg64(p: usize, value: u64): u64 {
-  if (CONTROLLED) hostPoint(POINT_XCHG, p, 8, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_XCHG, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   return atomic.xchg<u64>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicAdd64(p: usize, value: u64): u64 {
-  if (CONTROLLED) hostPoint(POINT_ADD, p, 8, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_ADD, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   return atomic.add<u64>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicSub64(p: usize, value: u64): u64 {
-  if (CONTROLLED) hostPoint(POINT_SUB, p, 8, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_SUB, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   return atomic.sub<u64>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicOr64(p: usize, value: u64): u64 {
-  if (CONTROLLED) hostPoint(POINT_OR, p, 8, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_OR, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   return atomic.or<u64>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function atomicAnd64(p: usize, value: u64): u64 {
-  if (CONTROLLED) hostPoint(POINT_AND, p, 8, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_AND, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   return atomic.and<u64>(p, value);
 }
@@ -328,7 +334,7 @@ export function atomicAnd64(p: usize, value: u64): u64 {
 // @ts-ignore: decorator
 @inline
 export function atomicCas64(p: usize, expected: u64, replacement: u64): u64 {
-  if (CONTROLLED) hostPoint(POINT_CAS, p, 8, <u64>replacement);
+  if (CONTROLLED) pointAtomic(POINT_CAS, p, 8, <i32><u64>replacement, <i32>(<u64>replacement >> 32));
   perturb();
   return atomic.cmpxchg<u64>(p, expected, replacement);
 }
@@ -340,17 +346,17 @@ export function atomicCas64(p: usize, expected: u64, replacement: u64): u64 {
 // @ts-ignore: decorator
 @inline
 export function fence(): void {
-  if (CONTROLLED) hostPoint(POINT_FENCE, 0, 0, 0);
-  atomic.add<u32>(current + TASK_BARRIER, 0);
+  // Under a scheduler every access is sequentially consistent: a barrier orders nothing and is no point.
+  if (!CONTROLLED) atomic.add<u32>(current + TASK_BARRIER, 0);
 }
 
 export function fillBytes(p: usize, byte: u32, n: usize): void {
-  if (CONTROLLED) hostPoint(POINT_FILL, p, <i32>n, byte);
+  if (CONTROLLED && n != 0) pointRange(POINT_FILL, p, n, <i32>byte);
   memory.fill(p, <u8>byte, n);
 }
 
 export function copyBytes(to: usize, from: usize, n: usize): void {
-  if (CONTROLLED) hostPoint(POINT_COPY, to, <i32>n, <u64>from);
+  if (CONTROLLED && n != 0) pointRange(POINT_COPY, to, n, <i32>from);
   memory.copy(to, from, n);
 }
 
@@ -359,7 +365,7 @@ export function copyBytes(to: usize, from: usize, n: usize): void {
  * @context sleeps; a timeout of -1 waits for ever, which only tests may ask for (no wait without a bound).
  */
 export function futexWait(p: usize, expected: u32, timeoutNs: i64): i32 {
-  if (CONTROLLED) return hostFutexWait(p, expected, timeoutNs);
+  if (CONTROLLED) return futexWaitControlled(p, expected, timeoutNs >= 0);
   const result = memory.atomic.wait32(p, <i32>expected, timeoutNs);
   // A sleeper leaves when the run has oopsed meanwhile. And the call keeps Binaryen from inlining this function: code of V8's baseline compiler
   // (Node 20.20) loses the value of a caller's local that wait32 got as `expected`, which nobody can notice here.
@@ -369,13 +375,16 @@ export function futexWait(p: usize, expected: u32, timeoutNs: i64): i32 {
 
 /** Wakes up to `count` waiters of p; returns how many. 25-70 ns even without a waiter: call it only when one is recorded. */
 export function futexWake(p: usize, count: u32): u32 {
-  if (CONTROLLED) return hostFutexWake(p, count);
+  if (CONTROLLED) {
+    pointFutex(POINT_FUTEX_WAKE, p, <i32>count, 0);
+    return hostFutexWake(p, count);
+  }
   return atomic.notify(p, <i32>count);
 }
 
 /** One turn of a spin loop: marks the loop as a spin for the scheduler. */
 export function cpuRelax(): void {
-  if (CONTROLLED) hostPoint(POINT_RELAX, 0, 0, 0);
+  if (CONTROLLED) pointRelax();
   perturb();
   // Wasm has no PAUSE: a locked operation on the task's own line keeps the contended line quiet for some nanoseconds instead.
   if (!CONTROLLED) atomic.add<u32>(current + TASK_BARRIER, 0);

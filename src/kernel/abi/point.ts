@@ -13,3 +13,5 @@ export const POINT_FENCE = 11;
 export const POINT_FILL = 12;
 export const POINT_COPY = 13;
 export const POINT_RELAX = 14;
+export const POINT_FUTEX_WAIT = 15; // low: the value that the word must still have; high: 1 when it may time out
+export const POINT_FUTEX_WAKE = 16; // low: how many

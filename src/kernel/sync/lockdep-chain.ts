@@ -15,7 +15,7 @@ import { atomicAdd32, atomicCas32, load16, load32 } from '../point';
 const ROW_SHIFT: u32 = 10;
 const COUNT: usize = <usize>CHAIN_MAX << ROW_SHIFT;
 /** Bytes of the table and its count. */
-export const CHAINS_SIZE: usize = COUNT + 64;
+export const CHAINS_SIZE: usize = CONTROLLED ? 64 : COUNT + 64;
 
 /** Cell for a lock of this class and mode, which is no trylock's, inside the held lock `below` (0: inside none). */
 // @ts-ignore: decorator

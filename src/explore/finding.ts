@@ -1,0 +1,94 @@
+// What an execution ended with, in words: the oracle and its message, or who waits for what for ever.
+import * as control from '../kernel/abi/control.js';
+import * as layout from '../kernel/abi/layout.js';
+import { LOCK_OWNER, OWNER_MASK } from '../kernel/abi/sync.js';
+import type { Ending } from './machine.js';
+import type { Target } from './target.js';
+
+/** Why an execution failed. `kind`: an oracle's name, 'deadlock', 'lost-wakeup', 'livelock', 'crash' or 'step-limit'. */
+export interface Finding {
+  kind: string;
+  message: string;
+  thread: string;
+}
+
+/** What is wrong with the execution that has just ended; undefined when it passed. Looks at the state at rest when all threads have finished. */
+export function findingOf(target: Target, ending: Ending): Finding | undefined {
+  switch (ending) {
+    case 'given-up':
+      return undefined;
+    case 'finished':
+      return target.atRest() ? undefined : oopsOf(target, 'at rest');
+    case 'oops':
+      return oopsOf(target, threadName(target, target.machine.current));
+    case 'crash': {
+      const thread = threadName(target, target.machine.current);
+      return { kind: 'crash', message: `${thread}: ${target.machine.crash?.message ?? 'trap'}`, thread };
+    }
+    case 'blocked':
+      return blocked(target);
+    case 'livelock':
+      return { kind: 'livelock', message: `${spinners(target)}: each turns its loop, and nobody writes`, thread: '' };
+    default: {
+      const message = `no end within ${target.machine.step} steps; ${unfinished(target).join(', ')} still run`;
+      return { kind: 'step-limit', message, thread: '' };
+    }
+  }
+}
+
+function threadName(target: Target, thread: number): string {
+  return target.threadNames[thread] ?? `thread${thread}`;
+}
+
+function oopsOf(target: Target, thread: string): Finding {
+  const [first] = target.violations();
+  if (first === undefined) return { kind: 'kernel-bug', message: 'the kernel stopped without a record', thread };
+  return { kind: first.oracle, message: first.message, thread };
+}
+
+function unfinished(target: Target): string[] {
+  return target.threadNames.filter((_, thread) => target.machine.status(thread) !== control.STATUS_FINISHED);
+}
+
+function spinners(target: Target): string {
+  return target.threadNames
+    .filter((_, thread) => {
+      const status = target.machine.status(thread);
+      return status === control.STATUS_SPINNING || target.machine.isEnabled(thread);
+    })
+    .join(', ');
+}
+
+/**
+ * Everybody sleeps for ever. If a sleeper's word no longer has the value with which it fell asleep, it missed its wake-up; otherwise they wait for each
+ * other.
+ */
+function blocked(target: Target): Finding {
+  const { machine } = target;
+  const sleepers = target.threadNames
+    .map((_, thread) => thread)
+    .filter((thread) => machine.status(thread) === control.STATUS_BLOCKED);
+  const missed = sleepers.filter((thread) => {
+    const word = machine.memory.words[machine.address(thread) >>> 2]!;
+    return word !== machine.low(thread);
+  });
+  const lines = sleepers.map((thread) => {
+    const lost = missed.includes(thread) ? ', whose value has changed since' : '';
+    return `${threadName(target, thread)} ${awaited(target, thread)}${lost}`;
+  });
+  const kind = missed.length > 0 ? 'lost-wakeup' : 'deadlock';
+  return { kind, message: lines.join('; '), thread: threadName(target, (missed[0] ?? sleepers[0])!) };
+}
+
+/** What a sleeping thread waits for: the lock its task has noted, with its holder, or the word it sleeps on. */
+function awaited(target: Target, thread: number): string {
+  const { machine } = target;
+  const { words } = machine.memory;
+  const task = machine.task(thread);
+  const lock = words[(task + layout.TASK_WAIT_LOCK) / 4]! >>> 0;
+  const word = machine.address(thread);
+  if (lock === 0) return `sleeps on ${target.nameOf(word)}`;
+  const owner = (words[(lock + LOCK_OWNER) / 4]! & OWNER_MASK) - 1;
+  const holder = owner > 0 ? `, held by ${threadName(target, owner - 1)}` : '';
+  return `waits for ${target.nameOf(lock)}${holder}`;
+}

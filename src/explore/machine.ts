@@ -1,0 +1,337 @@
+// The machine: one instance of the controlled build, its memory, and N virtual threads of which exactly one runs at a time. At every point the running
+// thread says what it is about to do; a strategy names the thread whose announced operation is performed next. Staying on the same thread costs one call
+// out of Wasm; another one costs putting one stack away and fetching the other (src/kernel/control). Everything that could differ between two runs (time,
+// which sleeper wakes) comes from the strategy or from the number of steps, so the same choices give the same execution, always.
+import * as control from '../kernel/abi/control.js';
+import * as points from '../kernel/abi/point.js';
+import type { ChoiceKind, Strategy, View } from './strategy.js';
+import { ThreadTable, type ThreadStart } from './thread-table.js';
+
+/** What the machine itself calls; a module exports more. */
+export interface MachineExports {
+  runThreads(first: number): void;
+  saveState(): void;
+  restoreState(): void;
+  setCurrent(task: number): void;
+  readonly table: WebAssembly.Table;
+}
+
+/** How an execution ended, as far as the machine can tell. */
+export type Ending = 'finished' | 'oops' | 'crash' | 'blocked' | 'livelock' | 'step-limit' | 'given-up';
+
+/** Watches executions step by step: race detector, trace, state hash. */
+export interface Observer {
+  begin?(): void;
+  /** `thread` performs what it announced (view.kind(thread), ...) as step number view.step. */
+  performed(thread: number, view: View): void;
+  /** What `waker` does lets `waiter` go on. */
+  woke?(waker: number, waiter: number): void;
+}
+
+export interface MachineOptions {
+  module: WebAssembly.Module;
+  threads: number;
+  /** Bytes of the model's state. */
+  stateBytes: number;
+  stepLimit: number;
+  /** How many waits of an execution may return without a wake-up, where the strategy wants it. */
+  spuriousWakeups?: number;
+  /** How many waits of an execution may time out although others could run. Otherwise a wait times out when nobody can run. */
+  earlyTimeouts?: number;
+  prDebug?: (site: number, ...values: number[]) => void;
+}
+
+const NEXT = control.CONTROL_NEXT / 4;
+const WAIT_RESULT = control.CONTROL_RESULT / 4;
+
+const STOPPED = Symbol('the model oopsed');
+const WOKEN = 0;
+const TIMED_OUT = 2;
+/** A step takes this long for the model's clock. */
+const STEP_NS = 100;
+/** So many rounds in which every thread turns its spin loop once and nobody writes are no progress any more. */
+const BARREN_ROUNDS = 200;
+
+const Mode = { Quiet: 0, Prelude: 1, Running: 2 } as const;
+
+export class Machine extends ThreadTable {
+  readonly exports: MachineExports;
+  /** Called after each step, in a quiet moment; a violation is an oops. */
+  invariant: (() => void) | undefined;
+  observer: Observer | undefined;
+  /** What the strategy answered in the last execution: threads and choices, in the order of the questions. */
+  readonly tape: Uint8Array;
+  tapeLength = 0;
+  /** Where a trap was met, of a crash. */
+  crash: Error | undefined;
+
+  readonly #options: MachineOptions;
+  #mode: number = Mode.Quiet;
+  #strategy: Strategy | undefined;
+  #ending: Ending = 'finished';
+  #spinning = 0;
+  #barren = 0;
+  #spuriousLeft = 0;
+  #timeoutsLeft = 0;
+  #looks = false;
+
+  constructor(options: MachineOptions) {
+    super(options.stateBytes, options.threads);
+    this.#options = options;
+    this.tape = new Uint8Array(options.stepLimit * 2 + 64);
+    const instance = new WebAssembly.Instance(options.module, {
+      env: {
+        memory: this.memory.memory,
+        nowNs: () => this.step * STEP_NS,
+        stopped: () => {
+          throw STOPPED;
+        },
+        prDebug: options.prDebug ?? (() => {}),
+        userHook: () => {},
+        point: (kind: number, address: number, bytes: number, low: number, high: number) =>
+          this.#point(kind, address, bytes, low, high),
+        futexBlock: (timed: number) => this.#futexBlock(timed),
+        futexWake: (address: number, count: number) => this.#futexWake(address, count),
+        threadEnd: () => this.#threadEnd(),
+      },
+    });
+    this.exports = instance.exports as unknown as MachineExports;
+  }
+
+  // --- set-up ---
+
+  /**
+   * Takes the present state as the one all executions start from, with every thread at its first point. Call again after the map of points or the state
+   * has changed.
+   */
+  prepare(threads: readonly ThreadStart[]): void {
+    for (let thread = 0; thread < this.threadCount; thread++) this.setStart(thread, threads[thread]!);
+    this.#listen(true);
+    this.#mode = Mode.Prelude;
+    for (this.current = 0; this.current < this.threadCount; this.current++) this.exports.runThreads(this.current);
+    this.#quiet();
+    this.exports.saveState();
+  }
+
+  #listen(on: boolean): void {
+    this.words[control.CONTROL_MAP / 4] = on ? this.memory.mapAddress : this.memory.silentMap;
+  }
+
+  #quiet(): void {
+    this.#mode = Mode.Quiet;
+    this.#listen(false);
+  }
+
+  // --- executions ---
+
+  /** Runs one execution from the saved state under a strategy that has begun it. */
+  run(strategy: Strategy): Ending {
+    this.exports.restoreState();
+    this.#reset(strategy);
+    this.observer?.begin?.();
+    this.#listen(true);
+    this.#mode = Mode.Running;
+    try {
+      const first = this.#decide();
+      if (first >= 0) this.exports.runThreads(first);
+    } catch (error) {
+      if (error === STOPPED) this.#ending = 'oops';
+      else if (error instanceof WebAssembly.RuntimeError) {
+        this.crash = error;
+        this.#ending = 'crash';
+      } else throw error;
+    } finally {
+      this.#quiet();
+    }
+    return this.#ending;
+  }
+
+  /** Calls into the model between executions, unseen by the scheduler; false when it oopsed. */
+  quietly(call: () => void): boolean {
+    const mode = this.#mode;
+    const map = this.words[control.CONTROL_MAP / 4]!;
+    this.#quiet();
+    try {
+      call();
+      return true;
+    } catch (error) {
+      if (error === STOPPED) return false;
+      throw error;
+    } finally {
+      this.#mode = mode;
+      this.words[control.CONTROL_MAP / 4] = map;
+    }
+  }
+
+  #reset(strategy: Strategy): void {
+    this.#strategy = strategy;
+    this.#looks = strategy.performed !== undefined;
+    this.#ending = 'finished';
+    this.#spinning = 0;
+    this.#barren = 0;
+    this.#spuriousLeft = this.#options.spuriousWakeups ?? 0;
+    this.#timeoutsLeft = this.#options.earlyTimeouts ?? 0;
+    this.crash = undefined;
+    this.tapeLength = 0;
+    this.step = 0;
+    this.current = -1;
+    this.noneEnabled();
+    for (let thread = 0; thread < this.threadCount; thread++) {
+      if (this.status(thread) === control.STATUS_READY) this.enable(thread);
+      else if (this.status(thread) === control.STATUS_SPINNING) this.#spinning++;
+    }
+  }
+
+  /** The running thread announces its next operation. 0: it performs it now; 1: it suspends. */
+  #point(kind: number, address: number, bytes: number, low: number, high: number): number {
+    const thread = this.current;
+    this.announce(thread, kind, address, bytes, low, high);
+    if (this.#mode !== Mode.Running) return this.#pointOutside(kind);
+    if (kind === points.POINT_RELAX) this.#spin(thread);
+    const next = this.#decide();
+    if (next === thread) return 0;
+    this.words[NEXT] = next;
+    return 1;
+  }
+
+  /** Before the first execution: a thread stops at its first point. The set-up, and looks at the state, go on. */
+  #pointOutside(kind: number): number {
+    if (this.#mode === Mode.Quiet) return 0;
+    if (kind === points.POINT_RELAX) this.setStatus(this.current, control.STATUS_SPINNING);
+    this.words[NEXT] = -1;
+    return 1;
+  }
+
+  /** Asks the strategy who is next and performs that thread's operation, as far as the machine has a part in it; -1: the execution ends here. */
+  #decide(): number {
+    if (this.invariant !== undefined && this.step > 0 && !this.quietly(this.invariant)) return this.#end('oops');
+    if (this.enabledCount === 0 && !this.#unstick()) return -1;
+    if (this.step >= this.#options.stepLimit) return this.#end('step-limit');
+    const next = this.#strategy!.pick(this);
+    if (next < 0) return this.#end('given-up');
+    this.tape[this.tapeLength++] = next;
+    this.step++;
+    this.#perform(next);
+    return next;
+  }
+
+  #end(ending: Ending): number {
+    this.#ending = ending;
+    return -1;
+  }
+
+  #perform(thread: number): void {
+    if (this.kind(thread) === 0) this.words[WAIT_RESULT] = this.waitResult(thread);
+    else if (this.#spinning > 0 && this.writes(thread)) this.#stopSpinning(thread);
+    this.observer?.performed(thread, this);
+    if (this.#looks) this.#strategy!.performed!(thread, this);
+    this.current = thread;
+  }
+
+  // --- spin loops: who has turned one does not run until another thread has written ---
+
+  #spin(thread: number): void {
+    this.setStatus(thread, control.STATUS_SPINNING);
+    this.#spinning++;
+    this.disable(thread);
+  }
+
+  #stopSpinning(writer: number): void {
+    this.#barren = 0;
+    for (let thread = 0; thread < this.threadCount; thread++) {
+      if (thread === writer || this.status(thread) !== control.STATUS_SPINNING) continue;
+      this.setStatus(thread, control.STATUS_READY);
+      this.#spinning--;
+      this.enable(thread);
+    }
+  }
+
+  /** Nobody can run: all who spin try again, else a wait with a limit times out. False when that ends the execution. */
+  #unstick(): boolean {
+    if (this.#spinning > 0) {
+      if (++this.#barren > BARREN_ROUNDS) return this.#end('livelock') === 0;
+      this.#stopSpinningAll();
+      return true;
+    }
+    const timed: number[] = [];
+    let waiting = 0;
+    for (let thread = 0; thread < this.threadCount; thread++) {
+      const status = this.status(thread);
+      if (status === control.STATUS_BLOCKED_TIMED) timed.push(thread);
+      if (status !== control.STATUS_FINISHED) waiting++;
+    }
+    if (timed.length > 0) {
+      this.#wake(timed[this.#choose(timed.length, 'timeout')]!, TIMED_OUT, -1);
+      return true;
+    }
+    this.#end(waiting === 0 ? 'finished' : 'blocked');
+    return false;
+  }
+
+  #stopSpinningAll(): void {
+    const barren = this.#barren;
+    this.#stopSpinning(-1);
+    this.#barren = barren;
+  }
+
+  // --- futexes ---
+
+  #choose(count: number, kind: ChoiceKind): number {
+    const choice = count === 1 ? 0 : this.#strategy!.choose(count, kind, this);
+    if (count > 1) this.tape[this.tapeLength++] = choice;
+    return choice;
+  }
+
+  /** The running thread falls asleep on a word. */
+  #futexBlock(timed: number): number {
+    if (this.#mode !== Mode.Running) throw new Error('a wait outside of an execution: the set-up must not sleep');
+    const thread = this.current;
+    this.setStatus(thread, timed === 0 ? control.STATUS_BLOCKED : control.STATUS_BLOCKED_TIMED);
+    this.disable(thread);
+    this.#wakeEarly(thread, timed !== 0);
+    const next = this.#decide();
+    if (next === thread) return 0;
+    this.words[NEXT] = next;
+    return 1;
+  }
+
+  #wakeEarly(thread: number, timed: boolean): void {
+    if (this.#spuriousLeft > 0 && this.#choose(2, 'spurious') === 1) {
+      this.#spuriousLeft--;
+      this.#wake(thread, WOKEN, -1);
+    } else if (timed && this.#timeoutsLeft > 0 && this.#choose(2, 'timeout') === 1) {
+      this.#timeoutsLeft--;
+      this.#wake(thread, TIMED_OUT, -1);
+    }
+  }
+
+  #wake(thread: number, result: number, wokenBy: number): void {
+    this.setWoken(thread, result, wokenBy);
+    this.enable(thread);
+    if (wokenBy >= 0) this.observer?.woke?.(wokenBy, thread);
+  }
+
+  /** The running thread wakes up to `count` sleepers of a word: which ones, if not all, is a choice. */
+  #futexWake(address: number, count: number): number {
+    const sleepers: number[] = [];
+    for (let thread = 0; thread < this.threadCount; thread++) {
+      const status = this.status(thread);
+      if (status !== control.STATUS_BLOCKED && status !== control.STATUS_BLOCKED_TIMED) continue;
+      if (this.address(thread) === address >>> 0) sleepers.push(thread);
+    }
+    const woken = Math.min(sleepers.length, count >>> 0);
+    for (let n = 0; n < woken; n++) {
+      const choice = woken === sleepers.length + n ? 0 : this.#choose(sleepers.length, 'wake');
+      this.#wake(sleepers.splice(choice, 1)[0]!, WOKEN, this.current);
+    }
+    return woken;
+  }
+
+  #threadEnd(): void {
+    this.setStatus(this.current, control.STATUS_FINISHED);
+    this.words[NEXT] = -1;
+    if (this.#mode !== Mode.Running) return;
+    this.disable(this.current);
+    this.words[NEXT] = this.#decide();
+  }
+}

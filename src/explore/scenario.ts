@@ -1,0 +1,141 @@
+// A scenario: a small host, what is set up on it, and the calls that each thread makes. Plain data, so that the same form can come from TypeScript, YAML
+// or a torture run's report. Objects have names; pages and gfns are numbers of 4 KiB pages, ranges [start, start + pages).
+import * as calls from '../kernel/abi/calls.js';
+import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from '../kernel/abi/kvm.js';
+import { ACCESS_PRIVATE, ACCESS_WRITE } from '../kernel/abi/vcpu.js';
+import { UsageError } from '../host/errors.js';
+
+/** One call into the kernel. `vm`, `file`: names. */
+export type Operation =
+  /** A guest access until it is done; private by default. A write stores `value`. */
+  | { op: 'touch'; vm: string; vcpu?: number; gfn: number; write?: boolean; private?: boolean; value?: number }
+  | { op: 'punch-hole' | 'allocate'; file: string; start: number; pages: number }
+  /** Creates, moves or changes a memslot; with a file it is private memory. */
+  | {
+      op: 'set-slot';
+      vm: string;
+      slot: number;
+      gfn: number;
+      pages: number;
+      file?: string;
+      start?: number;
+      flags?: number;
+      hva?: number;
+    }
+  | { op: 'delete-slot'; vm: string; slot: number }
+  | { op: 'set-private' | 'set-shared'; vm: string; gfn: number; pages: number }
+  | { op: 'memory-failure'; pfn: number }
+  | { op: 'discard-shared'; vm: string; hva: number; pages: number }
+  | { op: 'close-file'; file: string }
+  | { op: 'set-file-size'; file: string; pages: number }
+  | { op: 'destroy-vm'; vm: string }
+  | { op: 'create-vcpu'; vm: string }
+  | { op: 'psmash'; pfn: number };
+
+export interface Scenario {
+  name: string;
+  /** What may go wrong here, in a sentence. */
+  about: string;
+  host?: { pages?: number; partitions?: number };
+  protocol?: 'rfc-v7' | 'rfc-v8';
+  hook?: 'none' | 'snp';
+  variants?: readonly string[];
+  files?: Record<string, { pages: number; huge?: boolean }>;
+  vms?: Record<string, { vcpus?: number; snp?: boolean; gfns?: number }>;
+  /** Made one after another before the threads start; none may fail. */
+  setup?: readonly Operation[];
+  /** Each thread's calls, by the thread's name. Errors are allowed: oracles judge, and `expect`. */
+  threads: Record<string, readonly Operation[]>;
+  /** Lowest and highest result that the calls of an operation may have, where the scenario knows: by thread, one entry an operation. */
+  expect?: Record<string, readonly ([least: number, most: number] | undefined)[]>;
+}
+
+/** Addresses of a scenario's objects. */
+export interface ObjectTable {
+  files: ReadonlyMap<string, number>;
+  vms: ReadonlyMap<string, { address: number; vcpus: readonly number[] }>;
+}
+
+const FALLOC_KEEP_SIZE = 1;
+const FALLOC_PUNCH_HOLE = 2;
+
+/** One call as the kernel's list has it. */
+export interface Call {
+  code: number;
+  args: readonly number[];
+}
+
+/** The call of an operation. Throws UsageError for an object that is not there. */
+export function callOf(operation: Operation, objects: ObjectTable): Call {
+  const file = (name: string): number => {
+    const address = objects.files.get(name);
+    if (address === undefined)
+      throw new UsageError(operation.op, `${operation.op}: the scenario has no file '${name}'`);
+    return address;
+  };
+  const vm = (name: string): { address: number; vcpus: readonly number[] } => {
+    const found = objects.vms.get(name);
+    if (found === undefined) throw new UsageError(operation.op, `${operation.op}: the scenario has no guest '${name}'`);
+    return found;
+  };
+  switch (operation.op) {
+    case 'touch': {
+      const vcpu = vm(operation.vm).vcpus[operation.vcpu ?? 0];
+      if (vcpu === undefined)
+        throw new UsageError('touch', `touch: guest '${operation.vm}' has no vCPU ${operation.vcpu ?? 0}`);
+      const flags = (operation.write === true ? ACCESS_WRITE : 0) | (operation.private === false ? 0 : ACCESS_PRIVATE);
+      return { code: calls.CALL_TOUCH, args: [vcpu, operation.gfn, flags, operation.value ?? 0] };
+    }
+    case 'punch-hole':
+    case 'allocate': {
+      const mode = FALLOC_KEEP_SIZE | (operation.op === 'punch-hole' ? FALLOC_PUNCH_HOLE : 0);
+      return { code: calls.CALL_FALLOCATE, args: [file(operation.file), mode, operation.start, operation.pages] };
+    }
+    case 'set-slot': {
+      const { slot, gfn, pages, flags = 0, hva = 0, start = 0 } = operation;
+      const backing = operation.file === undefined ? 0 : file(operation.file);
+      return {
+        code: calls.CALL_SET_MEMSLOT,
+        args: [vm(operation.vm).address, slot, flags, gfn, pages, hva, backing, start],
+      };
+    }
+    case 'delete-slot':
+      return { code: calls.CALL_SET_MEMSLOT, args: [vm(operation.vm).address, operation.slot, 0, 0, 0, 0, 0, 0] };
+    case 'set-private':
+    case 'set-shared': {
+      const attributes = operation.op === 'set-private' ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+      return {
+        code: calls.CALL_SET_ATTRIBUTES,
+        args: [vm(operation.vm).address, operation.gfn, operation.pages, attributes],
+      };
+    }
+    default:
+      return simpleCall(operation, file, vm);
+  }
+}
+
+function simpleCall(
+  operation: Exclude<
+    Operation,
+    { op: 'touch' | 'punch-hole' | 'allocate' | 'set-slot' | 'delete-slot' | 'set-private' | 'set-shared' }
+  >,
+  file: (name: string) => number,
+  vm: (name: string) => { address: number },
+): Call {
+  switch (operation.op) {
+    case 'memory-failure':
+      return { code: calls.CALL_MEMORY_FAILURE, args: [operation.pfn] };
+    case 'discard-shared':
+      return { code: calls.CALL_DISCARD_SHARED, args: [vm(operation.vm).address, operation.hva, operation.pages] };
+    case 'close-file':
+      return { code: calls.CALL_PUT_FILE, args: [file(operation.file)] };
+    case 'set-file-size':
+      return { code: calls.CALL_SET_FILE_SIZE, args: [file(operation.file), operation.pages] };
+    case 'destroy-vm':
+      return { code: calls.CALL_DESTROY_VM, args: [vm(operation.vm).address] };
+    case 'create-vcpu':
+      return { code: calls.CALL_CREATE_VCPU, args: [vm(operation.vm).address] };
+    default:
+      return { code: calls.CALL_PSMASH, args: [operation.pfn] };
+  }
+}

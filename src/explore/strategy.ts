@@ -1,0 +1,51 @@
+// What a strategy sees and decides. A strategy is one small file in strategies/: it names its paper and where it differs.
+
+/** What the threads stand at. Valid during pick() and performed() only. */
+export interface View {
+  readonly threadCount: number;
+  /** Threads that can go on: the first `enabledCount` entries, in an order that is the same in every run of the same decisions. */
+  readonly enabled: Int32Array;
+  readonly enabledCount: number;
+  /** The thread that ran last; -1 before the first step. */
+  readonly current: number;
+  isEnabled(thread: number): boolean;
+  /** Steps so far in this execution. */
+  readonly step: number;
+  /** What a thread is about to do: POINT_*, or 0 when it only goes on after a wait. */
+  kind(thread: number): number;
+  /** Bytes [address, address + bytes) that it touches. */
+  address(thread: number): number;
+  bytes(thread: number): number;
+  /** Low word of the value to be written; of a futex wait the value expected; of a copy the source. */
+  low(thread: number): number;
+  /** Whether the operation, done now, changes memory or wakes threads (a compare-and-exchange that would fail does not). */
+  writes(thread: number): boolean;
+  /** The thread whose wake-up lets this one go on, while its kind is 0; -1: none. */
+  wokenBy(thread: number): number;
+}
+
+/** Choices that are no threads. */
+export type ChoiceKind = 'wake' | 'timeout' | 'spurious';
+
+/** How an execution ended, for strategies that learn. */
+export interface StrategyEnd {
+  steps: number;
+  /** False when pick() gave the execution up. */
+  complete: boolean;
+  failed: boolean;
+}
+
+export interface Strategy {
+  readonly name: string;
+  /** Whether its executions, when there are no more of them, are all that there are. */
+  readonly exhaustive: boolean;
+  /** Prepares execution number `index` with its own random seed; false: nothing is left to explore. */
+  begin(index: number, seed: number, view: View): boolean;
+  /** The thread that makes the next step, one of `view.enabled`; -1 gives the execution up. */
+  pick(view: View): number;
+  /** One of `count` alternatives. */
+  choose(count: number, kind: ChoiceKind, view: View): number;
+  /** Thread `thread` makes its step now (it is still the one that kind(), address() tell of). */
+  performed?(thread: number, view: View): void;
+  end?(end: StrategyEnd): void;
+}

@@ -1,0 +1,21 @@
+// The calls that a scenario's thread makes: records of CALL_SIZE bytes in the state, ended by a code of 0. Arguments are f64, so that gfns, pages
+// and handles (addresses of objects) all fit.
+export const CALL_SIZE = 72;
+export const CALL_CODE = 0; // u32 CALL_*, 0: end of the list
+export const CALL_RESULT = 4; // i32, written when the call has returned
+export const CALL_ARGS = 8; // 8 x f64
+
+export const CALL_TOUCH = 1; // (vcpu, gfn, flags ACCESS_*, value): a guest access
+export const CALL_FALLOCATE = 2; // (file, mode FALLOC_FL_*, start index, pages)
+export const CALL_SET_MEMSLOT = 3; // (kvm, id, flags, start gfn, pages, hva page, file or 0, start index); no pages: delete
+export const CALL_SET_ATTRIBUTES = 4; // (kvm, start gfn, pages, attributes)
+export const CALL_MEMORY_FAILURE = 5; // (pfn)
+export const CALL_PUT_FILE = 6; // (file)
+export const CALL_DESTROY_VM = 7; // (kvm)
+export const CALL_DISCARD_SHARED = 8; // (kvm, hva page, pages)
+export const CALL_CREATE_VCPU = 9; // (kvm)
+export const CALL_SET_FILE_SIZE = 10; // (file, pages)
+export const CALL_PSMASH = 11; // (pfn)
+
+/** What CALL_RESULT holds before the call returns. */
+export const CALL_PENDING = 0x7fffffff;

@@ -1,0 +1,56 @@
+// The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
+import {
+  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE,
+  CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SIZE, CALL_TOUCH,
+} from '../abi/calls';
+import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
+import { kvmDiscardShared } from '../kvm/shared';
+import { current, load32, loadF64, store32 } from '../point';
+import { snpRmptablePsmash } from '../snp/helpers';
+import { lockdepHeldNothing } from '../sync/lockdep';
+import {
+  setMemslot, sysCreateVcpu, sysDestroyVm, sysFileFallocate, sysFilePut, sysFileSetSize, sysMemoryFailure, sysSetMemoryAttributes, sysTouch,
+} from '../syscall';
+
+const PAGE_BYTES: f64 = 4096;
+
+// @ts-ignore: decorator
+@inline
+function arg(call: usize, n: usize): f64 {
+  return loadF64(call + CALL_ARGS + n * 8);
+}
+
+/** Makes the calls of the task's list. @context a scenario's thread, holding nothing; lists lie in TASK_PROGRAM. */
+export function runOperations(): void {
+  for (let call: usize = load32(current + TASK_PROGRAM); load32(call + CALL_CODE) != 0; call += CALL_SIZE) {
+    store32(call + CALL_RESULT, <u32>make(call, load32(call + CALL_CODE)));
+    lockdepHeldNothing();
+  }
+}
+
+function make(call: usize, code: u32): i32 {
+  const object = <usize>arg(call, 0);
+  if (code == CALL_TOUCH) return sysTouch(object, arg(call, 1), <i32>arg(call, 2), <u32>arg(call, 3));
+  if (code == CALL_FALLOCATE) return sysFileFallocate(object, <i32>arg(call, 1), arg(call, 2) * PAGE_BYTES, arg(call, 3) * PAGE_BYTES);
+  if (code == CALL_SET_MEMSLOT) return memslot(call);
+  if (code == CALL_SET_ATTRIBUTES) return sysSetMemoryAttributes(object, arg(call, 1), arg(call, 2), <i32>arg(call, 3));
+  if (code == CALL_MEMORY_FAILURE) return sysMemoryFailure(<u32>object);
+  if (code == CALL_DISCARD_SHARED) {
+    const start = <u64>arg(call, 1);
+    return kvmDiscardShared(object, start << PAGE_SHIFT, (start + <u64>arg(call, 2)) << PAGE_SHIFT);
+  }
+  if (code == CALL_CREATE_VCPU) return sysCreateVcpu(object);
+  if (code == CALL_SET_FILE_SIZE) return sysFileSetSize(object, arg(call, 1) * PAGE_BYTES);
+  if (code == CALL_PSMASH) return snpRmptablePsmash(<u32>object);
+  if (code == CALL_PUT_FILE) sysFilePut(object);
+  if (code == CALL_DESTROY_VM) sysDestroyVm(object);
+  return 0;
+}
+
+/** KVM_SET_USER_MEMORY_REGION of address space 0, with every length in pages. */
+function memslot(call: usize): i32 {
+  return setMemslot(
+    <usize>arg(call, 0), 0, <u32>arg(call, 1), <u32>arg(call, 2), <u64>arg(call, 3) << PAGE_SHIFT, <u64>arg(call, 4) << PAGE_SHIFT,
+    <u64>arg(call, 5) << PAGE_SHIFT, <usize>arg(call, 6), <u64>arg(call, 7) << PAGE_SHIFT,
+  );
+}
