@@ -203,14 +203,14 @@ export function atomicLoad8(p: usize): u32 {
 // @ts-ignore: decorator
 @inline
 export function storeOnce32(p: usize, value: u32): void {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 4, <u64>value);
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 4, <i32>value, 0);
   perturb();
   store<u32>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function storeOnce64(p: usize, value: u64): void {
-  if (CONTROLLED) hostPoint(POINT_ATOMIC_STORE, p, 8, value);
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   store<u64>(p, value);
 }
