@@ -20,7 +20,7 @@ import { sevUpdateMemAttr } from '../snp/convert';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { stackPop, stackPush } from '../task';
-import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
+import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmMemslots, slotEndGfn } from './memslots';
 import { kvmLpageSetMixed, LEVEL_1G, LEVEL_2M, levelShift, lpageInside } from './memslots-arch';
 import { memslotAtOrAbove } from './memslots-tree';
@@ -163,7 +163,7 @@ function zapRange(kvm: usize, start: u64, end: u64): void {
     }
   }
   if (flush) {
-    kvmCount(kvm, KC_FLUSHES);
+    kvmCountLocked(kvm, KC_FLUSHES);
     kvmFlushRemoteTlbs(kvm);
   }
   if (locked) writeUnlock(kvm + KVM_MMU_LOCK);

@@ -16,10 +16,10 @@ import { atomicLoad32, atomicLoad64, atomicStore32, load32, load64, oraclesOn, s
 /** No range added since the last section closed. kernel: INVALID_GPA. */
 export const INVALID_GFN: u64 = 0xffffffffffffffff;
 
-/** A counter whose writers hold mmu_lock for write. */
+/** Adds one to a counter all of whose writers hold mmu_lock for write: the others take kvmCount. */
 // @ts-ignore: decorator
 @inline
-function countLocked(kvm: usize, counter: usize): void {
+export function kvmCountLocked(kvm: usize, counter: usize): void {
   const p: usize = kvm + KVM_COUNTERS + (counter << 2);
   store32(p, load32(p) + 1);
 }
@@ -32,7 +32,7 @@ export function kvmMmuInvalidateBegin(kvm: usize): void {
     storeOnce64(kvm + KVM_INVALIDATE_START, INVALID_GFN);
     storeOnce64(kvm + KVM_INVALIDATE_END, INVALID_GFN);
   }
-  countLocked(kvm, KC_BEGINS);
+  kvmCountLocked(kvm, KC_BEGINS);
 }
 
 /**
@@ -64,7 +64,7 @@ export function kvmMmuInvalidateEnd(kvm: usize): void {
   storeOnce64(kvm + KVM_INVALIDATE_SEQ, load64(kvm + KVM_INVALIDATE_SEQ) + 1);
   const open = <i32>load32(kvm + KVM_INVALIDATE_IN_PROGRESS) - 1;
   atomicStore32(kvm + KVM_INVALIDATE_IN_PROGRESS, <u32>open);
-  countLocked(kvm, KC_ENDS);
+  kvmCountLocked(kvm, KC_ENDS);
   if (open < 0) {
     atomicStore32(kvm + KVM_BUGGED, 1);
     if (oraclesOn()) oops(ORACLE_BALANCE, OOPS_BALANCE_NEGATIVE, load32(kvm + KVM_ID), open);

@@ -12,7 +12,7 @@ import { writeLock, writeUnlock } from '../sync/rwlock';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { stackPop, stackPush } from '../task';
-import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
+import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmMemslots } from './memslots';
 import { hvaNode } from './memslots-tree';
 import { kvmArchGuestMemoryReclaimed, kvmCount } from './memslots-update';
@@ -83,7 +83,7 @@ function handleHvaRange(kvm: usize, hvaStart: u64, hvaEnd: u64, isEnd: bool): bo
   }
   const locked = load32(walk + WALK_LOCKED) != 0;
   if (load32(walk + WALK_FLUSH) != 0) {
-    kvmCount(kvm, KC_FLUSHES);
+    kvmCountLocked(kvm, KC_FLUSHES);
     kvmFlushRemoteTlbs(kvm);
   }
   if (locked) writeUnlock(kvm + KVM_MMU_LOCK);

@@ -27,7 +27,7 @@ import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { currentId, stackPop, stackPush } from '../task';
-import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
+import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmCount } from './memslots-update';
 import { kvmFlushRemoteTlbs } from './requests';
 import { kvmUnmapGfnRange } from './tdp';
@@ -138,7 +138,7 @@ function takeAndRelease(lock: usize): void {
  * Opens the invalidation of [startGfn, endGfn) and zaps it: from here to the end no fault maps it again.
  * @context restrictedmem.lock held; takes kvm->srcu and mmu_lock for write.
  */
-export function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): void {
+function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): void {
   const kvm: usize = load32(slot + SLOT_KVM);
   // V_B05: the last page is neither zapped nor protected from faults.
   const end = variant(V_B05) ? endGfn - 1 : endGfn;
@@ -147,12 +147,13 @@ export function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): vo
   if (variant(V_PLANT_LOCK_ORDER)) takeAndRelease(kvm + KVM_SLOTS_LOCK);
   writeLock(kvm + KVM_MMU_LOCK);
   if (variant(V_PLANT_SLEEP_ATOMIC)) takeAndRelease(kvm + KVM_LOCK);
+  kvmCountLocked(kvm, KC_RM_BEGINS);
   kvmMmuInvalidateBegin(kvm);
   kvmMmuInvalidateRangeAdd(kvm, startGfn, end);
   if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
   const flush = !variant(V_PLANT_SKIP_ZAP) && kvmUnmapGfnRange(kvm, slot, startGfn, end);
   if (flush && !variant(V_PLANT_NO_FLUSH)) {
-    kvmCount(kvm, KC_FLUSHES);
+    kvmCountLocked(kvm, KC_FLUSHES);
     kvmFlushRemoteTlbs(kvm);
   }
   // Again behind the flush: a guest write that still used an old translation is not taken for a lasting one.
@@ -205,7 +206,6 @@ export function kvmRestrictedmemInvalidateBegin(notifier: usize, start: u64, end
   stackPop(16);
   // The patch's callbacks had inclusive ends, and the gfn range took its end over from them: so the lines read.
   prDebug(DEBUG_INVALIDATE_BEGIN, id, <f64>start, <f64>(end - 1), index, <f64>startGfn, <f64>(endGfn - 1));
-  kvmCount(kvm, KC_RM_BEGINS);
   kvmRestrictedmemZap(slot, startGfn, endGfn);
   kvmArchInvalidateRestrictedMem(slot, startGfn, endGfn);
 }
@@ -222,8 +222,8 @@ export function kvmRestrictedmemInvalidateEnd(notifier: usize, start: u64, end: 
   const kvm: usize = load32(slot + SLOT_KVM);
   writeLock(kvm + KVM_MMU_LOCK);
   kvmMmuInvalidateEnd(kvm);
+  kvmCountLocked(kvm, KC_RM_ENDS);
   writeUnlock(kvm + KVM_MMU_LOCK);
-  kvmCount(kvm, KC_RM_ENDS);
 }
 
 /** A page of the file is broken: SIGBUS to whoever runs, which here is a count. @context any. kernel: kvm_restrictedmem_error(). */

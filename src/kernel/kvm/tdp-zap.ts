@@ -1,6 +1,7 @@
 // Zapping leaf entries of a gfn range, in every root: what an invalidation does. Leaf tables are walked as arrays, absent subtrees are stepped
 // over. kernel: arch/x86/kvm/mmu/tdp_mmu.c tdp_mmu_zap_leafs(), tdp_mmu_iter_cond_resched() (6.8).
 import { KVM_MMU_LOCK } from '../abi/kvm';
+import { PTRS_PER_2M } from '../abi/layout';
 import { MMU_ROOTS, MMU_YIELDS, MMU_ZAPPED, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
 import { atomicAdd32, atomicAdd64, atomicXchg64, load32, load64, store64 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
@@ -101,15 +102,17 @@ function yieldZap(kvm: usize, flush: bool): void {
  */
 export function tdpZapLeafs(kvm: usize, start: u64, end: u64, canYield: bool): bool {
   const last = min<u64>(end, <u64>TDP_MAX_GFN);
+  // A small range ends before the first look at the lock's waiters, and then needs no reference either.
+  const yields = canYield && last - start > <u64>(TABLES_PER_LOOK - 2) * PTRS_PER_2M;
   let flush = false;
   rcuReadLock();
   let root: usize = load32(kvm + MMU_ROOTS);
   while (root != 0) {
     // A reference while the lock may be dropped, and the next root is read before it is given back (B32).
-    if (canYield) tdpRootGet(root);
-    flush = zapLeafs(kvm, root, start, last, canYield, flush);
+    if (yields) tdpRootGet(root);
+    flush = zapLeafs(kvm, root, start, last, yields, flush);
     const next: usize = load32(root + ROOT_NEXT);
-    if (canYield) tdpRootPut(kvm, root);
+    if (yields) tdpRootPut(kvm, root);
     root = next;
   }
   rcuReadUnlock();

@@ -106,6 +106,30 @@ function pcpGiveSlow(pcp: usize, pfn: u32, count: u32): void {
   store32(pcp + PCP_COUNT, count + 1);
 }
 
+/**
+ * Keeps the free pages of a short list as far as they fit and belong to the cache's partition. The others are moved to the front of the list; returns
+ * their number. @context any; no lock. kernel: free_unref_page_list.
+ */
+export function pcpGiveList(pcp: usize, list: usize, count: u32): u32 {
+  const high = load32(pcp + PCP_HIGH);
+  let have = load32(pcp + PCP_COUNT);
+  if (have == 0) store32(pcp + PCP_ZONE, load32(regionOf(load32(list)) + REGION_ZONE));
+  const zone = load32(pcp + PCP_ZONE);
+  let left: u32 = 0;
+  for (let p = list, end = list + (<usize>count << 2); p < end; p += 4) {
+    const pfn = load32(p);
+    if (have < high && load32(regionOf(pfn) + REGION_ZONE) == zone) {
+      store32(pcp + PCP_PFNS + (<usize>have << 2), pfn);
+      have++;
+    } else {
+      store32(list + (<usize>left << 2), pfn);
+      left++;
+    }
+  }
+  store32(pcp + PCP_COUNT, have);
+  return left;
+}
+
 /** Gives all cached pages back. @context the cache's own task; takes the zone lock. kernel: drain_local_pages. */
 export function pcpDrain(pcp: usize): void {
   const count = load32(pcp + PCP_COUNT);

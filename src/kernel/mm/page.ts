@@ -14,7 +14,7 @@ import {
 } from '../point';
 import { rmpAssigned, rmpEntry } from '../snp/rmp';
 import { currentId, stackPop, stackPush } from '../task';
-import { pcpCount, pcpCurrent, pcpDrain, pcpGive, pcpInit, pcpTake } from './page-pcp';
+import { pcpCount, pcpCurrent, pcpDrain, pcpGive, pcpGiveList, pcpInit, pcpTake } from './page-pcp';
 import {
   clearCompound, PAGE_LOST, regionOf, zoneAddRange, zoneAddress, zoneGiveFolio, zoneGivePage, zoneGivePages, zoneOfRegion, zonesInit, zoneTakeFolio,
   zoneTakePage, zoneTakePages,
@@ -23,6 +23,8 @@ import {
 export { snpLeakPages } from './page-leak';
 
 const NONE: u32 = NO_PFN;
+/** A list of up to this many free pages stays with the task, as single ones do; a longer one is worth a hold of the zone lock. */
+const PCP_FEW: u32 = 32;
 const REF_MASK: u32 = PAGE_REF_MASK;
 
 // @ts-ignore: decorator
@@ -254,6 +256,7 @@ export function putPages(list: usize, count: u32): void {
     freed += 4;
   }
   let left = <u32>(freed - list) >> 2;
+  if (left - 1 < PCP_FEW) left = pcpGiveList(pcp, list, left);
   while (left != 0) left = zoneGivePages(load32(regionOf(load32(list)) + REGION_ZONE), list, left);
 }
 

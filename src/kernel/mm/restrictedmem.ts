@@ -17,7 +17,7 @@ import { stackPop, stackPush } from '../task';
 import { restrictedmemOf } from './restrictedmem-file';
 import { shmemFallocate, vfsFallocateCheck } from './shmem-falloc';
 import { shmemFindPage, shmemFolioAfterLook, shmemPages, shmemSetFirstSize, shmemSize, shmemTryGetEntry } from './shmem';
-import { XA_PRESENT, xaEmpty, xaFind, xaFindAfter, xaLoad, xaStoreRange } from './xarray';
+import { XA_PRESENT, XAS_SIZE, xaEmpty, xaFind, xaLoad, xasFind, xasInit, xasRetry, xaStoreRange } from './xarray';
 
 export { fgetFile, fgetFileUnlessZero, fputFile, memfdRestricted, restrictedmemOf } from './restrictedmem-file';
 export { restrictedmemErrorPage } from './restrictedmem-error';
@@ -35,16 +35,18 @@ function unbindInvalidates(): bool {
  * kernel: xa_for_each_range(&rm->bindings, ...) { notifier->ops->invalidate_...(notifier, start, end); }
  */
 function notifyRange(rm: usize, op: usize, start: u64, end: u64): void {
-  const bindings = rm + RM_BINDINGS;
-  const indexp = stackPush(8);
-  store64(indexp, start);
-  let notifier: usize = xaFind(bindings, indexp, end - 1, XA_PRESENT);
-  while (notifier != 0) {
-    const ops: usize = load32(notifier + NOTIFIER_OPS);
-    call_indirect<void>(load32(ops + op), notifier, start, end);
-    notifier = xaFindAfter(bindings, indexp, end - 1, XA_PRESENT);
+  const xas = stackPush(XAS_SIZE);
+  xasInit(xas, rm + RM_BINDINGS, start);
+  // One cursor across the callbacks: bindings change only under the lock for write, so its node stays where it is.
+  let entry = xasFind(xas, end - 1);
+  while (entry != 0) {
+    if (!xasRetry(xas, entry)) {
+      const ops: usize = load32(<usize>entry + NOTIFIER_OPS);
+      call_indirect<void>(load32(ops + op), <usize>entry, start, end);
+    }
+    entry = xasFind(xas, end - 1);
   }
-  stackPop(8);
+  stackPop(XAS_SIZE);
 }
 
 /**

@@ -1,30 +1,34 @@
 // The SNP implementation of kvm_arch_invalidate_restricted_mem: before pages leave a guest, their RMP entries go back to the hypervisor.
 // Runs between begin (which has zapped the range and keeps it from being assigned again) and the freeing of the pages. It walks the pages that
 // are in the file; the one posted allocated every hole first (B07). kernel: SNP host RFC v8 patch 50, sev_invalidate_private_range.
-import { NO_PFN, PTRS_PER_2M } from '../abi/layout';
+import { NO_PFN, PTRS_PER_2M, SH_RMP } from '../abi/layout';
 import {
   KVM_ASID, KVM_MEM_PRIVATE, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_FLAGS, SLOT_KVM, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
 import { FILE_F_MAPPING, MAPPING_PRIVATE_DATA, RM_MEMFD, SHMEM_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
-import { PG_LEVEL_2M, PG_LEVEL_4K, SNPC_HOOK_PAGES, SNPC_LEAKED_PAGES, SNPC_RMPUPDATES } from '../abi/snp';
+import { PG_LEVEL_2M, PG_LEVEL_4K, RMP_ENTRY_SIZE, SNPC_HOOK_PAGES, SNPC_LEAKED_PAGES, SNPC_RMPUPDATES } from '../abi/snp';
 import { V_B06, V_B07, V_B09 } from '../abi/variants';
 import { kvmRestrictedmemGetPfn } from '../kvm/restrictedmem_kvm';
 import { getPageUnlessZero, putPage, snpLeakPages } from '../mm/page';
-import { xaGather, xaLoad, xaToValue } from '../mm/xarray';
+import { xaIsValue, xaLoad, xasFind, xasIndex, xasInit, xasPause, xasRetry, xaToValue } from '../mm/xarray';
+import { XAS_INDEX, XAS_LEAF, XAS_SIZE } from '../mm/xarray-cursor';
+import { slotLoad, slotOf, XA_CHUNK_MASK } from '../mm/xarray-node';
 import { atomicLoad64, cpuRelax, load32, load64, store32, store64, variant } from '../point';
+import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
 import { snpMakePageShared } from './convert';
 import { rmpRegionAssigned } from './access';
 import { parkShortly, snpCount } from './helpers';
 import { rmpUncount, rmpUnassignFollower } from './instructions';
-import { rmpAssigned, rmpEntry, rmpHeadEntry, rmpLevel, rmpState } from './rmp';
+import { rmpAssigned, rmpLevel, rmpState } from './rmp';
 
-const BATCH: u32 = 64;
+/** Leafs of the page cache walked inside one RCU section: 512 pages, some microseconds. */
+const LEAFS_PER_SECTION: u32 = 8;
 const FOLIO_MASK: u64 = 511;
 const HOLD_SPINS: u32 = 256;
 
 // The walk's local struct, on the task's stack.
-const W_CURSOR: usize = 0; // u64 next file offset to look at
+const W_WHOLE: usize = 0; // u32 the page cache entry at which the walk has stopped because it needs whole instructions, or 0
 const W_START: usize = 8; // u64 [start, end): the file offsets of the walk
 const W_END: usize = 16; // u64
 const W_GFN_DELTA: usize = 24; // u64 gfn - file offset
@@ -33,9 +37,8 @@ const W_ASID: usize = 36; // u32
 const W_LEAK: usize = 40; // u32 1: a page that cannot be reset is leaked
 const W_FAILED: usize = 44; // u32 pages that could not be reset
 const W_RESET: usize = 48; // u32 pages given back by whole instructions
-const W_PFNS: usize = 56; // u32[BATCH]
-const W_DELTAS: usize = 56 + 4 * 64; // u32[BATCH]: file offset - start of the batch
-const W_SIZE: usize = 56 + 8 * 64;
+const W_XAS: usize = 56; // the cursor
+const W_SIZE: usize = W_XAS + XAS_SIZE;
 
 /**
  * kvm_x86_ops.invalidate_restricted_mem for SNP guests: resets the RMP entries of the slot's pages in [startGfn, endGfn). Several tasks may
@@ -61,7 +64,6 @@ export function resetPresentPages(slot: usize, startGfn: u64, endGfn: u64, leak:
   if (start >= end) return 0;
   const w = stackPush(W_SIZE);
   const delta = base - load64(slot + SLOT_RM_INDEX);
-  store64(w + W_CURSOR, start - delta);
   store64(w + W_START, start - delta);
   store64(w + W_END, end - delta);
   store64(w + W_GFN_DELTA, delta);
@@ -70,12 +72,7 @@ export function resetPresentPages(slot: usize, startGfn: u64, endGfn: u64, leak:
   store32(w + W_LEAK, leak ? 1 : 0);
   store32(w + W_FAILED, 0);
   store32(w + W_RESET, 0);
-  let fast: u32 = 0;
-  while (load64(w + W_CURSOR) < end - delta) {
-    const batchStart = load64(w + W_CURSOR);
-    const count = xaGather(load32(w + W_CACHE), w + W_CURSOR, end - delta - 1, w + W_PFNS, w + W_DELTAS, BATCH);
-    fast += resetBatch(w, batchStart, count);
-  }
+  const fast = walkPresent(w, end - delta - 1);
   const failed = load32(w + W_FAILED);
   snpCount(SNPC_RMPUPDATES, fast);
   snpCount(SNPC_HOOK_PAGES, fast + load32(w + W_RESET));
@@ -84,46 +81,91 @@ export function resetPresentPages(slot: usize, startGfn: u64, endGfn: u64, leak:
 }
 
 /**
- * Reads one RMP entry in four of a batch, a cache line each where the pages are neighbours: the lines come in side by side, while the locked
- * instructions that follow wait for each other. @context any.
+ * Walks the page cache up to `last` (inclusive), each leaf as an array; what needs more than the short way is done outside the RCU section, and so
+ * is now and then nothing, because grace periods wait for it. Returns the pages that took the short way.
+ * @context as resetPresentPages; takes rcu_read_lock.
+ */
+function walkPresent(w: usize, last: u64): u32 {
+  const xas = w + W_XAS;
+  let fast: u32 = 0;
+  let leafs: u32 = 0;
+  xasInit(xas, load32(w + W_CACHE), load64(w + W_START));
+  rcuReadLock();
+  let entry = xasFind(xas, last);
+  while (entry != 0) {
+    const leaf: usize = load32(xas + XAS_LEAF);
+    store32(w + W_WHOLE, leaf == 0 && !xasRetry(xas, entry) ? entry : 0);
+    if (leaf != 0) fast += resetLeaf(w, leaf, last);
+    const whole = load32(w + W_WHOLE);
+    if (whole != 0 || ++leafs % LEAFS_PER_SECTION == 0) {
+      const offset = xasIndex(xas);
+      xasPause(xas);
+      rcuReadUnlock();
+      if (whole != 0) resetEntry(w, offset, xaToValue(whole));
+      rcuReadLock();
+    }
+    entry = xasFind(xas, last);
+  }
+  rcuReadUnlock();
+  return fast;
+}
+
+/**
+ * Resets the pages of the cursor's leaf from the cursor on, as far as they go the short way: 4K entries of this guest at the gfn they are walked for.
+ * The cursor stops at the last page dealt with, or at one that needs whole instructions, which is then in W_WHOLE. Returns the pages reset.
+ * @context rcu_read_lock; nothing in here waits.
+ */
+function resetLeaf(w: usize, leaf: usize, last: u64): u32 {
+  const index = load64(w + W_XAS + XAS_INDEX);
+  const first = slotOf(index, 0);
+  const end = first + <u32>min<u64>(XA_CHUNK_MASK - first, last - index);
+  const table: usize = load32(SH_RMP);
+  warmEntries(leaf, first, end, table);
+  // What the entry of slot 0's page would have to be; each slot is a page further.
+  const wanted = rmpState((index - first + load64(w + W_GFN_DELTA)) << 12, PG_LEVEL_4K, load32(w + W_ASID), false);
+  let runHead: usize = 0;
+  let run: u32 = 0;
+  let fast: u32 = 0;
+  let offset = first;
+  let entry: u32 = 0;
+  for (; offset <= end; offset++) {
+    entry = slotLoad(leaf, offset);
+    if (entry == 0) continue;
+    if (!xaIsValue(entry)) break;
+    const pfn = xaToValue(entry);
+    const rmp = table + <usize>pfn * RMP_ENTRY_SIZE;
+    if ((pfn & (PTRS_PER_2M - 1)) == 0 || !rmpUnassignFollower(rmp, wanted + (<u64>offset << 12))) {
+      if (!rmpAssigned(pfn)) continue;
+      store32(w + W_WHOLE, entry);
+      break;
+    }
+    const head = rmp - <usize>(pfn & (PTRS_PER_2M - 1)) * RMP_ENTRY_SIZE;
+    if (head != runHead) {
+      if (run != 0) rmpUncount(runHead, run);
+      runHead = head;
+      fast += run;
+      run = 0;
+    }
+    run++;
+  }
+  // Whole instructions must not meet our own outstanding count.
+  if (run != 0) rmpUncount(runHead, run);
+  store64(w + W_XAS + XAS_INDEX, index - first + min<u32>(offset, end));
+  xasRetry(w + W_XAS, entry);
+  return fast + run;
+}
+
+/**
+ * Reads the RMP entry of every fourth page of a leaf, a cache line each where the pages are neighbours: the lines come in side by side, while the
+ * locked instructions that follow wait for each other. @context rcu_read_lock.
  */
 // @ts-ignore: decorator
 @inline
-function warmEntries(list: usize, count: u32): void {
-  const last = list + <usize>count * 4;
-  for (let p = list; p < last; p += 16) atomicLoad64(rmpEntry(load32(p) & ~(<u32>SHMEM_FOLIO)));
-}
-
-/** Resets a gathered batch. Returns how many pages took the short way: 4K entries of this guest at the gfn they are walked for. */
-function resetBatch(w: usize, batchStart: u64, count: u32): u32 {
-  const gfnBase = batchStart + load64(w + W_GFN_DELTA);
-  const owner = rmpState(0, PG_LEVEL_4K, load32(w + W_ASID), false);
-  let fast: u32 = 0;
-  let runHead: usize = 0;
-  let run: u32 = 0;
-  const last = w + W_PFNS + <usize>count * 4;
-  warmEntries(w + W_PFNS, count);
-  for (let p = w + W_PFNS; p < last; p += 4) {
-    const pfn = load32(p); // with SHMEM_FOLIO: a multiple of 512 too
-    const delta = <u64>load32(p + (W_DELTAS - W_PFNS));
-    if ((pfn & (PTRS_PER_2M - 1)) != 0 && rmpUnassignFollower(rmpEntry(pfn), owner | ((gfnBase + delta) << 12))) {
-      const head = rmpHeadEntry(pfn);
-      if (head != runHead) {
-        if (run != 0) rmpUncount(runHead, run);
-        runHead = head;
-        run = 0;
-      }
-      run++;
-      fast++;
-      continue;
-    }
-    // Whole instructions must not meet our own outstanding count.
-    if (run != 0) rmpUncount(runHead, run);
-    run = 0;
-    resetEntry(w, batchStart + delta, pfn);
+function warmEntries(leaf: usize, first: u32, end: u32, table: usize): void {
+  for (let offset = first; offset <= end; offset += 4) {
+    const entry = slotLoad(leaf, offset);
+    if (xaIsValue(entry)) atomicLoad64(table + <usize>xaToValue(entry) * RMP_ENTRY_SIZE);
   }
-  if (run != 0) rmpUncount(runHead, run);
-  return fast;
 }
 
 /** One entry of the page cache that is not a plain 4K page of this guest: a folio of order 9, a 2M RMP entry, a head, or nothing to do. */

@@ -177,6 +177,29 @@ describe('partitions', () => {
   });
 });
 
+describe('task caches', () => {
+  it('a short batch of freed pages stays with the task, pages of another partition go home', () => {
+    const k = bootWithMemory({ pfnCount: 8192, maxTasks: 8, partitions: 2 });
+    const home = Array.from({ length: 6 }, () => alloc(k, 0, 0)!);
+    const away = Array.from({ length: 3 }, () => alloc(k, 0, 1)!);
+    const free = k.x.freePages();
+    const cached = k.x.cachedPages();
+    k.x.putPages(listOf(k, [home[0]!, away[0]!, home[1]!, home[2]!, away[1]!, home[3]!, away[2]!]), 7);
+    expect([k.x.freePages() - free, k.x.cachedPages() - cached]).toEqual([3, 4]);
+    expect(alloc(k, 0, 0)).toBe(home[3]);
+    expectConserved(k, 2);
+  });
+
+  it('a cache takes no more than it may hold; the rest of the batch goes to the partition', () => {
+    const k = bootWithMemory({ pfnCount: 8192, maxTasks: 8 });
+    const pages = Array.from({ length: 64 }, () => alloc(k)!);
+    for (let n = 0; n < 64; n += 16) k.x.putPages(listOf(k, pages.slice(n, n + 16)), 16);
+    expect(k.x.cachedPages()).toBe(32);
+    expect(k.x.freePages()).toBe(8192 - 32);
+    expectConserved(k);
+  });
+});
+
 describe('references', () => {
   it('a page of a folio counts on the head; the last put of any page frees all 512', () => {
     const k = bootWithMemory();
