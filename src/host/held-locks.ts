@@ -15,9 +15,14 @@ export interface HeldLock {
 /** Builds whose threads note each lock they take. */
 const LISTED = new Set(['perturbed', 'controlled']);
 
+/** Whether the threads of this build list what they hold; else a reader that is not the last one in goes unseen. */
+export function listsLocks(shard: Shard): boolean {
+  return LISTED.has(shard.handle.build);
+}
+
 /** The locks `task` holds, oldest first. Lockdep notes a lock before the wait for it: that one is left out. */
 export function heldByTask(shard: Shard, task: number): HeldLock[] {
-  return LISTED.has(shard.handle.build) ? listed(shard, task) : owned(shard, task);
+  return listsLocks(shard) ? listed(shard, task) : owned(shard, task);
 }
 
 function listed(shard: Shard, task: number): HeldLock[] {

@@ -3,7 +3,7 @@
 import * as layout from '../kernel/abi/layout.js';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_MASK, OWNER_READER } from '../kernel/abi/sync.js';
 import { nowNs } from './clock.js';
-import { heldByTask } from './held-locks.js';
+import { heldByTask, listsLocks } from './held-locks.js';
 import { lockClassName } from './lock-classes.js';
 import { objectName } from './names.js';
 import type { Shard } from './shard.js';
@@ -86,7 +86,7 @@ export function stuckTasks(shard: Shard, limitMs: number, fromMs = 0, label: Tas
     if (waits === undefined) return [];
     const waitedMs = nowMs - Math.max(waits.sinceMs, fromMs);
     if (waitedMs < limitMs) return [];
-    const text = `${name} ${waits.kind} ${waits.on} for ${Math.round(waitedMs)} ms; ${waits.holder}; it holds ${list(holds)}`;
+    const text = `${name} ${waits.kind} ${waits.on} for ${Math.round(waitedMs)} ms; ${waits.holder}; it holds ${list(shard, holds)}`;
     return [{ task, waitedMs, text }];
   });
 }
@@ -116,7 +116,7 @@ export function silentTasks(
     }
     const waitedMs = nowMs - sign.sinceMs;
     if (waitedMs < limitMs) return [];
-    const text = `${name} gave no sign of life for ${Math.round(waitedMs)} ms; it holds ${list(holds)}; ${waitersOf(shard, task, label)}`;
+    const text = `${name} gave no sign of life for ${Math.round(waitedMs)} ms; it holds ${list(shard, holds)}; ${waitersOf(shard, task, label)}`;
     return [{ task, waitedMs, text }];
   });
 }
@@ -133,7 +133,10 @@ export function waitersOf(shard: Shard, task: number, label: TaskLabel = plainLa
 
 /** The locks a task holds, as text. */
 export function heldLocks(shard: Shard, task: number): string {
-  return list(heldByTask(shard, task).map(({ text }) => text));
+  return list(
+    shard,
+    heldByTask(shard, task).map(({ text }) => text),
+  );
 }
 
 /** Notes that the thread of a task is gone: what it holds stays held. */
@@ -165,6 +168,7 @@ function word(shard: Shard, task: number, offset: number): number {
   return Atomics.load(shard.words, (taskBase(shard, task) + offset) / 4);
 }
 
-function list(names: readonly string[]): string {
-  return names.length === 0 ? 'nothing' : names.join(', ');
+function list(shard: Shard, names: readonly string[]): string {
+  if (names.length > 0) return names.join(', ');
+  return listsLocks(shard) ? 'nothing' : 'nothing that this build notes';
 }

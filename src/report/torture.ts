@@ -1,6 +1,14 @@
 // The report of a torture run as text: operations, locks, pages, violations, verdict.
 import type { TortureResult } from '../torture/run.js';
-import { showCount, showNs, table } from './units.js';
+import { leftTable, showCount, showNs, table } from './units.js';
+
+/** A task in the details of a violation of progress: see the host's supervisor. */
+interface TaskLine {
+  task: string;
+  alive: boolean;
+  waits: string | null;
+  holds: string[];
+}
 
 /** The whole report, ending in a line SUCCESS or FAILURE. */
 export function tortureText(result: TortureResult): string {
@@ -70,12 +78,27 @@ function pages(result: TortureResult): string {
 function violations(result: TortureResult): string {
   if (result.violations.length === 0) return 'violations: none';
   const lines = result.violations.map((each) => `  [${each.oracle}] ${each.message} on ${each.thread}`);
-  return [`violations: ${result.violations.length}`, ...lines].join('\n');
+  return [`violations: ${result.violations.length}`, ...lines, ...tasks(result)].join('\n');
+}
+
+/** Who held and who waited when the first thread was found that made no progress. */
+function tasks(result: TortureResult): string[] {
+  const found = result.violations.find(({ details }) => Array.isArray(details['tasks']));
+  if (found === undefined) return [];
+  const busy = (found.details['tasks'] as TaskLine[]).filter(({ alive, waits, holds }) => {
+    return !alive || waits !== null || holds.length > 0;
+  });
+  const rows = busy.map(({ task, alive, waits, holds }) => [
+    `  ${task}${alive ? '' : ', dead'}`,
+    `  ${waits ?? 'does not wait'};`,
+    `holds ${holds.length === 0 ? 'nothing' : holds.join(', ')}`,
+  ]);
+  return ['tasks when the first of them was found:', ...leftTable(rows)];
 }
 
 function verdict(result: TortureResult): string {
   const notes = [...result.notes];
-  if (result.partial) notes.push('the run was interrupted: this is a partial report');
+  if (result.partial) notes.push('the run did not go to its end: this is a partial report');
   const passed = result.partial ? 'INTERRUPTED, nothing found so far' : 'SUCCESS';
   const end = result.verdict === 'passed' ? passed : `FAILURE: ${result.verdict}`;
   return [...notes.map((note) => `note: ${note}`), `End of test: ${end}`].join('\n');

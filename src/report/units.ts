@@ -21,10 +21,26 @@ function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** Lays rows out in columns: the first left-aligned, the others right-aligned. */
-export function table(rows: readonly (readonly string[])[]): string {
+function columnWidths(rows: readonly (readonly string[])[]): number[] {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, n) => (widths[n] = Math.max(widths[n] ?? 0, cell.length)));
+  return widths;
+}
+
+/** Lays rows of text out in columns, all left-aligned. */
+export function leftTable(rows: readonly (readonly string[])[]): string[] {
+  const widths = columnWidths(rows);
+  return rows.map((row) =>
+    row
+      .map((cell, n) => cell.padEnd(widths[n]!))
+      .join(' ')
+      .trimEnd(),
+  );
+}
+
+/** Lays rows out in columns: the first left-aligned, the others right-aligned. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = columnWidths(rows);
   const line = (row: readonly string[]): string =>
     row
       .map((cell, n) => (n === 0 ? cell.padEnd(widths[n]!) : cell.padStart(widths[n]!)))
