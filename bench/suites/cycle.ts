@@ -1,6 +1,7 @@
 // The whole cycle, uncontended: private faults of 1, 16 and 512 pages, then one hole punch over them (begin, zap, flush, SNP hook with RMPUPDATE, free,
 // end); beside the same algorithm over JavaScript's Atomics.
-import * as js from '../js-atomics-cycle.js';
+import { cycles } from '../javascript/cycle.js';
+import { allocatedPages } from '../javascript/pages.js';
 import { bootShard, closeShard, createGuest } from '../machine.js';
 import type { Runner } from '../runner.js';
 import { pairedRatio } from '../statistics.js';
@@ -11,18 +12,13 @@ const SIZES = [1, 16, 512];
 
 /** As the kernel's benchCycles: pages mapped, or -1 when pages are left over. */
 function javascriptCycles(pages: number, rounds: number): number {
-  let mapped = 0;
-  for (let round = 0; round < rounds; round++) {
-    for (let gfn = 0; gfn < pages; gfn++) if (js.fault(gfn)) mapped++;
-    js.invalidate(0, pages);
-  }
-  return js.allocatedPages() === 0 ? mapped : -1;
+  const mapped = cycles(pages, rounds);
+  return allocatedPages() === 0 ? mapped : -1;
 }
 
 export async function cycle(runner: Runner): Promise<void> {
   const shard = bootShard(2 * SLOT_PAGES);
   const { vcpu, file } = createGuest(shard, SLOT_PAGES);
-  js.setUp();
   for (const pages of SIZES) {
     const rounds = runner.count(Math.max(4, Math.ceil(4096 / pages)));
     const name = `cycle/${pages} page${pages === 1 ? '' : 's'}`;
