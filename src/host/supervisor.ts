@@ -7,11 +7,13 @@ import type { Log } from './log.js';
 import type { Shard } from './shard.js';
 import {
   heldLocks,
+  loopingTasks,
   markKilled,
   silentTasks,
   stuckTasks,
   taskStates,
   waitersOf,
+  type Progress,
   type Sign,
   type StuckTask,
 } from './watchdog.js';
@@ -19,6 +21,8 @@ import {
 /** Starting a thread, with its modules, takes longer than any step of its work. */
 const COME_UP_FACTOR = 10;
 const COME_UP_MOST_MS = 60_000;
+/** One operation may be long (a whole guest is zapped and its pages freed) as long as it gives signs of life. */
+const LOOP_FACTOR = 10;
 /** A stop that takes longer than this is worth a line. */
 const SLOW_STOP_MS = 5000;
 
@@ -39,6 +43,7 @@ export interface Supervised {
 export class Supervisor {
   readonly #run: Supervised;
   readonly #signs = new Map<number, Sign>();
+  readonly #progress = new Map<number, Progress>();
   readonly #ended = new Set<number>();
   readonly #suspected = new Set<number>();
   #stopSeenMs: number | undefined;
@@ -114,6 +119,8 @@ export class Supervisor {
     this.#noteSuspects(suspects);
     for (const { task, text, waitedMs } of suspects) if (waitedMs >= stuckMs) this.#fail(`stuck: ${text}`, task);
     const comeUpMs = Math.max(stuckMs, Math.min(stuckMs * COME_UP_FACTOR, COME_UP_MOST_MS));
+    const looping = loopingTasks(shard, this.#progress, stuckMs * LOOP_FACTOR, this.#fromMs, this.#label);
+    for (const { task, text } of suspects.length > 0 ? [] : looping) this.#fail(`stuck: ${text}`, task);
     if (nowMs - this.#fromMs < comeUpMs) return;
     actors.forEach((name, slot) => {
       if (this.#ended.has(slot) || this.#taskOf(slot) !== undefined) return;

@@ -1,6 +1,7 @@
 // The watchdog's eyes: reads the tasks' own notes in shared memory and says who waits for what, who holds it and who gives no sign of life. It only
 // looks; supervisor.ts draws the conclusions.
 import * as layout from '../kernel/abi/layout.js';
+import * as abi from '../kernel/abi/program.js';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_MASK, OWNER_READER } from '../kernel/abi/sync.js';
 import { nowNs } from './clock.js';
 import { heldByTask, listsLocks } from './held-locks.js';
@@ -117,6 +118,44 @@ export function silentTasks(
     const waitedMs = nowMs - sign.sinceMs;
     if (waitedMs < limitMs) return [];
     const text = `${name} gave no sign of life for ${Math.round(waitedMs)} ms; it holds ${list(shard, holds)}; ${waitersOf(shard, task, label)}`;
+    return [{ task, waitedMs, text }];
+  });
+}
+
+/** What a program had finished at an earlier look. */
+export interface Progress {
+  program: number;
+  done: bigint;
+  sinceMs: number;
+}
+
+/**
+ * Tasks that give signs of life but have not finished an operation for `limitMs` longer than their pace allows: they retry for ever, in builds whose
+ * oracles do not see it. Only time after `fromMs` counts. `progress` is what the caller's earlier looks have seen, by task.
+ */
+export function loopingTasks(
+  shard: Shard,
+  progress: Map<number, Progress>,
+  limitMs: number,
+  fromMs = 0,
+  label: TaskLabel = plainLabel,
+): StuckTask[] {
+  const nowMs = nowNs() / 1e6;
+  return taskStates(shard, label).flatMap(({ task, name, alive, works, holds }) => {
+    const program = word(shard, task, layout.TASK_PROGRAM) >>> 0;
+    if (!alive || !works) return [];
+    const view = new DataView(shard.buffer, program, abi.PROGRAM_SIZE);
+    const done = view.getBigUint64(abi.PR_DONE, true);
+    const startMs = view.getFloat64(abi.PR_START_NS, true) / 1e6;
+    const before = progress.get(task);
+    const isHome = view.getUint32(abi.PR_KIND, true) === abi.ACTOR_HOME_WORKER;
+    if (isHome || startMs === 0 || startMs > nowMs || before?.program !== program || before.done !== done) {
+      progress.set(task, { program, done, sinceMs: nowMs });
+      return [];
+    }
+    const waitedMs = nowMs - Math.max(before.sinceMs, fromMs) - view.getFloat64(abi.PR_INTERVAL_NS, true) / 1e6;
+    if (waitedMs < limitMs) return [];
+    const text = `${name} runs but has finished no operation for ${Math.round(waitedMs)} ms; it holds ${list(shard, holds)}; ${waitersOf(shard, task, label)}`;
     return [{ task, waitedMs, text }];
   });
 }

@@ -7,15 +7,16 @@ import { describe, expect, it } from 'vitest';
 import { Host, type HostOptions } from '#src/index.js';
 import { nowNs } from '#src/host/clock.js';
 import type { RunEnd } from '#src/host/host.js';
-import { heldLocks, stuckTasks } from '#src/host/watchdog.js';
+import { heldLocks, loopingTasks, stuckTasks, type Progress } from '#src/host/watchdog.js';
 import * as kvm from '#src/kernel/abi/kvm.js';
-import { SH_TEST } from '#src/kernel/abi/layout.js';
+import * as layout from '#src/kernel/abi/layout.js';
+import * as program from '#src/kernel/abi/program.js';
 import { schedule, writeActors } from '#src/torture/actors.js';
 import { createGuest as createTortureGuest, memslotSequence } from '#src/torture/guests.js';
 import { profileSchema } from '#src/torture/schema.js';
 import { bootHost, createGuest } from '../oracle/guest.js';
 
-const TAKEN = SH_TEST / 4;
+const TAKEN = layout.SH_TEST / 4;
 const RELEASE = TAKEN + 1;
 
 /** Waits for what other threads bring about; vitest's own limit ends it when they never do. */
@@ -204,6 +205,45 @@ describe('a pool worker that never comes back', () => {
     expect(end.died).toEqual([]);
     expect(host.violations()[0]!.message).toBe('invalidator0 failed: Error: no such region');
     await host.close();
+  });
+});
+
+describe('a thread that gives signs of life but finishes nothing', () => {
+  const rig = (intervalNs: number) => {
+    const k = bootHost();
+    const at = k.alloc(program.PROGRAM_SIZE);
+    const task = (k.words[layout.SH_TASKS / 4]! >>> 0) + k.taskId * layout.TASK_SIZE;
+    const view = new DataView(k.buffer);
+    view.setFloat64(at + program.PR_START_NS, 1, true);
+    view.setFloat64(at + program.PR_INTERVAL_NS, intervalNs, true);
+    view.setUint32(task + layout.TASK_PROGRAM, at, true);
+    const seen = new Map<number, Progress>();
+    const look = (limitMs: number, fromMs = 0): string[] => {
+      k.x.heartbeat();
+      return loopingTasks(k, seen, limitMs, fromMs).map(({ text }) => text);
+    };
+    const setDone = (done: bigint): void => view.setBigUint64(at + program.PR_DONE, done, true);
+    return { look, setDone };
+  };
+
+  it('is found by the operations it does not finish, and forgotten when it finishes one', async () => {
+    const { look, setDone } = rig(0);
+    setDone(4n);
+    expect(look(0)).toEqual([]); // the first look sees it for the first time
+    const found = await until(() => look(20)[0]);
+    expect(found).toMatch(
+      /^task0 runs but has finished no operation for \d+ ms; it holds nothing; nobody waits for it$/,
+    );
+    expect(look(20, nowNs() / 1e6)).toEqual([]);
+    setDone(5n);
+    expect(look(0)).toEqual([]);
+  });
+
+  it('is given the time between two operations that its rate sets', async () => {
+    const { look } = rig(3600e9);
+    expect(look(0)).toEqual([]);
+    await sleep(5);
+    expect(look(1)).toEqual([]);
   });
 });
 
