@@ -1,7 +1,6 @@
 // What an execution ended with, in words: the oracle and its message, or who waits for what for ever.
 import * as control from '../kernel/abi/control.js';
-import * as layout from '../kernel/abi/layout.js';
-import { LOCK_OWNER, OWNER_MASK } from '../kernel/abi/sync.js';
+import { blocked } from './blocked.js';
 import type { Ending } from './machine.js';
 import type { Target } from './target.js';
 
@@ -57,38 +56,4 @@ function spinners(target: Target): string {
       return status === control.STATUS_SPINNING || target.machine.isEnabled(thread);
     })
     .join(', ');
-}
-
-/**
- * Everybody sleeps for ever. If a sleeper's word no longer has the value with which it fell asleep, it missed its wake-up; otherwise they wait for each
- * other.
- */
-function blocked(target: Target): Finding {
-  const { machine } = target;
-  const sleepers = target.threadNames
-    .map((_, thread) => thread)
-    .filter((thread) => machine.status(thread) === control.STATUS_BLOCKED);
-  const missed = sleepers.filter((thread) => {
-    const word = machine.memory.words[machine.address(thread) >>> 2]!;
-    return word !== machine.low(thread);
-  });
-  const lines = sleepers.map((thread) => {
-    const lost = missed.includes(thread) ? ', whose value has changed since' : '';
-    return `${threadName(target, thread)} ${awaited(target, thread)}${lost}`;
-  });
-  const kind = missed.length > 0 ? 'lost-wakeup' : 'deadlock';
-  return { kind, message: lines.join('; '), thread: threadName(target, (missed[0] ?? sleepers[0])!) };
-}
-
-/** What a sleeping thread waits for: the lock its task has noted, with its holder, or the word it sleeps on. */
-function awaited(target: Target, thread: number): string {
-  const { machine } = target;
-  const { words } = machine.memory;
-  const task = machine.task(thread);
-  const lock = words[(task + layout.TASK_WAIT_LOCK) / 4]! >>> 0;
-  const word = machine.address(thread);
-  if (lock === 0) return `sleeps on ${target.nameOf(word)}`;
-  const owner = (words[(lock + LOCK_OWNER) / 4]! & OWNER_MASK) - 1;
-  const holder = owner > 0 ? `, held by ${threadName(target, owner - 1)}` : '';
-  return `waits for ${target.nameOf(lock)}${holder}`;
 }

@@ -1,7 +1,6 @@
 // Boots a scenario's host on a machine and leaves each thread at its first point.
 import type { KernelExports } from '#kernel-exports';
 import * as calls from '../kernel/abi/calls.js';
-import * as control from '../kernel/abi/control.js';
 import * as layout from '../kernel/abi/layout.js';
 import { errnoName, UsageError } from '../host/errors.js';
 import { kernelModule } from '../host/kernel-module.js';
@@ -11,14 +10,8 @@ import { writeGeometry } from '../host/shard.js';
 import { variantBits } from '../host/variants.js';
 import { Machine, type MachineExports } from './machine.js';
 import { type Call, callOf, type ObjectTable, type Operation, type Scenario } from './scenario.js';
-import type { PointSet, Target } from './target.js';
-
-export interface TargetOptions {
-  stepLimit?: number;
-  points?: PointSet;
-  spuriousWakeups?: number;
-  earlyTimeouts?: number;
-}
+import { setPoints } from './points.js';
+import type { Target, TargetOptions } from './target.js';
 
 type Exports = MachineExports & KernelExports & { readonly runOperations: () => void };
 
@@ -59,7 +52,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     return { task, entry };
   });
   x.taskBind(0);
-  setPoints(machine, options.points ?? 'sync');
+  setPoints(machine.memory, options.points ?? 'sync');
   machine.prepare(starts);
   const view = {
     buffer: machine.memory.memory.buffer as unknown as SharedArrayBuffer,
@@ -145,13 +138,4 @@ function runSetup(machine: Machine, operations: readonly Operation[], objects: O
     const result = words[(list + n * calls.CALL_SIZE + calls.CALL_RESULT) / 4]!;
     if (result < 0) throw new UsageError('setup', `set-up: operation ${n + 1} (${op}): ${errnoName(result)}`);
   });
-}
-
-/** Fills the map of the points. A task's own memory is no shared memory: its plain accesses are never points. */
-function setPoints(machine: Machine, points: PointSet): void {
-  const { map, words } = machine.memory;
-  map.fill(points === 'all' ? control.MAP_PLAIN | control.MAP_ATOMIC : control.MAP_ATOMIC);
-  const tasks = words[layout.SH_TASKS / 4]! >>> 0;
-  const end = tasks + words[layout.SH_MAX_TASKS / 4]! * layout.TASK_SIZE;
-  map.fill(control.MAP_ATOMIC, tasks >> 2, end >> 2);
 }

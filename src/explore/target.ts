@@ -15,3 +15,13 @@ export interface Target {
   /** `vm0.mmu_lock` of an address. */
   nameOf(address: number): string;
 }
+
+/** How a target is explored, whatever it is. */
+export interface TargetOptions {
+  stepLimit?: number;
+  points?: PointSet;
+  /** How many waits of an execution may return without a wake-up. */
+  spuriousWakeups?: number;
+  /** How many waits of an execution may time out although others could run. */
+  earlyTimeouts?: number;
+}

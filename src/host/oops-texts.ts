@@ -134,6 +134,7 @@ const LOCKING: Record<number, Text> = {
 };
 
 const INTERNAL: Record<number, Text> = {
+  [codes.OOPS_ASSERTION]: ([number, a, b]) => `assertion ${number} does not hold (values ${a}, ${b})`,
   [codes.OOPS_HEAP_CORRUPT]: ([address, sizeClass]) =>
     `heap: the object at ${hex(address)} (size class ${sizeClass}) was freed twice or written after its free`,
   [codes.OOPS_STACK_OVERFLOW]: ([task]) => `task${task}: private stack overflow`,

@@ -16,6 +16,7 @@ const ORACLES: Record<number, string> = {
   [codes.ORACLE_CONSERVATION]: 'conservation',
   [codes.ORACLE_PROGRESS]: 'progress',
   [codes.ORACLE_KERNEL_BUG]: 'kernel-bug',
+  [codes.ORACLE_ASSERTION]: 'assertion',
 };
 
 /** Violations recorded in a shard so far, oldest first. */

@@ -9,6 +9,7 @@ export const ORACLE_LOCKING = 7; // deadlock, lock order, sleep under a spinning
 export const ORACLE_CONSERVATION = 8; // allocated + free + leaked = all
 export const ORACLE_PROGRESS = 9; // no actor retries for ever
 export const ORACLE_KERNEL_BUG = 10; // KVM_BUG_ON and internal consistency
+export const ORACLE_ASSERTION = 11; // a check of the user's own program (control/assert.ts)
 
 // Codes: oracle * 100 + n. Add yours with its meaning and argument list; the host's text table must cover all.
 export const OOPS_FREE_ASSIGNED = 101; // (pfn, rmpLo as f64 low 32, high 32): freed while assigned
@@ -64,3 +65,4 @@ export const OOPS_STALE_OWNER = 202; // (vm, gfn, pfn, rmpLo high, low): the gue
 export const OOPS_SPTE_PFN_CHANGED = 203; // (vm, pfn mapped, pfn to map): a present leaf would be replaced by one of another page
 export const OOPS_RETRY_FOREVER = 901; // (vm, gfn, seq, in_progress, retries): the fault of one gfn retries while the protocol stands still
 export const OOPS_FAULT_LOOP = 902; // (kvm id, gfn, seq): a fault is handled again and again, the access never completes
+export const OOPS_ASSERTION = 1101; // (number, two values): check() of a program

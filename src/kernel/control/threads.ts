@@ -35,7 +35,7 @@ declare function hostThreadEnd(): void;
 
 /**
  * Announces what the thread is about to do; on return it is its turn. Whoever this is inlined into is the top of a stack, which Asyncify does not
- * instrument; it has calls in it, so that Binaryen inlines it no further.
+ * instrument. It must be inlined no further: it has calls in it, and is exported, since Binaryen would inline the only call of a private function.
  */
 // @ts-ignore: decorator
 @inline

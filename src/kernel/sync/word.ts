@@ -42,7 +42,8 @@ function patience(): i32 { return CONTROLLED ? 1 : 4; }
 export function park(p: usize, expected: u32, limitNs: i64 = PARK_LIMIT_NS): i32 {
   heartbeat();
   checkStop();
-  const result = futexWait(p, expected, limitNs);
+  // Under a scheduler the bound is none: a sleeper whom nobody wakes shall be found, not rescued.
+  const result = futexWait(p, expected, CONTROLLED && limitNs == PARK_LIMIT_NS ? -1 : limitNs);
   checkStop();
   return result;
 }

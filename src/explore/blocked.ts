@@ -1,0 +1,91 @@
+// Everybody sleeps for ever: who waits for whom, and whether that is a deadlock (each waits for one that waits in turn, or for one that is gone) or a lost
+// wake-up (somebody sleeps whom nobody holds up). What a task waits for and what it holds, its own notes say: wait word and lockdep's held stack.
+import * as control from '../kernel/abi/control.js';
+import * as layout from '../kernel/abi/layout.js';
+import type { Finding } from './finding.js';
+import type { Target } from './target.js';
+
+/** One sleeper: the lock it waits for (0: only a word) and the threads that hold it. */
+interface Sleeper {
+  thread: number;
+  lock: number;
+  holders: number[];
+}
+
+function held(target: Target, thread: number): number[] {
+  const { words } = target.machine.memory;
+  const task = target.machine.task(thread);
+  const count = Math.min(words[(task + layout.TASK_HELD_COUNT) / 4]!, layout.HELD_MAX);
+  const awaited = words[(task + layout.TASK_WAIT_LOCK) / 4]!;
+  // Lockdep notes a lock before the wait for it: the one that is waited for is not held.
+  return Array.from({ length: count }, (_, n) => words[(task + layout.TASK_HELD + n * 8) / 4]!)
+    .filter((lock) => lock !== awaited)
+    .map((lock) => lock >>> 0);
+}
+
+function sleeperOf(target: Target, thread: number): Sleeper {
+  const { machine } = target;
+  const { words } = machine.memory;
+  const task = machine.task(thread);
+  const lock = words[(task + layout.TASK_WAIT_LOCK) / 4]! >>> 0;
+  const rcu = words[(task + layout.TASK_WAIT_KIND) / 4] === layout.WAIT_RCU;
+  const holders = target.threadNames.flatMap((_, other) => {
+    if (other === thread) return [];
+    const holds = rcu
+      ? words[(machine.task(other) + layout.TASK_RCU_NESTING) / 4]! > 0
+      : lock !== 0 && held(target, other).includes(lock);
+    return holds ? [other] : [];
+  });
+  return { thread, lock, holders };
+}
+
+/** Threads of a cycle of waits, if there is one. */
+function cycleOf(sleepers: readonly Sleeper[]): number[] | undefined {
+  const byThread = new Map(sleepers.map((sleeper) => [sleeper.thread, sleeper]));
+  const search = (thread: number, path: number[]): number[] | undefined => {
+    if (path.includes(thread)) return path.slice(path.indexOf(thread));
+    for (const holder of byThread.get(thread)?.holders ?? []) {
+      const found = search(holder, [...path, thread]);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  for (const { thread } of sleepers) {
+    const found = search(thread, []);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The finding of an execution in which nobody can go on. */
+export function blocked(target: Target): Finding {
+  const { machine, threadNames } = target;
+  const sleepers = threadNames.flatMap((_, thread) =>
+    machine.status(thread) === control.STATUS_BLOCKED ? [sleeperOf(target, thread)] : [],
+  );
+  const cycle = cycleOf(sleepers);
+  const root = cycle === undefined ? sleepers.find(({ holders }) => holders.length === 0) : undefined;
+  const text = sleepers.map((sleeper) => describe(target, sleeper)).join('; ');
+  if (root !== undefined) return { kind: 'lost-wakeup', message: text, thread: threadNames[root.thread]! };
+  const around = cycle?.map((thread) => threadNames[thread]).join(' -> ');
+  const message = around === undefined ? text : `${text} (cycle: ${around} -> ${threadNames[cycle![0]!]})`;
+  return { kind: 'deadlock', message, thread: threadNames[cycle?.[0] ?? sleepers[0]!.thread]! };
+}
+
+function describe(target: Target, { thread, lock, holders }: Sleeper): string {
+  const { machine, threadNames } = target;
+  const name = threadNames[thread]!;
+  const holds = held(target, thread).map((address) => target.nameOf(address));
+  const holding = holds.length === 0 ? '' : `, holding ${holds.join(', ')}`;
+  if (lock === 0) {
+    const word = machine.address(thread);
+    const changed = machine.memory.words[word >>> 2] !== machine.low(thread);
+    return `${name} sleeps on ${target.nameOf(word)}${changed ? ', whose value has changed since,' : ''}${holding}`;
+  }
+  const by = holders.map((holder) => {
+    const gone = machine.status(holder) === control.STATUS_FINISHED ? ' (which has ended)' : '';
+    return `${threadNames[holder]}${gone}`;
+  });
+  const state = by.length === 0 ? 'which nobody holds' : `held by ${by.join(', ')}`;
+  return `${name} waits for ${target.nameOf(lock)}, ${state}${holding}`;
+}

@@ -1,0 +1,96 @@
+// Compiles a program of the user's (AssemblyScript) together with the sync layer into a module of the controlled build. The flags are those of
+// src/build/kernel.mjs; the compiler is loaded when the first program comes.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { UsageError } from '../host/errors.js';
+
+/** The package, with the kernel's sources in src/kernel. */
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const FLAGS = [
+  ['-O3', '--runtime', 'stub', '--use', 'abort=', '--debug', '--sourceMap', '--noColors'],
+  ['--enable', 'threads', '--importMemory', '--noExportMemory', '--sharedMemory', '--exportTable'],
+  ['--initialMemory', '1', '--maximumMemory', '65536', '--memoryBase', '1024'],
+  ['--runPasses', 'asyncify,simplify-locals,coalesce-locals,reorder-locals,merge-blocks,vacuum'],
+].flat();
+
+/** What a program imports as `rmptorture/<name>`: modules of src/kernel. */
+const MODULES: Record<string, string> = {
+  assert: 'control/assert',
+  heap: 'heap',
+  point: 'point',
+  sync: 'sync/index',
+};
+const OWN = /^node_modules\/rmptorture\/(\w+)\.ts$/;
+/** Where the compiler sees a program that lies outside of the package. */
+const OUTSIDE = 'program';
+
+/** No import suspends a thread by itself: that is done inside (src/kernel/control/threads.ts). */
+class AsyncifyArguments {
+  declare readonly binaryen: { setPassArgument(key: string, value: string): void };
+  afterCompile(): void {
+    this.binaryen.setPassArgument('asyncify-ignore-imports', '1');
+  }
+}
+
+export interface CompiledProgram {
+  module: WebAssembly.Module;
+  /** asc's source map of it. */
+  sourceMap: string;
+}
+
+function textOf(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+/** Compiles the program in `file`. Throws UsageError with the compiler's own message, which names file, line and column. */
+export async function compileProgram(file: string): Promise<CompiledProgram> {
+  const full = path.resolve(file);
+  if (textOf(full) === null) throw new UsageError('explore', `explore: ${file}: there is no such file`, { file });
+  const inside = !path.relative(ROOT, full).startsWith('..');
+  const entry = inside ? path.relative(ROOT, full) : `${OUTSIDE}/${path.basename(full)}`;
+  const read = (name: string, base: string): string | null => {
+    const own = OWN.exec(name);
+    if (own !== null && MODULES[own[1]!] !== undefined)
+      return `export * from '../../src/kernel/${MODULES[own[1]!]}';\n`;
+    if (!inside && name.startsWith(`${OUTSIDE}/`))
+      return textOf(path.join(path.dirname(full), name.slice(OUTSIDE.length + 1)));
+    return textOf(path.resolve(base, name));
+  };
+  const { default: asc } = await import('assemblyscript/asc');
+  const written = new Map<string, string | Uint8Array>();
+  let messages = '';
+  const sink = { write: (text: string | Uint8Array) => void (messages += String(text)) };
+  const { error } = await asc.main(
+    [
+      'src/kernel/build/controlled.ts',
+      'src/kernel/control/program.ts',
+      entry,
+      ...FLAGS,
+      '--baseDir',
+      ROOT,
+      '--outFile',
+      'program.wasm',
+    ],
+    {
+      stdout: sink,
+      stderr: sink,
+      readFile: read,
+      writeFile: (name, contents) => void written.set(name, contents),
+      listFiles: () => [],
+      transforms: [AsyncifyArguments as never],
+    },
+  );
+  if (error !== null)
+    throw new UsageError('explore', `explore: ${file} does not compile:\n${messages.trim()}`, { file });
+  const bytes = written.get('program.wasm');
+  if (!(bytes instanceof Uint8Array)) throw new Error('asc wrote no module');
+  return {
+    module: new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>),
+    sourceMap: String(written.get('program.wasm.map')),
+  };
+}
