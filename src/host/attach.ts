@@ -4,6 +4,7 @@ import { prDebug } from './debug.js';
 import { UsageError } from './errors.js';
 import { File, Vm, type FileHandle, type FileOptions, type VmHandle, type VmOptions } from './objects.js';
 import { attachShard, type Shard, type ShardHandle } from './shard.js';
+import { failMemory, placeOf } from './shards.js';
 
 /** The arch hook as a function of the user's; gfns are [startGfn, endGfn). */
 export type UserHook = (vmId: number, slotId: number, startGfn: number, endGfn: number) => void;
@@ -11,17 +12,22 @@ export type UserHook = (vmId: number, slotId: number, startGfn: number, endGfn: 
 /** A handle that another thread can attach to. */
 export interface HostHandle {
   shard: ShardHandle;
+  /** All shards, the first one too. */
+  shards: readonly ShardHandle[];
 }
 
-/** A host as one more of its threads sees it. */
+/** A host as one more of its threads sees it. It is also a view of the host's first shard. */
 export class AttachedHost implements Shard {
   readonly handle: ShardHandle;
   readonly x: Shard['x'];
   readonly buffer: SharedArrayBuffer;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly taskId: number;
+  readonly shards: readonly Shard[];
 
-  constructor(shard: Shard) {
+  constructor(shards: readonly Shard[]) {
+    const [shard] = shards as [Shard];
+    this.shards = shards;
     this.handle = shard.handle;
     this.x = shard.x;
     this.buffer = shard.buffer;
@@ -30,31 +36,31 @@ export class AttachedHost implements Shard {
   }
 
   createRestrictedMem(options: FileOptions): File {
-    return File.create(this, options);
+    return File.create(this.shards, placeOf(this.shards, options.shard), options);
   }
 
   createVm(options: VmOptions = {}): Vm {
-    return Vm.create(this, options);
+    return Vm.create(this.shards, placeOf(this.shards, options.shard), options);
   }
 
   /** The file whose handle another thread has posted. */
   file(handle: FileHandle): File {
-    return File.at(this, handle);
+    return File.at(this.shards, handle);
   }
 
   /** The guest whose handle another thread has posted. */
   vm(handle: VmHandle): Vm {
-    return Vm.at(this, handle);
+    return Vm.at(this.shards, handle);
   }
 
-  /** Reports a hardware memory error on a page. */
+  /** Reports a hardware memory error on a page. PFNs are those of the whole host. */
   memoryFailure(pfn: number): number {
-    return this.x.sysMemoryFailure(pfn);
+    return failMemory(this.shards, pfn);
   }
 
   /** Leaves: the thread's place is free for another. It must hold no lock, and the object is of no use afterwards. */
   detach(): void {
-    this.x.taskDetach();
+    for (const { x } of this.shards) x.taskDetach();
   }
 }
 
@@ -62,13 +68,14 @@ export class AttachedHost implements Shard {
  * Joins a host from another thread: the calls run on that very thread, as one more task of the kernel. A host with a hook of yours needs the same
  * function here: each thread calls its own copy.
  */
-export function attachHost({ shard }: HostHandle, hook?: UserHook): AttachedHost {
-  const words = new Int32Array(shard.memory.buffer);
+export function attachHost({ shards }: HostHandle, hook?: UserHook): AttachedHost {
+  const words = new Int32Array(shards[0]!.memory.buffer);
   if (words[layout.SH_HOOK / 4] === layout.HOOK_USER && hook === undefined) {
     throw new UsageError(
       'attachHost',
       "attachHost: this host has a hook of the user's; pass the function as the second argument",
     );
   }
-  return new AttachedHost(attachShard(shard, { prDebug, ...(hook === undefined ? {} : { userHook: hook }) }));
+  const environment = { prDebug, ...(hook === undefined ? {} : { userHook: hook }) };
+  return new AttachedHost(shards.map((shard) => attachShard(shard, environment)));
 }

@@ -8,10 +8,10 @@ import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
 import type { BuildName } from './kernel-module.js';
 import { createLog, type Log, type LogLevel } from './log.js';
-import { readLayout, type HostLayout } from './layout-file.js';
-import { readViolations } from './oops.js';
 import { createPool, type ActorReply, type Pool } from './pool.js';
-import { createShard, type Shard } from './shard.js';
+import { bootShards, planShards } from './boot.js';
+import type { Shard } from './shard.js';
+import { failMemory, placeOf, stopShards, violationsOf } from './shards.js';
 import {
   lockStatistics,
   pageStatistics,
@@ -19,13 +19,13 @@ import {
   type LockStatistics,
   type PageStatistics,
 } from './statistics.js';
-import { parseDuration, parseSize } from './units.js';
+import { parseDuration } from './units.js';
 import { variantBits } from './variants.js';
 import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
 import { Supervisor } from './supervisor.js';
 
 export interface HostOptions {
-  /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. At most 512 GiB a shard. */
+  /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. Above 514 GiB it is several shards. */
   memory?: number | string;
   /** Partitions of the page allocator, each with a home worker. */
   partitions?: number;
@@ -42,6 +42,8 @@ export interface HostOptions {
   layout?: string;
   /** Globs of function names whose pr_debug lines are printed. */
   debug?: string;
+  /** Most memory of one shard; only a host that should have several although it is small needs it. */
+  shardMemory?: number | string;
   /** Least level of the lines about the run itself on stderr; `silent` if not said. */
   logLevel?: LogLevel;
   /** A thread of the pool that makes no progress for this long fails the run; `20s` if not said. */
@@ -58,10 +60,13 @@ export interface HostStatistics {
 interface ActorOfPool {
   name: string;
   program: number;
+  /** The shard that its program lies in; 0 if not said. */
+  shard?: number;
 }
 
-/** What the actors of one run share. */
+/** What the actors of one run on one shard share. */
 interface ActorsRun {
+  shard: Shard;
   pool: Pool;
   presence: SharedArrayBuffer;
   supervisor: Supervisor;
@@ -75,11 +80,10 @@ export interface RunEnd {
 }
 
 const STUCK_AFTER = '20s';
-const MAX_PFNS = 134_742_016; // 514 GiB: the RMP, struct page and a heap fit one linear memory of 4 GiB
-const FIRST_PFN = 256; // memory starts at 1 MiB when no layout says otherwise
 
 export class Host {
-  readonly shard: Shard;
+  /** The shards, in the order of their memory. */
+  readonly shards: readonly Shard[];
   /** For those who work with this host on its own thread. */
   readonly log: Log;
   readonly #options: HostOptions;
@@ -89,11 +93,16 @@ export class Host {
   #closed = false;
   readonly #stuckMs: number;
 
-  private constructor(options: HostOptions, shard: Shard, log: Log) {
+  private constructor(options: HostOptions, shards: readonly Shard[], log: Log) {
     this.log = log;
     this.#options = options;
     this.#stuckMs = parseDuration(options.stuckAfter ?? STUCK_AFTER) / 1e6;
-    this.shard = shard;
+    this.shards = shards;
+  }
+
+  /** The first shard; of most hosts the only one. */
+  get shard(): Shard {
+    return this.shards[0]!;
   }
 
   /** Boots a host. Throws UsageError when an option makes no sense; nothing is left behind then. */
@@ -103,14 +112,7 @@ export class Host {
     if (parseDuration(options.stuckAfter ?? STUCK_AFTER) < 1e6) {
       throw new UsageError('stuckAfter', `stuckAfter: ${options.stuckAfter} is too short; at least 1ms`);
     }
-    const map =
-      options.layout === undefined ? flatLayout(parseSize(options.memory ?? '4GiB')) : readLayout(options.layout);
-    if (map.pfnCount > MAX_PFNS) {
-      throw new UsageError(
-        'memory',
-        `memory: ${map.pfnCount} pages are more than one shard holds (${MAX_PFNS}); use several hosts`,
-      );
-    }
+    const maps = planShards(options);
     const build = oneOf('build', options.build ?? 'perturbed', ['fast', 'fast-stat', 'perturbed']);
     const protocol = oneOf('protocol', options.protocol ?? 'rfc-v8', ['rfc-v7', 'rfc-v8']);
     if ((options.variants ?? []).length > 0 && build !== 'perturbed') {
@@ -119,56 +121,52 @@ export class Host {
     const hook = options.hook ?? 'snp';
     const log = createLog(options.logLevel ?? 'silent');
     const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
-    const shard = createShard(
+    const { seed, oracles, perturb, variants = [] } = options;
+    const shards = bootShards(
+      maps,
       {
         build,
-        pfnCount: map.pfnCount,
         partitions,
         maxTasks: workers + 16,
         protocol: protocol === 'rfc-v7' ? layout.PROTOCOL_RFC_V7 : layout.PROTOCOL_RFC_V8,
         hook: hook === 'snp' ? layout.HOOK_SNP : hook === 'none' ? layout.HOOK_NONE : layout.HOOK_USER,
-        variants: variantBits(options.variants ?? []),
-        ...(options.seed === undefined ? {} : { seed: options.seed }),
-        ...(options.oracles === undefined ? {} : { oracles: options.oracles }),
-        ...(options.perturb === undefined
-          ? {}
-          : { perturbMeanPoints: options.perturb.meanPoints, perturbNs: options.perturb.delayNs }),
+        variants: variantBits(variants),
+        ...(seed === undefined ? {} : { seed }),
+        ...(oracles === undefined ? {} : { oracles }),
+        ...(perturb === undefined ? {} : { perturbMeanPoints: perturb.meanPoints, perturbNs: perturb.delayNs }),
       },
       { prDebug, ...(userHook === undefined ? {} : { userHook }) },
     );
-    for (const { start, end } of map.usable) shard.x.addMemory(start, end);
-    if (map.rmp !== undefined) shard.x.rmpSetFirmwareRange(map.rmp.start, map.rmp.end);
-    if (options.debug !== undefined && enableDebug(shard.words, options.debug) === 0) {
+    const { debug } = options;
+    if (debug !== undefined && shards.map(({ words }) => enableDebug(words, debug)).includes(0)) {
       throw new UsageError(
         'debug',
         `debug: no pr_debug site matches '${options.debug}'; try 'kvm_restrictedmem_*,restrictedmem_*'`,
       );
     }
-    log.info(
-      { pages: map.pfnCount, shards: 1, partitions, build, protocol, hook, workers, variants: options.variants ?? [] },
-      'host created',
-    );
-    return new Host({ ...options, workers }, shard, log);
+    const pages = maps.reduce((sum, { pfnCount }) => sum + pfnCount, 0);
+    log.info({ pages, shards: shards.length, partitions, build, protocol, hook, workers, variants }, 'host created');
+    return new Host({ ...options, workers }, shards, log);
   }
 
-  /** A hidden file for private memory. */
+  /** A hidden file for private memory, in the shard asked for, or else the one whose memory is least used. */
   createRestrictedMem(options: FileOptions): File {
-    return File.create(this.shard, options);
+    return File.create(this.shards, placeOf(this.shards, options.shard), options);
   }
 
-  /** A guest with its vCPUs. */
+  /** A guest with its vCPUs, in the shard asked for, or else the one whose memory is least used. It can only be given files of its own shard. */
   createVm(options: VmOptions = {}): Vm {
-    return Vm.create(this.shard, options);
+    return Vm.create(this.shards, placeOf(this.shards, options.shard), options);
   }
 
-  /** Reports a hardware memory error on a page. */
+  /** Reports a hardware memory error on a page. PFNs are those of the whole host. */
   memoryFailure(pfn: number): number {
-    return this.shard.x.sysMemoryFailure(pfn);
+    return failMemory(this.shards, pfn);
   }
 
   /** Post it to another thread and call attachHost there. */
   handle(): HostHandle {
-    return { shard: this.shard.handle };
+    return { shard: this.shard.handle, shards: this.shards.map((shard) => shard.handle) };
   }
 
   /**
@@ -184,24 +182,26 @@ export class Host {
         `${actors.length} actors need as many workers; this host has ${this.#options.workers}`,
       );
     }
-    const presence = new SharedArrayBuffer(actors.length * 4);
-    const died: string[] = [];
     const pool = this.#pool;
-    const supervisor = new Supervisor({
-      shard: this.shard,
-      actors: actors.map(({ name }) => name),
-      presence,
-      stuckMs: this.#stuckMs,
-      fail: (violation) => this.#fail(violation),
-      terminate: () => this.#terminate(pool),
-      log: this.log,
-    });
-    const watchdog = setInterval(() => supervisor.look(), supervisor.intervalMs);
-    const run: ActorsRun = { pool, presence, supervisor, died };
-    const runs = actors.map((actor, slot) => this.#runActor(run, actor, slot));
-    const attached = new Int32Array(presence);
+    const died: string[] = [];
+    const sets = this.shards.map((shard, n) =>
+      this.#actorsOf(
+        shard,
+        actors.filter((actor) => (actor.shard ?? 0) === n),
+        pool,
+        died,
+      ),
+    );
+    const watchdog = setInterval(
+      () => sets.forEach(({ supervisor }) => supervisor.look()),
+      sets[0]!.supervisor.intervalMs,
+    );
+    const slots = this.shards.map(() => 0);
+    const runs = actors.map((actor) => this.#runActor(sets[actor.shard ?? 0]!, actor, slots[actor.shard ?? 0]!++));
     const ready = setInterval(() => {
-      if (!attached.every((_, slot) => Atomics.load(attached, slot) !== 0)) return;
+      const here = ({ presence }: ActorsRun): boolean =>
+        new Int32Array(presence).every((_, slot, words) => Atomics.load(words, slot) !== 0);
+      if (!sets.every(here)) return;
       clearInterval(ready);
       this.log.info({ actors: actors.map(({ name }) => name) }, 'actors started');
       onReady();
@@ -213,15 +213,32 @@ export class Host {
     return { replies, died };
   }
 
+  /** What the actors of one shard share, and who looks after them. */
+  #actorsOf(shard: Shard, actors: readonly ActorOfPool[], pool: Pool, died: string[]): ActorsRun {
+    const presence = new SharedArrayBuffer(actors.length * 4);
+    const supervisor = new Supervisor({
+      shard,
+      actors: actors.map(({ name }) => name),
+      presence,
+      stuckMs: this.#stuckMs,
+      fail: (violation) => this.#fail(violation),
+      terminate: () => this.#terminate(pool),
+      log: this.log,
+    });
+    return { shard, pool, presence, supervisor, died };
+  }
+
   /** One actor on the pool, from its start to its reply or its death. */
   async #runActor(run: ActorsRun, { name, program: address }: ActorOfPool, slot: number): Promise<ActorReply> {
-    const { pool, presence, supervisor, died } = run;
+    const { shard, pool, presence, supervisor, died } = run;
     const { hook, logLevel = 'silent' } = this.#options;
     const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
-    const { handle } = this.shard;
+    const { handle } = shard;
     try {
       const reply = await pool.run({ handle, name, program: address, hookModule, logLevel, presence, slot });
       supervisor.actorEnded(slot);
+      // An oops stops its own shard; the others have no reason to go on.
+      if (reply.error?.name === 'KernelOops') stopShards(this.shards, layout.STOP_REQUESTED);
       // A trap leaves locks as they were: nobody else may go on waiting for them.
       if (reply.error !== undefined && reply.error.name !== 'KernelOops') {
         const message = `${name} failed: ${reply.error.name}: ${reply.error.message}`;
@@ -236,28 +253,31 @@ export class Host {
   }
 
   /**
-   * Starts one home worker a partition, on `partitions` threads of the pool. From then on `file.punchHole({ fanout: true })` spreads the pages of a large
+   * Starts one home worker a partition of each shard, each on a thread of the pool. From then on `file.punchHole({ fanout: true })` spreads the pages of a large
    * range over them. They end with the host. Resolves when all serve.
    */
   async startHomeWorkers(): Promise<void> {
     const partitions = this.#options.partitions ?? 2;
-    const programs = Array.from({ length: partitions }, (_, partition) => {
-      const address = this.shard.x.vmalloc(BigInt(program.PROGRAM_SIZE)) >>> 0;
-      const view = new DataView(this.shard.buffer, address, program.PROGRAM_SIZE);
-      view.setUint32(program.PR_KIND, program.ACTOR_HOME_WORKER, true);
-      view.setUint32(program.PR_PARTITION, partition, true);
-      return { name: `home${partition}`, program: address };
-    });
+    const programs = this.shards.flatMap(({ x, buffer }, shard) =>
+      Array.from({ length: partitions }, (_, partition) => {
+        const address = x.vmalloc(BigInt(program.PROGRAM_SIZE)) >>> 0;
+        const view = new DataView(buffer, address, program.PROGRAM_SIZE);
+        view.setUint32(program.PR_KIND, program.ACTOR_HOME_WORKER, true);
+        view.setUint32(program.PR_PARTITION, partition, true);
+        return { name: `home${shard * partitions + partition}`, program: address, shard };
+      }),
+    );
     this.#homeWorkers = this.runActors(programs);
-    while (this.shard.x.homeWorkerCount() < partitions && this.violations().length === 0) {
+    const serve = (): boolean => this.shards.every(({ x }) => x.homeWorkerCount() >= partitions);
+    while (!serve() && this.violations().length === 0) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
 
   /** Gives actors that have no starting time the present one. */
-  #startNow(actors: readonly { program: number }[]): void {
-    for (const { program: address } of actors) {
-      const view = new DataView(this.shard.buffer, address, program.PROGRAM_SIZE);
+  #startNow(actors: readonly ActorOfPool[]): void {
+    for (const { program: address, shard = 0 } of actors) {
+      const view = new DataView(this.shards[shard]!.buffer, address, program.PROGRAM_SIZE);
       if (view.getFloat64(program.PR_START_NS, true) === 0) view.setFloat64(program.PR_START_NS, nowNs(), true);
     }
   }
@@ -270,22 +290,22 @@ export class Host {
 
   #fail(violation: Violation): void {
     this.#hostViolations.push(violation);
-    Atomics.store(this.shard.words, layout.SH_STOP / 4, layout.STOP_OOPS);
+    stopShards(this.shards, layout.STOP_OOPS);
   }
 
   /** Asks every actor to end at its next operation. */
   stop(): void {
-    Atomics.compareExchange(this.shard.words, layout.SH_STOP / 4, 0, layout.STOP_REQUESTED);
+    stopShards(this.shards, layout.STOP_REQUESTED);
   }
 
   /** Everything that was found wrong so far. */
   violations(): Violation[] {
-    return [...readViolations(this.shard.buffer), ...this.#hostViolations];
+    return [...violationsOf(this.shards), ...this.#hostViolations];
   }
 
   /** Audits the whole state at rest and returns all violations. No actor may run. */
   auditAll(): Violation[] {
-    this.shard.x.sysAudit();
+    for (const { x } of this.shards) x.sysAudit();
     return this.violations();
   }
 
@@ -296,7 +316,7 @@ export class Host {
   }
 
   stats(): HostStatistics {
-    return { pages: pageStatistics(this.shard), locks: lockStatistics(this.shard), rmp: rmpStatistics(this.shard) };
+    return { pages: pageStatistics(this.shards), locks: lockStatistics(this.shards), rmp: rmpStatistics(this.shards) };
   }
 
   /** Stops what still runs and ends the pool. The host is of no use afterwards. */
@@ -307,12 +327,6 @@ export class Host {
     await this.#pool?.close();
     this.#pool = undefined;
   }
-}
-
-function flatLayout(bytes: number): HostLayout {
-  const pfnCount = Math.floor(bytes / 4096);
-  if (pfnCount < FIRST_PFN * 2) throw new UsageError('memory', `memory: ${bytes} bytes are too few; at least 2MiB`);
-  return { name: 'flat', usable: [{ start: FIRST_PFN, end: pfnCount }], rmp: undefined, pfnCount };
 }
 
 async function loadHook(path: string): Promise<UserHook> {

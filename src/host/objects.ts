@@ -11,6 +11,9 @@ const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
 const MAX_VCPUS = 1024;
 
+/** The shards of a host as the calling thread sees them, by number. */
+export type Shards = readonly Shard[];
+
 export interface FileOptions {
   size: number | string;
   /** Spread 2M chunks over all partitions. */
@@ -18,6 +21,8 @@ export interface FileOptions {
   homePartition?: number;
   /** Fill holes with 2M folios where they fit. */
   huge?: boolean;
+  /** The shard it lives in; the one whose memory is least used if not said. */
+  shard?: number;
 }
 
 export interface PageRange {
@@ -55,25 +60,31 @@ function partition(shard: Shard, value: number): number {
 /** A file for `attachHost(...).file()` in another thread. */
 export interface FileHandle {
   address: number;
+  shard: number;
 }
 
 /** A guest for `attachHost(...).vm()` in another thread. */
 export interface VmHandle {
   address: number;
   vcpus: number[];
+  shard: number;
 }
 
 /** A restrictedmem file: memory that guests see and the host does not map. */
 export class File {
   readonly address: number;
+  /** Number of the shard it lives in. */
+  readonly shard: number;
   readonly #shard: Shard;
 
-  private constructor(shard: Shard, address: number) {
-    this.#shard = shard;
+  private constructor(shards: Shards, shard: number, address: number) {
+    this.#shard = shards[shard]!;
+    this.shard = shard;
     this.address = address;
   }
 
-  static create(shard: Shard, options: FileOptions): File {
+  static create(shards: Shards, n: number, options: FileOptions): File {
+    const shard = shards[n]!;
     const size = parseSize(options.size);
     if (size % PAGE !== 0) throw new UsageError('size', `size: ${size} bytes is not a multiple of ${PAGE}`);
     const { interleave = false, homePartition = 0, huge = false } = options;
@@ -82,17 +93,17 @@ export class File {
     const error = shard.x.sysFileSetSize(address, size);
     if (error < 0) shard.x.sysFilePut(address);
     must('ftruncate', error, { size });
-    return new File(shard, address);
+    return new File(shards, n, address);
   }
 
   /** The file that another thread has made. */
-  static at(shard: Shard, { address }: FileHandle): File {
-    return new File(shard, address);
+  static at(shards: Shards, { address, shard }: FileHandle): File {
+    return new File(shards, shard, address);
   }
 
   /** Post it to another thread. */
   handle(): FileHandle {
-    return { address: this.address };
+    return { address: this.address, shard: this.shard };
   }
 
   /** Frees pages [startIndex, startIndex + pageCount): invalidate, hook, free, end. `fanout` spreads it over the home workers. */
@@ -135,6 +146,8 @@ export interface VmOptions {
   snp?: boolean;
   asid?: number;
   homePartition?: number;
+  /** The shard it lives in; the one whose memory is least used if not said. */
+  shard?: number;
 }
 
 export interface MemslotOptions {
@@ -192,19 +205,23 @@ const EXIT_REASONS: Record<number, VcpuExit['reason']> = {
 
 export class Vm {
   readonly address: number;
+  /** Number of the shard it lives in. */
+  readonly shard: number;
   readonly #shard: Shard;
   readonly #vcpus: Vcpu[] = [];
 
-  private constructor(shard: Shard, address: number) {
-    this.#shard = shard;
+  private constructor(shards: Shards, shard: number, address: number) {
+    this.#shard = shards[shard]!;
+    this.shard = shard;
     this.address = address;
   }
 
-  static create(shard: Shard, options: VmOptions): Vm {
+  static create(shards: Shards, at: number, options: VmOptions): Vm {
+    const shard = shards[at]!;
     const { vcpus: vcpuCount = 1, snp = true, asid = 0, homePartition = 0 } = options;
     within('vcpus', vcpuCount, 0, MAX_VCPUS);
     const created = shard.x.sysCreateVm(snp ? 1 : 0, count('asid', asid), partition(shard, homePartition));
-    const vm = new Vm(shard, handle('KVM_CREATE_VM', created, { ...options }));
+    const vm = new Vm(shards, at, handle('KVM_CREATE_VM', created, { ...options }));
     try {
       for (let n = 0; n < vcpuCount; n++)
         vm.#vcpus.push(new Vcpu(shard, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
@@ -216,15 +233,15 @@ export class Vm {
   }
 
   /** The guest that another thread has made. */
-  static at(shard: Shard, { address, vcpus: addresses }: VmHandle): Vm {
-    const vm = new Vm(shard, address);
-    vm.#vcpus.push(...addresses.map((vcpu) => new Vcpu(shard, vcpu)));
+  static at(shards: Shards, { address, vcpus: addresses, shard }: VmHandle): Vm {
+    const vm = new Vm(shards, shard, address);
+    vm.#vcpus.push(...addresses.map((vcpu) => new Vcpu(vm.#shard, vcpu)));
     return vm;
   }
 
   /** Post it to another thread. A vCPU may be used by one thread at a time. */
   handle(): VmHandle {
-    return { address: this.address, vcpus: this.#vcpus.map((vcpu) => vcpu.address) };
+    return { address: this.address, vcpus: this.#vcpus.map((vcpu) => vcpu.address), shard: this.shard };
   }
 
   /** Creates a memslot, or changes one; binds it to the file. All its pages become private when it has a file. */
@@ -242,6 +259,7 @@ export class Vm {
     for (const [name, value] of Object.entries({ id, startGfn, pageCount, startIndex, addressSpace, hva, flags }))
       count(name, value);
     const values = { id, startGfn, pageCount, startIndex };
+    this.#checkShard(file);
     const error = this.#shard.x.sysSetMemslot(
       this.address,
       addressSpace,
@@ -257,11 +275,19 @@ export class Vm {
     if (file !== undefined && pageCount > 0) this.setAttributes({ startGfn, pageCount, private: true });
   }
 
+  /** A file of another shard is memory that this guest cannot reach. */
+  #checkShard(file: File | undefined): void {
+    if (file === undefined || file.shard === this.shard) return;
+    const text = `file: it lives in shard ${file.shard}, the guest in shard ${this.shard}; create one of them with { shard }`;
+    throw new UsageError('file', text, { fileShard: file.shard, vmShard: this.shard });
+  }
+
   /** KVM_SET_USER_MEMORY_REGION as it is: for traces of real VMMs. Returns 0 or -errno, and changes no attributes. */
   setUserMemoryRegion(region: MemoryRegion): number {
     const { slot, flags = 0, gpa, size, hva, file, offset = 0, addressSpace = 0 } = region;
     for (const [name, value] of Object.entries({ slot, flags, gpa, size, hva, offset, addressSpace }))
       count(name, value);
+    this.#checkShard(file);
     const address = file?.address ?? 0;
     return this.#shard.x.sysSetMemslot(this.address, addressSpace, slot, flags, gpa, size, hva, address, offset);
   }

@@ -1,4 +1,4 @@
-// Statistics of a shard, read from shared memory while it runs: pages, lock classes.
+// Statistics of a host, read from the shared memory of its shards while it runs: pages, lock classes, RMP operations.
 import * as classes from '../kernel/abi/classes.js';
 import * as layout from '../kernel/abi/layout.js';
 import * as lockstat from '../kernel/abi/lockstat.js';
@@ -28,8 +28,17 @@ export interface LockStatistics {
   holdNs: TimesNs;
 }
 
-/** Page counts. Cached pages of tasks count as free. */
-export function pageStatistics(shard: Shard): PageStatistics {
+/** Page counts of all shards. Cached pages of tasks count as free. */
+export function pageStatistics(shards: readonly Shard[]): PageStatistics {
+  const sum: PageStatistics = { total: 0, free: 0, allocated: 0, assigned: 0, leaked: 0 };
+  for (const shard of shards) {
+    const pages = pagesOf(shard);
+    for (const name of Object.keys(sum) as (keyof PageStatistics)[]) sum[name] += pages[name];
+  }
+  return sum;
+}
+
+function pagesOf(shard: Shard): PageStatistics {
   const { x } = shard;
   // As a mere observer: a task would be thrown out of the kernel once the run has oopsed.
   x.setCurrent(0);
@@ -44,29 +53,37 @@ export function pageStatistics(shard: Shard): PageStatistics {
   return pages;
 }
 
-/** Lock statistics by class, added up over all tasks; empty when the build keeps none. */
-export function lockStatistics(shard: Shard): Record<string, LockStatistics> {
-  const table = shard.words[layout.SH_LOCKSTAT / 4]! >>> 0;
+/** Lock statistics by class, added up over all tasks of all shards; empty when the build keeps none. */
+export function lockStatistics(shards: readonly Shard[]): Record<string, LockStatistics> {
   const result: Record<string, LockStatistics> = {};
-  if (table === 0) return result;
-  const tasks = shard.words[layout.SH_MAX_TASKS / 4]!;
   for (let lockClass = 1; lockClass < classes.LC_MAX; lockClass++) {
-    const sum = sumClass(shard, table, tasks, lockClass);
+    const sum = sumClass(shards, lockClass);
     if (sum !== undefined) result[lockClassName(lockClass)] = sum;
   }
   return result;
 }
 
-function sumClass(shard: Shard, table: number, tasks: number, lockClass: number): LockStatistics | undefined {
+/** Where each task of each shard counts a lock class. */
+function* countersOf(shards: readonly Shard[], lockClass: number): Generator<DataView> {
+  for (const { words, buffer } of shards) {
+    const table = words[layout.SH_LOCKSTAT / 4]! >>> 0;
+    if (table === 0) continue;
+    const tasks = words[layout.SH_MAX_TASKS / 4]!;
+    for (let task = 0; task < tasks; task++) {
+      const at = table + (task * classes.LC_MAX + lockClass) * lockstat.LOCKSTAT_ENTRY_SIZE;
+      yield new DataView(buffer, at, lockstat.LOCKSTAT_ENTRY_SIZE);
+    }
+  }
+}
+
+function sumClass(shards: readonly Shard[], lockClass: number): LockStatistics | undefined {
   let acquisitions = 0;
   let contended = 0;
   let waitMax = 0;
   let holdMax = 0;
   const wait = new Float64Array(lockstat.LOCKSTAT_BUCKETS);
   const hold = new Float64Array(lockstat.LOCKSTAT_BUCKETS);
-  for (let task = 0; task < tasks; task++) {
-    const at = table + (task * classes.LC_MAX + lockClass) * lockstat.LOCKSTAT_ENTRY_SIZE;
-    const view = new DataView(shard.buffer, at, lockstat.LOCKSTAT_ENTRY_SIZE);
+  for (const view of countersOf(shards, lockClass)) {
     const taken = Number(view.getBigUint64(lockstat.LOCKSTAT_ACQUISITIONS, true));
     if (taken === 0) continue;
     acquisitions += taken;
@@ -102,9 +119,7 @@ function bucketStart(n: number): number {
 }
 
 /** RMP instruction counters, added up over all tasks. */
-export function rmpStatistics(shard: Shard): Record<string, number> {
-  const base = shard.words[layout.SH_TASKS / 4]! >>> 0;
-  const tasks = shard.words[layout.SH_MAX_TASKS / 4]!;
+export function rmpStatistics(shards: readonly Shard[]): Record<string, number> {
   const names: [string, number][] = [
     ['rmpupdates', snp.SNPC_RMPUPDATES],
     ['psmashes', snp.SNPC_PSMASHES],
@@ -114,14 +129,17 @@ export function rmpStatistics(shard: Shard): Record<string, number> {
     ['hookPages', snp.SNPC_HOOK_PAGES],
     ['spuriousFaults', snp.SNPC_SPURIOUS_FAULTS],
   ];
-  return Object.fromEntries(
-    names.map(([name, offset]) => {
-      let sum = 0;
-      for (let task = 0; task < tasks; task++) {
-        const view = new DataView(shard.buffer, base + task * layout.TASK_SIZE + snp.SNP_COUNTERS + offset, 8);
-        sum += Number(view.getBigUint64(0, true));
-      }
-      return [name, sum];
-    }),
-  );
+  const sumOf = (offset: number): number => shards.reduce((sum, shard) => sum + counterOf(shard, offset), 0);
+  return Object.fromEntries(names.map(([name, offset]) => [name, sumOf(offset)]));
+}
+
+/** One of the tasks' SNP counters, added up. */
+function counterOf({ words, buffer }: Shard, offset: number): number {
+  const base = words[layout.SH_TASKS / 4]! >>> 0;
+  let sum = 0;
+  for (let task = 0; task < words[layout.SH_MAX_TASKS / 4]!; task++) {
+    const view = new DataView(buffer, base + task * layout.TASK_SIZE + snp.SNP_COUNTERS + offset, 8);
+    sum += Number(view.getBigUint64(0, true));
+  }
+  return sum;
 }

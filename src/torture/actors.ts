@@ -30,6 +30,8 @@ export interface ActorProgram {
   kind: ActorProfile['kind'];
   address: number;
   stats: number;
+  /** Number of the shard it lies in, with the guests it works on. */
+  shard: number;
 }
 
 interface Target {
@@ -46,13 +48,29 @@ export interface Schedule {
   durationNs: number;
 }
 
-/** Writes the programs of all actors. Every vCPU gets exactly one thread; every re-bindable slot exactly one rebinder. */
-export function writeActors(shard: Shard, actors: readonly ActorProfile[], guests: readonly Guest[]): ActorProgram[] {
+/**
+ * Writes the programs of all actors. Every vCPU gets exactly one thread; every re-bindable slot exactly one rebinder. A thread works in one shard: with
+ * guests in several, an actor's threads are dealt over them in turn, and it needs one for each at least.
+ */
+export function writeActors(
+  shards: readonly Shard[],
+  actors: readonly ActorProfile[],
+  guests: readonly Guest[],
+): ActorProgram[] {
   const programs: ActorProgram[] = [];
+  const used = [...new Set(guests.map(({ shard }) => shard))].toSorted((a, b) => a - b);
   for (const actor of actors) {
-    const shares = dealTargets(actor, guests);
-    shares.forEach((targets, index) => {
-      programs.push(writeProgram(shard, actor, `${actor.kind}${index}`, targets));
+    if (actor.threads < used.length) {
+      const text = `actors: ${actor.kind} has ${actor.threads} threads, and the guests live in ${used.length} shards; give it at least ${used.length}`;
+      throw new UsageError('profile', text);
+    }
+    let index = 0;
+    used.forEach((shard, n) => {
+      const threads = Math.floor(actor.threads / used.length) + (n < actor.threads % used.length ? 1 : 0);
+      const here = guests.filter((guest) => guest.shard === shard);
+      for (const targets of dealTargets({ ...actor, threads }, here)) {
+        programs.push({ ...writeProgram(shards[shard]!, actor, `${actor.kind}${index++}`, targets), shard });
+      }
     });
   }
   if (programs.length === 0) throw new UsageError('profile', 'actors: no actor has anything to work on');
@@ -88,7 +106,12 @@ function suits(kind: ActorProfile['kind'], { file }: Guest['areas'][number]): bo
   return kind === 'discarder' ? file === 0 : file !== 0;
 }
 
-function writeProgram(shard: Shard, actor: ActorProfile, name: string, targets: readonly Target[]): ActorProgram {
+function writeProgram(
+  shard: Shard,
+  actor: ActorProfile,
+  name: string,
+  targets: readonly Target[],
+): Omit<ActorProgram, 'shard'> {
   const bytes = program.PROGRAM_SIZE + targets.length * program.TARGET_SIZE;
   const address = shard.x.vmalloc(BigInt(bytes)) >>> 0;
   const stats = shard.x.vmalloc(BigInt(program.OP_COUNT * program.OPSTAT_SIZE)) >>> 0;
@@ -142,9 +165,9 @@ function writeTarget(view: DataView, base: number, target: Target, theta: number
 }
 
 /** Sets the time window of all programs; called when all of them wait for it. */
-export function schedule(shard: Shard, programs: readonly ActorProgram[], times: Schedule): void {
-  for (const { address } of programs) {
-    const view = new DataView(shard.buffer, address, program.PROGRAM_SIZE);
+export function schedule(shards: readonly Shard[], programs: readonly ActorProgram[], times: Schedule): void {
+  for (const { address, shard } of programs) {
+    const view = new DataView(shards[shard]!.buffer, address, program.PROGRAM_SIZE);
     view.setFloat64(program.PR_WARMUP_END_NS, times.startNs + times.warmupNs, true);
     view.setFloat64(program.PR_DEADLINE_NS, times.startNs + times.warmupNs + times.durationNs, true);
     // Last: the actor waits for it.

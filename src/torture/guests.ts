@@ -30,6 +30,8 @@ export interface Area {
 
 export interface Guest {
   name: string;
+  /** Number of the shard it lives in. */
+  shard: number;
   /** struct kvm (kernel address). */
   vm: number;
   vcpus: number[];
@@ -69,7 +71,8 @@ export function memslotSequence(vm: VmProfile, profilePath: string): MemslotSequ
  * gets a shared one besides: private slots cannot be moved.
  */
 export function createGuest(
-  shard: Shard,
+  shards: readonly Shard[],
+  shardNumber: number,
   name: string,
   profile: VmProfile,
   sequence: MemslotSequence,
@@ -77,12 +80,8 @@ export function createGuest(
   differences: ReplayDifference[],
   { window = false, log }: GuestOptions = {},
 ): Guest {
-  const files = new Map<number, number>();
-  for (const file of sequence.files) {
-    const address = handle('create file', shard.x.sysCreateFile(0, home, 0));
-    check('set file size', shard.x.sysFileSetSize(address, parseSize(file.size)));
-    files.set(file.id, address);
-  }
+  const shard = shards[shardNumber]!;
+  const files = createFiles(shard, sequence, home);
   const vm = handle('create VM', shard.x.sysCreateVm(1, profile.asid === 'auto' ? 0 : profile.asid, home));
   const areas = new Map<number, Area>();
   sequence.steps.forEach((step, index) => {
@@ -121,9 +120,23 @@ export function createGuest(
     );
   }
   const vcpus = Array.from({ length: profile.vcpus }, () => handle('create vCPU', shard.x.sysCreateVcpu(vm)));
-  log?.info({ guest: name, home, vcpus: vcpus.length, slots: kept.map(describeSlot) }, 'guest created');
+  log?.info(
+    { guest: name, shard: shardNumber, home, vcpus: vcpus.length, slots: kept.map(describeSlot) },
+    'guest created',
+  );
   const spareId = Math.max(LEAST_SPARE_ID, highestId + 2);
-  return { name, vm, vcpus, areas: kept, files: [...files.values()], highestGfn, spareId };
+  return { name, shard: shardNumber, vm, vcpus, areas: kept, files: [...files.values()], highestGfn, spareId };
+}
+
+/** The sequence's files, by its ids. */
+function createFiles(shard: Shard, sequence: MemslotSequence, home: number): Map<number, number> {
+  const files = new Map<number, number>();
+  for (const file of sequence.files) {
+    const address = handle('create file', shard.x.sysCreateFile(0, home, 0));
+    check('set file size', shard.x.sysFileSetSize(address, parseSize(file.size)));
+    files.set(file.id, address);
+  }
+  return files;
 }
 
 function describeSlot({ slotId, gpa, size, file }: Area): string {

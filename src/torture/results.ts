@@ -56,14 +56,14 @@ interface Sum {
 
 /** Adds up the statistics of all actors; `durationMs` is the recorded time, without the warm-up. */
 export function collectOperations(
-  shard: Shard,
+  shards: readonly Shard[],
   programs: readonly ActorProgram[],
   durationMs: number,
 ): Record<string, OperationResult> {
   const sums = new Map<number, Sum>();
-  for (const { stats } of programs) {
+  for (const { stats, shard } of programs) {
     for (let op = 0; op < program.OP_COUNT; op++)
-      addOperation(sums, shard.buffer, stats + op * program.OPSTAT_SIZE, op);
+      addOperation(sums, shards[shard]!.buffer, stats + op * program.OPSTAT_SIZE, op);
   }
   const results: Record<string, OperationResult> = {};
   for (const [op, sum] of [...sums].toSorted(([a], [b]) => a - b)) results[operationName(op)] = finish(sum, durationMs);

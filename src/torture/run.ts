@@ -93,7 +93,7 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
     const prepared = prepare(host, options, sequences);
     const { durationMs, died } = await runWindow(prepared, options);
     if (host.violations().length === 0) host.auditAll();
-    const operations = collectOperations(host.shard, prepared.programs, durationMs);
+    const operations = collectOperations(host.shards, prepared.programs, durationMs);
     const missed = missedThresholds(thresholds, operations, host.violations().length);
     const end = result(options, prepared, { durationMs, died, operations, missed });
     host.log.info({ verdict: end.verdict, durationMs, partial: end.partial }, 'run ended');
@@ -108,6 +108,7 @@ async function createHost(options: TortureOptions): Promise<Host> {
   return Host.create({
     memory: profile.host.memory,
     partitions: profile.host.partitions,
+    ...(profile.host.shardMemory === undefined ? {} : { shardMemory: profile.host.shardMemory }),
     ...(profile.host.layout === undefined ? {} : { layout: resolve(dirname(profilePath), profile.host.layout) }),
     ...(options.debug === undefined ? {} : { debug: options.debug }),
     ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
@@ -131,12 +132,13 @@ function prepare(host: Host, { profile }: TortureOptions, sequences: readonly Me
       for (let n = 0; n < vm.count; n++) {
         const name = vm.count === 1 ? vm.name : `${vm.name}-${n}`;
         const home = prepared.guests.length % profile.host.partitions;
+        const shard = prepared.guests.length % host.shards.length;
         prepared.guests.push(
-          createGuest(host.shard, name, vm, sequences[kind]!, home, prepared.differences, guestOptions),
+          createGuest(host.shards, shard, name, vm, sequences[kind]!, home, prepared.differences, guestOptions),
         );
       }
     });
-    prepared.programs = writeActors(host.shard, profile.actors, prepared.guests);
+    prepared.programs = writeActors(host.shards, profile.actors, prepared.guests);
   } catch (error) {
     if (!(error instanceof KernelOops)) throw error;
   }
@@ -155,7 +157,7 @@ async function runWindow(
   let startNs = Infinity;
   const start = (): void => {
     startNs = nowNs() + START_DELAY_NS;
-    schedule(host.shard, programs, { startNs, warmupNs, durationNs });
+    schedule(host.shards, programs, { startNs, warmupNs, durationNs });
   };
   const recordedMs = (): number => Math.max(1, Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e6);
   const stop = (): void => host.stop();
@@ -165,13 +167,13 @@ async function runWindow(
     options.onProgress?.({
       elapsedMs: recordedMs(),
       totalMs: durationNs / 1e6,
-      operations: collectOperations(host.shard, programs, recordedMs()),
+      operations: collectOperations(host.shards, programs, recordedMs()),
       pages: host.stats().pages,
       violations: host.violations().length,
     });
   const ticker = options.onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);
   const { died } = await host.runActors(
-    programs.map(({ name, address }) => ({ name, program: address })),
+    programs.map(({ name, address, shard }) => ({ name, program: address, shard })),
     start,
   );
   clearInterval(ticker);

@@ -86,6 +86,7 @@ export const profileSchema = z
           .string()
           .optional()
           .describe("a real host's memory map, relative to the profile; it decides the size"),
+        shardMemory: size.optional().describe('most memory of one shard; more is cut into several (default: 514GiB)'),
       })
       .prefault({}),
     protocol: z.enum(['rfc-v7', 'rfc-v8']).default('rfc-v8'),

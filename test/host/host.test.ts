@@ -40,7 +40,7 @@ describe('a host is refused with one line that names the option', () => {
     ['half a worker', { workers: 1.5 }, /^workers: 1\.5 is not a whole number from 1 to 256$/],
     ['memory that is no size', { memory: '64 bananas' }, /^"64 bananas" is not a size; write for example 64GiB/],
     ['memory below the least', { memory: '1MiB' }, /^memory: 1048576 bytes are too few; at least 2MiB$/],
-    ['memory beyond one shard', { memory: '1TiB' }, /^memory: 268435456 pages are more than one shard holds/],
+    ['memory beyond all shards', { memory: '9TiB' }, /^memory: 2415919104 pages are 18 shards; at most 16$/],
     ['a hook that does not exist', { hook: '/nowhere/hook.js' }, /^hook: \/nowhere\/hook\.js: /],
     ['a hook that exports no function', { hook: write('data.mjs', 'export default 7;\n') }, /^hook: .*default export/],
     ['an unknown variant', { variants: ['B99'] }, /^variants: 'B99' is unknown; known are as-posted, B01, /],

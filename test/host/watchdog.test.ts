@@ -93,11 +93,11 @@ export default () => { if (!isMainThread) process.exit(7); };
     });
     const host = await Host.create({ memory: '64MiB', workers: 5, hook });
     const vm = profile.vms[0]!;
-    const guest = createTortureGuest(host.shard, 'g', vm, memslotSequence(vm, hook), 0, []);
-    const programs = writeActors(host.shard, profile.actors, [guest]);
+    const guest = createTortureGuest(host.shards, 0, 'g', vm, memslotSequence(vm, hook), 0, []);
+    const programs = writeActors(host.shards, profile.actors, [guest]);
     const end = await host.runActors(
       programs.map(({ name, address }) => ({ name, program: address })),
-      () => schedule(host.shard, programs, { startNs: 1, warmupNs: 0, durationNs: 1e18 }),
+      () => schedule(host.shards, programs, { startNs: 1, warmupNs: 0, durationNs: 1e18 }),
     );
     expect(end.died.length).toBeGreaterThan(0);
     for (const name of end.died) expect(name).toMatch(/^invalidator[01]$/);
@@ -132,11 +132,11 @@ async function runKinds(kinds: readonly string[], options: HostOptions): Promise
   });
   const host = await Host.create({ memory: '64MiB', workers: kinds.length, ...options });
   const vm = profile.vms[0]!;
-  const guest = createTortureGuest(host.shard, 'g', vm, memslotSequence(vm, '.'), 0, []);
-  const programs = writeActors(host.shard, profile.actors, [guest]);
+  const guest = createTortureGuest(host.shards, 0, 'g', vm, memslotSequence(vm, '.'), 0, []);
+  const programs = writeActors(host.shards, profile.actors, [guest]);
   const end = await host.runActors(
     programs.map(({ name, address }) => ({ name, program: address })),
-    () => schedule(host.shard, programs, { startNs: 1, warmupNs: 0, durationNs: 1e18 }),
+    () => schedule(host.shards, programs, { startNs: 1, warmupNs: 0, durationNs: 1e18 }),
   );
   return { host, end };
 }

@@ -68,6 +68,7 @@ export function runGuest(guest: TestGuest, write: number): void {
   };
   const target = {
     name: 'g',
+    shard: 0,
     vm: guest.vm,
     vcpus: [guest.vcpu],
     areas: [area],
@@ -76,7 +77,7 @@ export function runGuest(guest: TestGuest, write: number): void {
     spareId: 64,
   };
   k.x.sysGuestShadow(guest.vm, guest.pages);
-  const [program] = writeActors(k, actors, [target]);
+  const [program] = writeActors([k], actors, [target]);
   k.setU64(program!.address + PR_OP_LIMIT, BigInt(guest.pages));
   k.setU64(program!.address + PR_START_NS, 1n);
   k.x.runProgram(program!.address);

@@ -14,7 +14,7 @@ describe.each(readdirSync(`${CONFIG}memslots`))('the memslot sequence %s', (file
     const k = bootHost({ memoryPages: 4096 });
     const vm = profileSchema.shape.vms.element.parse({ name: 'guest', vcpus: 1, memslots: `memslots/${file}` });
     const differences: ReplayDifference[] = [];
-    const guest = createGuest(k, 'guest', vm, memslotSequence(vm, `${CONFIG}quickstart.yaml`), 0, differences);
+    const guest = createGuest([k], 0, 'guest', vm, memslotSequence(vm, `${CONFIG}quickstart.yaml`), 0, differences);
     expect(differences).toEqual([]);
     expect(guest.areas.length).toBeGreaterThan(0);
     expect(k.x.sysAudit()).toBe(0);

@@ -1,0 +1,85 @@
+// A host larger than one linear memory: its memory map cut into shards, each with a kernel of its own, as the RMP of large machines is segmented. A guest
+// and its files live in one shard; what concerns the whole host (stop, violations, statistics) goes over all of them.
+import * as layout from '../kernel/abi/layout.js';
+import { UsageError, type Violation } from './errors.js';
+import type { HostLayout } from './layout-file.js';
+import { readViolations } from './oops.js';
+import type { Shard } from './shard.js';
+
+/** PFNs a shard has room for: RMP, struct page and a heap of 514 GiB fit one linear memory of 4 GiB. */
+export const MAX_SHARD_PFNS = 134_742_016;
+/** Cuts between shards are multiples of this: 1 GiB, so that no 2M page lies across one. */
+const CUT = 262_144;
+/** Memory of 16 shards is 8 TiB, more than any host of this kind has. */
+export const MAX_SHARDS = 16;
+
+/** The part of the memory map that one shard has. PFNs count from `base`; ranges are [start, end). */
+export interface ShardMap {
+  /** PFN in the whole host of the shard's PFN 0. */
+  base: number;
+  pfnCount: number;
+  usable: { start: number; end: number }[];
+  rmp: { start: number; end: number } | undefined;
+}
+
+/** Cuts a memory map into as few shards as hold it, `most` PFNs each. A shard without usable memory is left out. */
+export function splitLayout(map: HostLayout, most = MAX_SHARD_PFNS): ShardMap[] {
+  if (map.pfnCount <= most) return [{ base: 0, pfnCount: map.pfnCount, usable: map.usable, rmp: map.rmp }];
+  const step = Math.max(CUT, Math.floor(most / CUT) * CUT);
+  const shards: ShardMap[] = [];
+  for (let base = 0; base < map.pfnCount; base += step) {
+    const end = Math.min(base + step, map.pfnCount);
+    const inside = (range: { start: number; end: number }): { start: number; end: number }[] => {
+      const [from, to] = [Math.max(range.start, base), Math.min(range.end, end)];
+      return from < to ? [{ start: from - base, end: to - base }] : [];
+    };
+    const usable = map.usable.flatMap(inside);
+    if (usable.length === 0) continue;
+    shards.push({ base, pfnCount: end - base, usable, rmp: map.rmp === undefined ? undefined : inside(map.rmp)[0] });
+  }
+  return shards;
+}
+
+/** PFN in the whole host of a shard's PFN 0. */
+function basePfn(shard: Pick<Shard, 'words'>): number {
+  return shard.words[layout.SH_PFN_BASE / 4]! >>> 0;
+}
+
+/** The shard that a guest or file goes to: the one asked for, else the one whose memory is least used, the first of equals. */
+export function placeOf(shards: readonly Shard[], asked: number | undefined): number {
+  if (asked !== undefined) {
+    if (shards[asked] !== undefined) return asked;
+    throw new UsageError('shard', `shard: ${asked} is not a whole number from 0 to ${shards.length - 1}`);
+  }
+  if (shards.length === 1) return 0;
+  const used = shards.map(({ x }) => (x.allocatedPages() >>> 0) / (x.managedPages() >>> 0));
+  return used.indexOf(Math.min(...used));
+}
+
+/** Reports a hardware memory error on a page of the whole host. Returns what the kernel's memory_failure() does. */
+export function failMemory(shards: readonly Shard[], pfn: number): number {
+  const shard = shards.findLast((one) => basePfn(one) <= pfn) ?? shards[0]!;
+  return shard.x.sysMemoryFailure(pfn - basePfn(shard));
+}
+
+/** Lets every thread of every shard leave: `stop` is STOP_REQUESTED (orderly, unless a stop is on already) or STOP_OOPS. */
+export function stopShards(shards: readonly Shard[], stop: number): void {
+  for (const { words } of shards) {
+    if (stop === layout.STOP_OOPS) Atomics.store(words, layout.SH_STOP / 4, stop);
+    else Atomics.compareExchange(words, layout.SH_STOP / 4, 0, stop);
+  }
+}
+
+/** What was found in any shard. With several, each says where it was, and that its PFNs count from there. */
+export function violationsOf(shards: readonly Shard[]): Violation[] {
+  return shards.flatMap((shard, n) => {
+    const found = readViolations(shard.buffer);
+    if (shards.length === 1) return found;
+    const where = `shard ${n} (pfns from 0x${basePfn(shard).toString(16)})`;
+    return found.map((violation) => ({
+      ...violation,
+      message: `${where}: ${violation.message}`,
+      details: { ...violation.details, shard: n },
+    }));
+  });
+}
