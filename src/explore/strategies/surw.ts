@@ -1,0 +1,158 @@
+// SURW: samples the orders of a small set of interesting events uniformly, whatever else the threads do. Each execution draws one variable (in proportion
+// to its accesses) as interesting; the thread that executes the next interesting event is drawn in proportion to the interesting events it still has to
+// come; all other steps go by random priorities. After Zhao, Wolff, Mathur, Roychoudhury, "Selectively Uniform Concurrency Testing", ASPLOS 2025. It
+// differs in that counts are the means over all executions so far, not of one profile run, and that threads are all there from the start.
+import { Random } from '../random.js';
+import type { Strategy, View } from '../strategy.js';
+
+/** What is counted as one variable: the word by default; a caller may map all words of a lock, or of one page's state, to one number. */
+export type VariableOf = (address: number) => number;
+
+interface Variable {
+  id: number;
+  /** Accesses by thread, over all executions counted. */
+  byThread: Float64Array;
+  writes: boolean;
+}
+
+const NOBODY = -1;
+/** Executions between two looks at which variables are worth drawing. */
+const EXECUTIONS_BETWEEN_LOOKS = 64;
+/** Counts stop being updated here: means are settled. */
+const EXECUTIONS_COUNTED = 256;
+
+export class Surw implements Strategy {
+  readonly name = 'surw';
+  readonly exhaustive = false;
+  readonly #random = new Random();
+  readonly #variableOf: VariableOf;
+  readonly #variables = new Map<number, Variable>();
+  /** Those that two threads touch and one writes, and the sum of their accesses up to each. */
+  #drawable: Variable[] = [];
+  #sums: number[] = [];
+  #counted = 0;
+  #counting = true;
+
+  // Of this execution.
+  #interesting = NOBODY;
+  #next = NOBODY;
+  #left = new Float64Array(0);
+  #parked = new Uint8Array(0);
+  #priorities = new Float64Array(0);
+
+  constructor(variableOf: VariableOf = (address) => address >>> 2) {
+    this.#variableOf = variableOf;
+  }
+
+  begin(index: number, seed: number, view: View): boolean {
+    const threads = view.threadCount;
+    this.#random.reseed(seed);
+    if (this.#left.length !== threads) {
+      this.#left = new Float64Array(threads);
+      this.#parked = new Uint8Array(threads);
+      this.#priorities = new Float64Array(threads);
+    }
+    if (index % EXECUTIONS_BETWEEN_LOOKS < 2 && index > 0) this.#look();
+    this.#counting = this.#counted < EXECUTIONS_COUNTED;
+    this.#counted += this.#counting ? 1 : 0;
+    this.#parked.fill(0);
+    this.#priorities.fill(0);
+    this.#next = NOBODY;
+    this.#draw();
+    return true;
+  }
+
+  #look(): void {
+    const shared = (variable: Variable): boolean =>
+      variable.writes && variable.byThread.filter((n) => n > 0).length > 1;
+    let sum = 0;
+    this.#drawable = [...this.#variables.values()].filter(shared);
+    this.#sums = this.#drawable.map(({ byThread }) => (sum += byThread.reduce((a, b) => a + b, 0)));
+  }
+
+  #draw(): void {
+    this.#interesting = NOBODY;
+    if (this.#drawable.length === 0) return;
+    const at = this.#random.unit() * this.#sums.at(-1)!;
+    const variable = this.#drawable[this.#sums.findIndex((sum) => at < sum)] ?? this.#drawable[0]!;
+    this.#interesting = variable.id;
+    const executions = Math.max(1, this.#counted - (this.#counting ? 1 : 0));
+    for (let thread = 0; thread < this.#left.length; thread++)
+      this.#left[thread] = variable.byThread[thread]! / executions;
+  }
+
+  #isInteresting(thread: number, view: View): boolean {
+    return (
+      view.kind(thread) !== 0 && this.#interesting >= 0 && this.#variableOf(view.address(thread)) === this.#interesting
+    );
+  }
+
+  pick(view: View): number {
+    for (;;) {
+      const thread = this.#byPriority(view);
+      if (thread === NOBODY) {
+        // Every thread that can run stands at an interesting event and was not drawn; who was, cannot run: draw again.
+        this.#parked.fill(0);
+        this.#next = NOBODY;
+        continue;
+      }
+      if (!this.#isInteresting(thread, view)) {
+        this.#priorities[thread] = 0;
+        return thread;
+      }
+      if (this.#next === NOBODY) this.#next = this.#drawNext(view);
+      if (thread === this.#next) {
+        this.#left[thread] = Math.max(0, this.#left[thread]! - 1);
+        this.#next = NOBODY;
+        this.#parked.fill(0);
+        this.#priorities[thread] = 0;
+        return thread;
+      }
+      this.#parked[thread] = 1;
+    }
+  }
+
+  /** The enabled thread of highest priority that is not parked; each event draws its own priority once. */
+  #byPriority(view: View): number {
+    let best = NOBODY;
+    for (let n = 0; n < view.enabledCount; n++) {
+      const thread = view.enabled[n]!;
+      if (this.#parked[thread] === 1) continue;
+      if (this.#priorities[thread] === 0) this.#priorities[thread] = 1 - this.#random.unit();
+      if (best === NOBODY || this.#priorities[thread]! > this.#priorities[best]!) best = thread;
+    }
+    return best;
+  }
+
+  /** Who executes the next interesting event: in proportion to what is left, but a thread that stands at one counts at least one. */
+  #drawNext(view: View): number {
+    const weight = (thread: number): number => {
+      const left = this.#left[thread]!;
+      return this.#isInteresting(thread, view) ? Math.max(1, left) : left;
+    };
+    let sum = 0;
+    for (let n = 0; n < view.enabledCount; n++) sum += weight(view.enabled[n]!);
+    let at = this.#random.unit() * sum;
+    for (let n = 0; n < view.enabledCount; n++) {
+      at -= weight(view.enabled[n]!);
+      if (at < 0) return view.enabled[n]!;
+    }
+    return view.enabled[view.enabledCount - 1]!;
+  }
+
+  choose(count: number): number {
+    return this.#random.below(count);
+  }
+
+  performed(thread: number, view: View): void {
+    if (!this.#counting || view.kind(thread) === 0) return;
+    const id = this.#variableOf(view.address(thread));
+    let variable = this.#variables.get(id);
+    if (variable === undefined) {
+      variable = { id, byThread: new Float64Array(this.#left.length), writes: false };
+      this.#variables.set(id, variable);
+    }
+    variable.byThread[thread]!++;
+    variable.writes ||= view.writes(thread);
+  }
+}
