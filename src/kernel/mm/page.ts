@@ -215,9 +215,10 @@ export function putPage(pfn: u32): void {
     return;
   }
   const old = atomicSub32(pageAddress(pfn), 1);
-  if ((old & REF_MASK) > 1) return;
+  if (!lastReference(pfn, old)) return;
   const pcp = pcpCurrent();
-  if (mayFree(pcp, pfn, old)) pcpGive(pcp, region, pfn);
+  pcpCount(pcp, -1);
+  if (!lost()) pcpGive(pcp, region, pfn);
 }
 
 /** @context as putPage. */
@@ -251,25 +252,32 @@ export function putPages(list: usize, count: u32): void {
       continue;
     }
     const old = atomicSub32(pages + <usize>pfn * PAGE_STRUCT_SIZE, 1);
-    if ((old & REF_MASK) > 1 || !mayFree(pcp, pfn, old)) continue;
+    if (!lastReference(pfn, old)) continue;
     store32(freed, pfn);
     freed += 4;
   }
   let left = <u32>(freed - list) >> 2;
+  pcpCount(pcp, -<i32>left);
+  if (left != 0 && lost()) left--;
   if (left - 1 < PCP_FEW) left = pcpGiveList(pcp, list, left);
   while (left != 0) left = zoneGivePages(load32(regionOf(load32(list)) + REGION_ZONE), list, left);
 }
 
-/** Whether the page, whose last reference just went, goes back to the allocator; does the accounting. `old`: its word before. */
+/** Whether the reference just dropped was the last one and the page goes back to the allocator. `old`: its word before. */
 // @ts-ignore: decorator
 @inline
-function mayFree(pcp: usize, pfn: u32, old: u32): bool {
+function lastReference(pfn: u32, old: u32): bool {
+  // One comparison for the common case: one reference, not on the leak list, which keeps its pages for ever.
+  if ((old & (REF_MASK | PG_LEAKED)) != 1 && (!ORACLES || (old & REF_MASK) != 0)) return false;
   if (ORACLES && (old & REF_MASK) == 0) badRefcount(pfn, old);
-  if ((old & PG_LEAKED) != 0) return false; // the leak list has it for ever
   if (oraclesOn()) checkUnassigned(pfn);
-  pcpCount(pcp, -1);
-  return !(variant(V_PLANT_LOSE_PAGE) && atomicXchg32(PAGE_LOST, 1) == 0);
+  return true;
 }
+
+/** A planted mistake: one page of those freed is forgotten. */
+// @ts-ignore: decorator
+@inline
+function lost(): bool { return variant(V_PLANT_LOSE_PAGE) && atomicXchg32(PAGE_LOST, 1) == 0; }
 
 /** Oracle 1: what goes back to the host must not be assigned in the RMP, or the next host write faults. */
 function checkUnassigned(pfn: u32): void {

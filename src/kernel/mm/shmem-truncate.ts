@@ -2,18 +2,23 @@
 // outside, so that several tasks can work on disjoint parts of one file. kernel: mm/shmem.c shmem_undo_range, mm/filemap.c
 // delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
-import { load32, load64, store32, store64 } from '../point';
+import { cpuRelax, load32, load64, store32, store64 } from '../point';
 import { fanout, fanoutWanted } from '../program/fanout';
+import { spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
 import { pageUptodate, putPage, putPages, setPageContent } from './page';
 import { entryHead, entryIsFolio, shmemAccount, shmemFindPage, shmemHomeOf } from './shmem';
 import { shmemSplitFolio } from './shmem-split';
-import { XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaUnlock } from './xarray';
+import {
+  XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaTrylock, xaUnlock,
+} from './xarray';
 import { XAS_INDEX, XAS_NODE, XAS_OFFSET } from './xarray-cursor';
 import { nodeAdd, slotLocked, slotClear, XA_CHUNK_SIZE } from './xarray-node';
 
 /** Entries a hold of xa_lock: about half a microsecond. */
 const BATCH: u32 = 128;
+/** Spins of a lock's ordinary waiters that a truncation waits for xa_lock: about 10 us, far more than others hold it. */
+const PATIENCE: i32 = 12;
 const ALL: bool = false;
 const NOT_UPTODATE: bool = true;
 const NOT_YET: u32 = 0xffffffff;
@@ -22,7 +27,6 @@ const NOT_YET: u32 = 0xffffffff;
 const T_CURSOR: usize = 0; // u64: next index to look at
 const T_START: usize = 8; // u64
 const T_END: usize = 16; // u64
-const T_PARTIAL: usize = 24; // u32: 1 = the cursor stands at a folio that reaches over an end of the range
 const T_LIST: usize = 32; // BATCH x u32
 const T_SIZE: usize = 32 + 128 * 4;
 
@@ -56,7 +60,6 @@ function truncateWhere(f: usize, start: u64, end: u64, notUptodate: bool): void 
   store64(t + T_START, start);
   store64(t + T_END, end);
   while (load64(t + T_CURSOR) < end) {
-    store32(t + T_PARTIAL, 0);
     const count = eraseBatch(f, t, notUptodate);
     if (count != 0) putPages(t + T_LIST, count);
     if (load64(t + T_CURSOR) < end && count < BATCH) partial(f, t);
@@ -78,7 +81,7 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
   let pages: i64 = 0;
   let next = end;
   xasInit(xas, xa, load64(t + T_CURSOR));
-  xaLock(xa);
+  lockSpinning(xa);
   let entry = xasFind(xas, last);
   while (entry != 0) {
     if (count == BATCH) {
@@ -110,6 +113,18 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
   stackPop(XAS_SIZE);
   store64(t + T_CURSOR, next);
   return count;
+}
+
+/**
+ * xa_lock, with more patience than others have: home workers that erase one file take turns at it, each for half a microsecond. Whoever parks in such a
+ * convoy loses a hundred turns. @context takes xa_lock.
+ */
+function lockSpinning(xa: usize): void {
+  for (let n = PATIENCE * spinTurns(); n > 0; n--) {
+    if (xaTrylock(xa)) return;
+    cpuRelax();
+  }
+  xaLock(xa);
 }
 
 /**

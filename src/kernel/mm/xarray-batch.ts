@@ -1,7 +1,7 @@
 // Batches over the XArray: many entries under one RCU section or one hold of xa_lock, into plain arrays of the caller's. Truncation and the SNP
 // hook walk page caches this way. kernel: the shape of mm/filemap.c filemap_get_folios and delete_from_page_cache_batch.
 import { load32, load64, store32, store64 } from '../point';
-import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
+import { rcuReadLock, rcuReadUnlock, rcuReclaim } from '../sync/rcu';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
 import { XAS_INDEX, XAS_LEAF, XAS_SIZE, xasIndex, xasInit, xasPause, xasRetry } from './xarray-cursor';
@@ -163,6 +163,7 @@ export function xaEraseRangeBatch(xa: usize, indexp: usize, last: u64, outValues
     entry = xasNextEntry(xas, last);
   }
   spinUnlock(xa + XA_LOCK);
+  rcuReclaim();
   store64(indexp, next);
   stackPop(XAS_SIZE);
   return count;

@@ -20,7 +20,9 @@ export function rootMarkSet(xa: usize, mark: u32): void {
 
 /** @context xa_lock. */
 export function rootMarkClear(xa: usize, mark: u32): void {
-  atomicStore32(xa + XA_MARKS, load32(xa + XA_MARKS) & ~(<u32>1 << mark));
+  const marks = load32(xa + XA_MARKS);
+  const bit = <u32>1 << mark;
+  if ((marks & bit) != 0) atomicStore32(xa + XA_MARKS, marks & ~bit);
 }
 
 /** The mark of the entry the cursor is at. @context rcu_read_lock or xa_lock. */

@@ -3,6 +3,7 @@
 // kernel: lib/xarray.c xas_set_range, xa_store_range.
 import { EINVAL } from '../abi/errno';
 import { store32 } from '../point';
+import { rcuReclaim } from '../sync/rcu';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
 import { XAS_SHIFT, XAS_SIBS, XAS_SIZE, xasError, xasInit, xasSet } from './xarray-cursor';
@@ -45,6 +46,7 @@ export function xaStoreRange(xa: usize, first: u64, last: u64, entry: u32): i32 
   spinLock(xa + XA_LOCK);
   const error = storePieces(xas, first, last, entry);
   spinUnlock(xa + XA_LOCK);
+  rcuReclaim();
   stackPop(XAS_SIZE);
   return error;
 }

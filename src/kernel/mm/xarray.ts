@@ -2,9 +2,9 @@
 // It holds bindings, page caches and memory attributes. This file is the plain interface; xarray-*.ts hold the tree and the cursor.
 // kernel: lib/xarray.c, include/linux/xarray.h (6.8).
 import { EBUSY, EINVAL } from '../abi/errno';
-import { atomicStore32, load32, store32 } from '../point';
-import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
-import { spinLock, spinLockInit, spinUnlock } from '../sync/spinlock';
+import { atomicLoad32, atomicStore32, load32, store32 } from '../point';
+import { rcuReadLock, rcuReadUnlock, rcuReclaim } from '../sync/rcu';
+import { spinLock, spinLockInit, spinTrylock, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
 import {
   entryEnd, XAS_NODE, XAS_SIZE, xasError, xasInit, xasInNode, xasLoad, xasOffset, xasReset, xasSetOrder,
@@ -39,10 +39,17 @@ export function xaInit(xa: usize, cls: u32): void {
 // @ts-ignore: decorator
 @inline
 export function xaLock(xa: usize): void { spinLock(xa + XA_LOCK); }
+/** @context takes xa_lock if it is free; never waits. */
+// @ts-ignore: decorator
+@inline
+export function xaTrylock(xa: usize): bool { return atomicLoad32(xa + XA_LOCK) == 0 && spinTrylock(xa + XA_LOCK); }
 /** @context releases xa_lock. */
 // @ts-ignore: decorator
 @inline
-export function xaUnlock(xa: usize): void { spinUnlock(xa + XA_LOCK); }
+export function xaUnlock(xa: usize): void {
+  spinUnlock(xa + XA_LOCK);
+  rcuReclaim(); // nodes that went
+}
 
 /** Whether nothing is stored, not even a reservation. */
 // @ts-ignore: decorator

@@ -7,12 +7,16 @@ import { bootHost, createGuest, PAGE, touch } from '../../oracle/guest.js';
 
 const PAGES = 16384;
 
-/** Touches every page, punches them all with two home workers serving, and returns what was seen. */
-async function punchAll(): Promise<{
+/** Touches every page, punches [start, end) with two home workers serving, and returns what was seen. */
+async function punchAll(
+  start = 0,
+  end = PAGES,
+): Promise<{
   jobs: number[];
   begins: number;
   ends: number;
   left: number;
+  kept: boolean[]; // whether the pages round both ends are still in the file
   violations: unknown[];
 }> {
   const k = bootHost({ pfnCount: 65536, memoryPages: 2048 });
@@ -24,11 +28,12 @@ async function punchAll(): Promise<{
   const counter = (n: number): number => k.u32(guest.vm + KVM_COUNTERS + n * 4);
   const begins = counter(KC_BEGINS);
   const ends = counter(KC_ENDS);
-  expect(k.x.sysPunchHoleFanout(guest.file, 0, PAGES * PAGE)).toBe(0);
+  expect(k.x.sysPunchHoleFanout(guest.file, start * PAGE, (end - start) * PAGE)).toBe(0);
   const seen = {
     begins: counter(KC_BEGINS) - begins,
     ends: counter(KC_ENDS) - ends,
     left: k.x.sysFilePages(guest.file),
+    kept: [0, start - 1, start, end - 1, end, PAGES - 1].map((gfn) => gfn >= 0 && k.x.sysGfnToPfn(guest.vm, gfn) >= 0),
   };
   k.setU32(SH_STOP, STOP_REQUESTED);
   const jobs = await homes;
@@ -43,6 +48,12 @@ describe('a hole punch that is fanned out', () => {
     expect({ begins, ends, left, violations }).toEqual({ begins: 1, ends: 1, left: 0, violations: [] });
     // One job for the hook, one for the freeing, at each home.
     expect(jobs).toEqual([2, 2]);
+  });
+
+  it('takes exactly the range: the pages around it stay', async () => {
+    const seen = await punchAll(37, PAGES - 601);
+    expect({ left: seen.left, violations: seen.violations }).toEqual({ left: 638, violations: [] });
+    expect(seen.kept).toEqual([true, true, false, false, true, true]);
   });
 
   it('is done by the caller alone when no home worker serves', () => {

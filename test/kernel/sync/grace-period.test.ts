@@ -189,6 +189,31 @@ describe('RCU', () => {
     expect(live(k)).toBe(0);
   });
 
+  it('kfree_rcu under a lock frees nothing: rcuReclaim does, behind the critical section', () => {
+    const { k } = boot();
+    for (let n = 0; n < 62; n++) k.x.kfreeRcu(k.x.kmalloc(64), 64);
+    expect(live(k)).toBe(62);
+    k.x.rcuReclaim();
+    expect(live(k)).toBe(0);
+  });
+
+  it('rcuReclaim leaves what a reader may still see', async () => {
+    const { k } = boot();
+    k.x.rcuReadLock();
+    await k.threads(
+      1,
+      (w) => {
+        for (let n = 0; n < 62; n++) w.x.kfreeRcu(w.x.kmalloc(64), 64);
+        w.x.rcuReclaim();
+      },
+      0,
+    );
+    expect(live(k)).toBe(62);
+    k.x.rcuReadUnlock();
+    k.x.rcuBarrier();
+    expect(live(k)).toBe(0);
+  });
+
   it('kfree_rcu frees by itself as it goes on, when no reader is in the way', () => {
     const { k } = boot();
     for (let n = 0; n < 1000; n++) k.x.kfreeRcu(k.x.kmalloc(64), 64);
