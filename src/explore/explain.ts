@@ -19,6 +19,8 @@ export function reversed(events: readonly Event[], order: TraceOrder, { earlier,
   for (let n = earlier; n < later; n++) {
     if (n === earlier || order.before(earlier, n)) threads.push(events[n]!.thread);
   }
+  // The rest as it was: what the default schedule would do instead is another change.
+  for (let n = later + 1; n < events.length; n++) threads.push(events[n]!.thread);
   return threads;
 }
 
@@ -40,15 +42,41 @@ function reversiblePairs(events: readonly Event[], order: TraceOrder): Reversibl
   return pairs;
 }
 
+/** For each event its place in the order that turns a pair round. */
+function placesIn(events: readonly Event[], threads: readonly number[]): number[] {
+  const own = new Map<number, number[]>();
+  for (const [n, { thread }] of events.entries()) own.set(thread, [...(own.get(thread) ?? []), n]);
+  const places = events.map((_, n) => n);
+  for (const [place, thread] of threads.entries()) places[own.get(thread)!.shift()!] = place;
+  return places;
+}
+
 /**
- * The pairs in conflict of a failing execution, each flipped alone. `fails` runs a prefix of threads (as far as they can run; then the default schedule) and says
- * whether the same failure came.
+ * The pairs in conflict of a failing execution (the last `most` of them), each flipped alone. `fails` runs a prefix of threads (as far as they can run;
+ * then the default schedule) and says whether the same failure came. Turning one pair round may turn others: of roots that turn another root round as
+ * well, only the innermost are kept.
  */
 export function constraintsOf(
   events: readonly Event[],
   threadCount: number,
   fails: (prefix: readonly number[]) => boolean,
+  most = Infinity,
 ): Constraint[] {
   const order = new TraceOrder(events, threadCount);
-  return reversiblePairs(events, order).map((pair) => ({ ...pair, root: !fails(reversed(events, order, pair)) }));
+  const all = reversiblePairs(events, order);
+  const pairs = all.slice(Math.max(0, all.length - most));
+  const passing = pairs.flatMap((pair) => {
+    const threads = reversed(events, order, pair);
+    if (fails(threads)) return [];
+    const places = placesIn(events, threads);
+    return [{ pair, turned: new Set(pairs.filter(({ earlier, later }) => places[earlier]! > places[later]!)) }];
+  });
+  const isOuter = (one: (typeof passing)[number]): boolean =>
+    passing.some((other) => {
+      if (other === one || !one.turned.has(other.pair)) return false;
+      return !other.turned.has(one.pair) || other.turned.size < one.turned.size;
+    });
+  const innermost = passing.filter((one) => !isOuter(one));
+  const roots = new Set(innermost.map(({ pair }) => pair));
+  return pairs.map((pair) => ({ ...pair, root: roots.has(pair) }));
 }

@@ -72,12 +72,14 @@ export interface Failing {
   blocks: readonly Block[];
   preemptions: number;
   switches: number;
+  /** Steps in all. */
+  length: number;
 }
 
 function better(a: Failing, b: Failing): boolean {
   if (a.preemptions !== b.preemptions) return a.preemptions < b.preemptions;
   if (a.switches !== b.switches) return a.switches < b.switches;
-  return a.deviations.length < b.deviations.length;
+  return a.deviations.length !== b.deviations.length ? a.deviations.length < b.deviations.length : a.length < b.length;
 }
 
 /**

@@ -28,7 +28,7 @@ function play(program: ToyProgram, pick: (enabled: number, current: number) => n
     run.step(thread);
   }
   const { deviations, blocks, preemptions, switches } = recorder;
-  return { run, deviations, blocks, preemptions, switches };
+  return { run, deviations, blocks, preemptions, switches, length: run.events.length };
 }
 
 const byDeviations = (program: ToyProgram, deviations: readonly Deviation[]): Outcome => {

@@ -1,31 +1,11 @@
 // Source-DPOR as a strategy: one execution a trace (dpor/source-dpor.ts has the paper). Here the machine's points become operations: words read and
 // written, and the queue of a futex, which waits and wake-ups write. It differs from the paper in that a spin loop and a wait that times out depend on the
 // whole state: executions with those are explored, but no longer all of them, and `exhaustive` says so.
-import { POINT_COPY, POINT_FENCE, POINT_FUTEX_WAIT, POINT_FUTEX_WAKE, POINT_RELAX } from '../../kernel/abi/point.js';
-import type { Operation, Touch } from '../dpor/dependence.js';
+import { POINT_FUTEX_WAKE, POINT_RELAX } from '../../kernel/abi/point.js';
+import type { Operation } from '../dpor/dependence.js';
 import { SourceDpor } from '../dpor/source-dpor.js';
+import { operationOf } from '../operation.js';
 import type { ChoiceKind, Strategy, StrategyEnd, View } from '../strategy.js';
-
-/** Words of futex queues lie behind all words of memory. */
-const QUEUES = 2 ** 30;
-const NOTHING: Operation = { kind: 'access', touches: [] };
-
-function words(address: number, bytes: number, write: boolean): Touch {
-  return { first: address >>> 2, end: (address + Math.max(1, bytes) + 3) >>> 2, write };
-}
-
-/** The operation a thread announces. */
-function operationOf(view: View, thread: number): Operation {
-  const kind = view.kind(thread);
-  const address = view.address(thread);
-  if (kind === 0 || kind === POINT_FENCE || kind === POINT_RELAX) return NOTHING;
-  const queue = { first: QUEUES + (address >>> 2), end: QUEUES + (address >>> 2) + 1, write: true };
-  if (kind === POINT_FUTEX_WAKE) return { kind: 'access', touches: [queue] };
-  const touch = words(address, view.bytes(thread), view.writes(thread));
-  if (kind === POINT_FUTEX_WAIT) return { kind: 'access', touches: [touch, queue] };
-  if (kind !== POINT_COPY) return { kind: 'access', touches: [touch] };
-  return { kind: 'access', touches: [touch, words(view.low(thread), view.bytes(thread), false)] };
-}
 
 export class Dpor implements Strategy {
   readonly name = 'dpor';
