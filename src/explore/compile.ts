@@ -1,9 +1,11 @@
 // Compiles a program of the user's (AssemblyScript) together with the sync layer into a module of the controlled build. The flags are those of
 // src/build/kernel.mjs; the compiler is loaded when the first program comes.
 import { readFileSync } from 'node:fs';
+import type { SourceMapPayload } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '../host/errors.js';
+import { SourceLines } from './source-lines.js';
 
 /** The package, with the kernel's sources in src/kernel. */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -52,8 +54,7 @@ const COMPILER: string = 'assemblyscript/asc';
 
 export interface CompiledProgram {
   module: WebAssembly.Module;
-  /** asc's source map of it. */
-  sourceMap: string;
+  sources(): SourceLines;
 }
 
 function textOf(file: string): string | null {
@@ -108,6 +109,6 @@ export async function compileProgram(file: string): Promise<CompiledProgram> {
   if (!(bytes instanceof Uint8Array)) throw new Error('asc wrote no module');
   return {
     module: new WebAssembly.Module(bytes),
-    sourceMap: String(written.get('program.wasm.map')),
+    sources: () => new SourceLines(bytes, JSON.parse(String(written.get('program.wasm.map'))) as SourceMapPayload),
   };
 }

@@ -6,12 +6,13 @@ import { type RecordedStep, Recorder } from './recorder.js';
 import { Replay } from './strategies/replay.js';
 import type { Strategy } from './strategy.js';
 import type { Target } from './target.js';
+import { TraceHash } from './trace-hash.js';
 
 export interface ExploreOptions {
   executions: number;
   seed: number;
-  /** Asked between executions, now and then: true ends the exploration. */
-  stop?: () => boolean;
+  /** Counts the executions that differ in more than the order of independent steps; some 20 ns a step. */
+  countTraces?: boolean;
 }
 
 /** A failing execution, ready to be shown, minimised or written to a file. */
@@ -36,61 +37,101 @@ export interface ExploreResult {
   longest: number;
   /** Executions that were cut at the step limit: nothing is known of what comes behind. */
   stepLimitHits: number;
+  /** 0 when they were not counted. */
+  distinctTraces: number;
   violation?: Failure;
 }
-
-/** How often the caller is asked whether to stop. */
-const EXECUTIONS_BETWEEN_LOOKS = 64;
 
 /** The failure did not come again from the same answers: something beside the tape decides. */
 export class NondeterminismError extends Error {}
 
-/** Explores until the first failure. */
-export function explore(target: Target, strategy: Strategy, options: ExploreOptions): ExploreResult {
-  const { machine } = target;
-  const result: ExploreResult = {
-    strategy: strategy.name,
-    seed: options.seed,
-    verdict: 'no-violation',
-    complete: false,
-    executions: 0,
-    steps: 0,
-    longest: 0,
-    stepLimitHits: 0,
-  };
-  for (let index = 0; index < options.executions; index++) {
-    if (index % EXECUTIONS_BETWEEN_LOOKS === 0 && options.stop?.() === true) break;
-    const seed = seedOf(options.seed, index);
+/** An exploration that is run in slices, so that the caller can look at the clock or at Ctrl-C in between. */
+export class Exploration {
+  readonly result: ExploreResult;
+  readonly #target: Target;
+  readonly #strategy: Strategy;
+  readonly #options: ExploreOptions;
+  readonly #traces: TraceHash | undefined;
+  #done = false;
+
+  constructor(target: Target, strategy: Strategy, options: ExploreOptions) {
+    this.#target = target;
+    this.#strategy = strategy;
+    this.#options = options;
+    if (options.countTraces === true) this.#traces = new TraceHash(target.machine.memory.stateEnd);
+    this.result = {
+      strategy: strategy.name,
+      seed: options.seed,
+      verdict: 'inconclusive',
+      complete: false,
+      executions: 0,
+      steps: 0,
+      longest: 0,
+      stepLimitHits: 0,
+      distinctTraces: 0,
+    };
+  }
+
+  /** Runs up to `executions` more. True when the exploration is over. */
+  run(executions: number): boolean {
+    const { machine } = this.#target;
+    machine.observer = this.#traces;
+    for (let left = executions; left > 0 && !this.#done; left--) this.#execution();
+    machine.observer = undefined;
+    const { result } = this;
+    if (this.#traces !== undefined) result.distinctTraces = this.#traces.distinct;
+    if (result.verdict !== 'violation')
+      result.verdict = result.executions > 0 && result.stepLimitHits === 0 ? 'no-violation' : 'inconclusive';
+    return this.#done;
+  }
+
+  #execution(): void {
+    const { result } = this;
+    const { machine } = this.#target;
+    const strategy = this.#strategy;
+    const index = result.executions;
+    if (index >= this.#options.executions) {
+      this.#done = true;
+      return;
+    }
+    const seed = seedOf(this.#options.seed, index);
     if (!strategy.begin(index, seed, machine)) {
       result.complete = strategy.exhaustive && result.stepLimitHits === 0;
-      break;
+      this.#done = true;
+      return;
     }
     const ending = machine.run(strategy);
-    const finding = findingOf(target, ending);
+    const finding = findingOf(this.#target, ending);
     result.executions++;
     result.steps += machine.step;
-    result.longest = Math.max(result.longest, machine.step);
+    if (machine.step > result.longest) result.longest = machine.step;
     if (ending === 'step-limit') result.stepLimitHits++;
     const failed = finding !== undefined && finding.kind !== 'step-limit';
     strategy.end?.({ steps: machine.step, complete: ending !== 'given-up', failed });
+    this.#traces?.end();
     if (failed) {
       result.verdict = 'violation';
-      result.violation = confirm(target, finding, index, seed);
-      return result;
+      result.violation = confirm(this.#target, finding, index, seed);
+      this.#done = true;
     }
   }
-  if (result.executions === 0 || result.stepLimitHits > 0) result.verdict = 'inconclusive';
-  return result;
+}
+
+/** Explores until the first failure. */
+export function explore(target: Target, strategy: Strategy, options: ExploreOptions): ExploreResult {
+  const exploration = new Exploration(target, strategy, options);
+  exploration.run(Infinity);
+  return exploration.result;
 }
 
 /** Replays the failing execution twice, the second time writing down its steps. */
 function confirm(target: Target, finding: Finding, executionIndex: number, seed: number): Failure {
   const { machine } = target;
   const tape = [...machine.tape.subarray(0, machine.tapeLength)];
+  const before = machine.observer;
   let recorder = new Recorder(machine);
   for (let n = 0; n < 2; n++) {
-    const before = machine.observer;
-    recorder = new Recorder(machine);
+    recorder = new Recorder(machine, n === 1 ? target.sources() : undefined);
     machine.observer = recorder;
     const again = replay(target, tape);
     machine.observer = before;

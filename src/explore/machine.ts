@@ -22,6 +22,8 @@ export type Ending = 'finished' | 'oops' | 'crash' | 'blocked' | 'livelock' | 's
 /** Watches executions step by step: race detector, trace, state hash. */
 export interface Observer {
   begin?(): void;
+  /** The running thread has announced its next operation; it is still on the stack, its source line can be looked up. */
+  announced?: ((thread: number) => void) | undefined;
   /** `thread` performs what it announced (view.kind(thread), ...) as step number view.step. */
   performed(thread: number, view: View): void;
   /** What `waker` does lets `waiter` go on. */
@@ -52,6 +54,17 @@ const STEP_NS = 100;
 /** So many rounds in which every thread turns its spin loop once and nobody writes are no progress any more. */
 const BARREN_ROUNDS = 200;
 
+const STACK_FRAMES = 60;
+
+/** The JavaScript stack, deep enough for every frame of the kernel's. */
+export function stackHere(): string {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = STACK_FRAMES;
+  const { stack } = new Error();
+  Error.stackTraceLimit = limit;
+  return stack ?? '';
+}
+
 const Mode = { Quiet: 0, Prelude: 1, Running: 2 } as const;
 
 export class Machine extends ThreadTable {
@@ -62,6 +75,8 @@ export class Machine extends ThreadTable {
   /** What the strategy answered in the last execution: threads and choices, in the order of the questions. */
   readonly tape: Uint8Array;
   tapeLength = 0;
+  /** JavaScript stacks at the threads' first points, which no observer sees being announced. */
+  readonly firstStacks: string[] = [];
   /** Where a trap was met, of a crash. */
   crash: Error | undefined;
 
@@ -74,6 +89,7 @@ export class Machine extends ThreadTable {
   #spuriousLeft = 0;
   #timeoutsLeft = 0;
   #looks = false;
+  #announces = false;
 
   constructor(options: MachineOptions) {
     super(options.stateBytes, options.threads);
@@ -166,6 +182,7 @@ export class Machine extends ThreadTable {
   #reset(strategy: Strategy): void {
     this.#strategy = strategy;
     this.#looks = strategy.performed !== undefined;
+    this.#announces = this.observer?.announced !== undefined;
     this.#ending = 'finished';
     this.#spinning = 0;
     this.#barren = 0;
@@ -187,6 +204,7 @@ export class Machine extends ThreadTable {
     const thread = this.current;
     this.announce(thread, kind, address, bytes, low, high);
     if (this.#mode !== Mode.Running) return this.#pointOutside(kind);
+    if (this.#announces) this.observer!.announced!(thread);
     if (kind === points.POINT_RELAX) this.#spin(thread);
     const next = this.#decide();
     if (next === thread) return 0;
@@ -197,6 +215,7 @@ export class Machine extends ThreadTable {
   /** Before the first execution: a thread stops at its first point. The set-up, and looks at the state, go on. */
   #pointOutside(kind: number): number {
     if (this.#mode === Mode.Quiet) return 0;
+    this.firstStacks[this.current] = stackHere();
     if (kind === points.POINT_RELAX) this.setStatus(this.current, control.STATUS_SPINNING);
     this.words[NEXT] = -1;
     return 1;

@@ -4,6 +4,7 @@ import * as layout from '../kernel/abi/layout.js';
 import { UsageError } from '../host/errors.js';
 import { objectName } from '../host/names.js';
 import { readViolations } from '../host/oops.js';
+import type { CompiledProgram } from './compile.js';
 import { Machine, type MachineExports } from './machine.js';
 import { setPoints } from './points.js';
 import type { Target, TargetOptions } from './target.js';
@@ -34,7 +35,7 @@ export function programThreads(module: WebAssembly.Module, prefix = ''): number 
 }
 
 /** Makes the program's machine, with its set-up done. Throws UsageError when it has no threads or its set-up fails. */
-export function programTarget(module: WebAssembly.Module, options: ProgramOptions): Target {
+export function programTarget({ module, sources }: CompiledProgram, options: ProgramOptions): Target {
   const { name, prefix = '' } = options;
   const threads = programThreads(module, prefix);
   if (threads === 0) throw new UsageError('explore', `${name}: exports no function ${prefix}thread0`);
@@ -67,7 +68,8 @@ export function programTarget(module: WebAssembly.Module, options: ProgramOption
     return { task: x.taskAddress(thread + 1) >>> 0, entry: first + thread };
   });
   x.taskBind(0);
-  setPoints(machine.memory, options.points ?? 'all');
+  const points = options.points ?? 'all';
+  setPoints(machine.memory, points);
   machine.prepare(starts);
   machine.invariant = exported('invariant');
   const finish = exported('finish');
@@ -75,6 +77,7 @@ export function programTarget(module: WebAssembly.Module, options: ProgramOption
   return {
     name,
     machine,
+    points,
     threadNames: options.threadNames ?? starts.map((_, thread) => `thread${thread}`),
     atRest() {
       x.setCurrent(x.taskAddress(0));
@@ -82,5 +85,6 @@ export function programTarget(module: WebAssembly.Module, options: ProgramOption
     },
     violations: () => readViolations(buffer),
     nameOf: (address) => objectName(named, address),
+    sources,
   };
 }

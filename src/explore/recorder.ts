@@ -1,5 +1,6 @@
 // Writes down each step of an execution: what a trace file, a table and a divergence message are made from. Used on replays only.
-import type { Observer } from './machine.js';
+import { type Machine, type Observer, stackHere } from './machine.js';
+import type { SourceLine, SourceLines } from './source-lines.js';
 import type { View } from './strategy.js';
 
 /** One step: `thread` performed an operation; kind 0 is only the return from a wait. */
@@ -12,17 +13,29 @@ export interface RecordedStep {
   low: number;
   /** Threads that could have gone on instead. */
   others: number;
+  /** Where in the source, if the recorder was given the means to know. */
+  place?: SourceLine | undefined;
 }
+
+/** Frames between the step's place in the source and the import. */
+const INSIDE = /(?:^|\/)src\/kernel\/(?:point|control\/threads)\.ts$/;
 
 export class Recorder implements Observer {
   readonly steps: RecordedStep[] = [];
   /** Changes of thread while the one before could have gone on. */
   preemptions = 0;
   switches = 0;
-  readonly #view: View;
+  readonly #view: Machine;
+  readonly #places: (SourceLine | undefined)[] = [];
+  /** Only there when places are wanted: looking at stacks takes time. */
+  readonly announced: ((thread: number) => void) | undefined;
 
-  constructor(view: View) {
+  /** With `sources`, each step's place in the source is recorded, too. */
+  constructor(view: Machine, sources?: SourceLines) {
     this.#view = view;
+    if (sources === undefined) return;
+    for (const [thread, stack] of view.firstStacks.entries()) this.#places[thread] = placeOf(sources, stack);
+    this.announced = (thread) => void (this.#places[thread] = placeOf(sources, stackHere()));
   }
 
   performed(thread: number, view: View): void {
@@ -38,6 +51,11 @@ export class Recorder implements Observer {
       bytes: view.bytes(thread),
       low: view.low(thread),
       others: view.enabledCount - 1,
+      ...(this.announced === undefined ? {} : { place: this.#places[thread] }),
     });
   }
+}
+
+function placeOf(sources: SourceLines, stack: string): SourceLine | undefined {
+  return sources.ofStack(stack).find(({ file }) => !INSIDE.test(file));
 }

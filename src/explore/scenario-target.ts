@@ -1,4 +1,6 @@
 // Boots a scenario's host on a machine and leaves each thread at its first point.
+import { readFileSync } from 'node:fs';
+import type { SourceMapPayload } from 'node:module';
 import type { KernelExports } from '#kernel-exports';
 import * as calls from '../kernel/abi/calls.js';
 import * as layout from '../kernel/abi/layout.js';
@@ -11,6 +13,7 @@ import { variantBits } from '../host/variants.js';
 import { Machine, type MachineExports } from './machine.js';
 import { type Call, callOf, type ObjectTable, type Operation, type Scenario } from './scenario.js';
 import { setPoints } from './points.js';
+import { SourceLines } from './source-lines.js';
 import type { Target, TargetOptions } from './target.js';
 
 type Exports = MachineExports & KernelExports & { readonly runOperations: () => void };
@@ -52,7 +55,8 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     return { task, entry };
   });
   x.taskBind(0);
-  setPoints(machine.memory, options.points ?? 'sync');
+  const points = options.points ?? 'sync';
+  setPoints(machine.memory, points);
   machine.prepare(starts);
   const view = {
     buffer: machine.memory.memory.buffer as unknown as SharedArrayBuffer,
@@ -61,6 +65,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
   return {
     name: scenario.name,
     machine,
+    points,
     threadNames,
     atRest: () => {
       x.setCurrent(x.taskAddress(0));
@@ -68,7 +73,16 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     },
     violations: () => readViolations(view.buffer),
     nameOf: (address) => objectName(view, address),
+    sources: kernelSources,
   };
+}
+
+function kernelSources(): SourceLines {
+  const at = (extension: string): URL => new URL(`../../kernel/controlled.${extension}`, import.meta.url);
+  return new SourceLines(
+    readFileSync(at('wasm')),
+    JSON.parse(readFileSync(at('wasm.map'), 'utf8')) as SourceMapPayload,
+  );
 }
 
 function boot(machine: Machine, scenario: Scenario, threads: number): void {

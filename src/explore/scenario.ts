@@ -44,10 +44,8 @@ export interface Scenario {
   vms?: Record<string, { vcpus?: number; snp?: boolean; gfns?: number }>;
   /** Made one after another before the threads start; none may fail. */
   setup?: readonly Operation[];
-  /** Each thread's calls, by the thread's name. Errors are allowed: oracles judge, and `expect`. */
+  /** Each thread's calls, by the thread's name. Errors are allowed: the oracles judge. */
   threads: Record<string, readonly Operation[]>;
-  /** Lowest and highest result that the calls of an operation may have, where the scenario knows: by thread, one entry an operation. */
-  expect?: Record<string, readonly ([least: number, most: number] | undefined)[]>;
 }
 
 /** Addresses of a scenario's objects. */

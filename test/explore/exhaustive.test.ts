@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compileProgram } from '#src/explore/compile.js';
+import { type CompiledProgram, compileProgram } from '#src/explore/compile.js';
 import { explore, type ExploreResult } from '#src/explore/explore.js';
 import { programTarget, type ProgramOptions } from '#src/explore/program-target.js';
 import { DelayBounding } from '#src/explore/strategies/delay-bounding.js';
@@ -57,7 +57,7 @@ export function spin_finish(): void { check(load32(A) == 2, 4); }
 `;
 
 const directory = mkdtempSync(path.join(tmpdir(), 'exhaustive-'));
-let module: WebAssembly.Module;
+let module: CompiledProgram;
 
 function run(
   prefix: string,
@@ -72,7 +72,7 @@ function run(
 beforeAll(async () => {
   const file = path.join(directory, 'exhaustive.ts');
   writeFileSync(file, SOURCE);
-  ({ module } = await compileProgram(file));
+  module = await compileProgram(file);
 }, 60_000);
 afterAll(() => rmSync(directory, { recursive: true }));
 

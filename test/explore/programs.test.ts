@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compileProgram } from '#src/explore/compile.js';
+import { type CompiledProgram, compileProgram } from '#src/explore/compile.js';
 import { explore, type ExploreResult, replay } from '#src/explore/explore.js';
 import { programTarget, type ProgramOptions } from '#src/explore/program-target.js';
 import { Pct } from '#src/explore/strategies/pct.js';
@@ -86,7 +86,7 @@ export function wake_thread3(): void { futexWake(B, 1); atomicStore32(B, 1); fut
 `;
 
 const directory = mkdtempSync(path.join(tmpdir(), 'programs-'));
-let module: WebAssembly.Module;
+let module: CompiledProgram;
 
 function run(
   prefix: string,
@@ -101,7 +101,7 @@ function run(
 beforeAll(async () => {
   const file = path.join(directory, 'programs.ts');
   writeFileSync(file, SOURCE);
-  ({ module } = await compileProgram(file));
+  module = await compileProgram(file);
 }, 60_000);
 afterAll(() => rmSync(directory, { recursive: true }));
 

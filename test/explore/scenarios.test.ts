@@ -27,12 +27,12 @@ describe('the protocol under a scheduler', () => {
 
 describe('planted bugs', () => {
   it.each([
-    ['no-retry-check', 'host-page'],
-    ['B05', 'stale-mapping'],
-    ['skip-zap', 'stale-mapping'],
-    ['lock-order', 'locking'],
-  ])('%s is found within 2000 executions', (variant, oracle) => {
-    const target = scenarioTarget({ ...named('fault-punch-hole'), variants: [variant] });
+    ['no-retry-check', 'host-page', 'fault-punch-hole'],
+    ['B05', 'stale-mapping', 'mapped-punch-hole'],
+    ['skip-zap', 'stale-mapping', 'mapped-punch-hole'],
+    ['lock-order', 'locking', 'fault-punch-hole'],
+  ])('%s is found within 2000 executions', (variant, oracle, scenario) => {
+    const target = scenarioTarget({ ...named(scenario), variants: [variant] });
     const { violation } = explore(target, new RandomWalk(0.2), { executions: 2000, seed: 7 });
     expect(violation?.kind).toBe(oracle);
     expect(violation!.steps).toHaveLength(violation!.tape.length);

@@ -19,9 +19,19 @@ export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
     name: 'fault-punch-hole',
     about: 'a vCPU faults a page in while it is punched out of the file: it must not keep a mapping of the freed page',
     ...bound,
-    setup: [...bound.setup, { op: 'touch', ...VM, gfn: 9, write: true, value: 7 }],
+    setup: [...bound.setup, { op: 'allocate', ...FILE, start: 0, pages: 2 }],
     threads: {
       fault: [{ op: 'touch', ...VM, gfn: 9, write: true, value: 8 }],
+      punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 2 }],
+    },
+  },
+  {
+    name: 'mapped-punch-hole',
+    about: 'a vCPU writes to a page that it has mapped while it is punched out: no translation may outlive the page',
+    ...bound,
+    setup: [...bound.setup, { op: 'touch', ...VM, gfn: 9, write: true, value: 7 }],
+    threads: {
+      write: [{ op: 'touch', ...VM, gfn: 9, write: true, value: 8 }],
       punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 2 }],
     },
   },

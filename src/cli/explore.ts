@@ -1,0 +1,217 @@
+// `rmptorture explore <scenario or file>`: explores interleavings under the controlled scheduler.
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { Command } from 'commander';
+import { nowNs, wallMs } from '../host/clock.js';
+import { environmentFingerprint } from '../host/environment.js';
+import { UsageError } from '../host/errors.js';
+import { parseDuration } from '../host/units.js';
+import type { ExploreResult } from '../explore/explore.js';
+import type { PointSet, Target } from '../explore/target.js';
+import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
+import { interruptible } from './signals.js';
+
+interface Options {
+  strategy: string;
+  executions: string;
+  duration?: string;
+  seed?: string;
+  points?: string;
+  steps: string;
+  spurious: string;
+  timeouts: string;
+  variant: string[];
+  protocol?: string;
+  json?: boolean;
+  out?: string;
+  quiet?: boolean;
+}
+
+const SLICE_MS = 50;
+
+/** Builds the command; `done` receives the exit code. */
+export function exploreCommand(done: (code: number) => void): Command {
+  return new Command('explore')
+    .description('explore the interleavings of a scenario or of a program, every oracle on')
+    .argument('<scenario>', "a scenario's name, a scenario file (.yaml, .json, .js) or a program (.ts)")
+    .option(
+      '--strategy <name>',
+      'portfolio (samplers by turns), random, pct, pos, surw, weighted, preemptions, delays, dpor',
+      'portfolio',
+    )
+    .option('--executions <n>', 'how many at most', '10000')
+    .option('--duration <time>', 'how long at most, such as 30s')
+    .option('--seed <n>', 'seed of all choices, decimal or 0x')
+    .option('--points <set>', 'accesses where threads may change: sync (atomics), all (default: sync; programs: all)')
+    .option('--steps <n>', 'longest execution, in steps', '20000')
+    .option('--spurious <n>', 'waits of an execution that may return without a wake-up', '0')
+    .option('--timeouts <n>', 'waits of an execution that may time out although others can run', '0')
+    .option('--variant <name>', 'turn a named mistake on, such as B05; may be repeated', collect, [])
+    .option('--protocol <name>', 'rfc-v7 or rfc-v8 (default: as the scenario says)')
+    .option('--json', 'print the result document on stdout, nothing else')
+    .option('--out <dir>', 'where to write the result files (default: results/<time>-explore)')
+    .option('--quiet', 'no progress line')
+    .option('--no-color', 'no colours')
+    .action(async (what: string, options: Options) => done(await explore(what, options)));
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function wholeNumber(option: string, text: string, least: number, most: number): number {
+  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
+  if (!(value >= least && value <= most))
+    throw new UsageError(option, `${option} ${text}: expected a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function oneOf<T extends string>(option: string, text: string, known: readonly T[]): T {
+  const found = known.find((each) => each === text);
+  if (found === undefined) throw new UsageError(option, `${option} ${text}: expected one of ${known.join(', ')}`);
+  return found;
+}
+
+function readOptions(options: Options) {
+  const points: PointSet | undefined =
+    options.points === undefined ? undefined : oneOf('--points', options.points, ['sync', 'all'] as const);
+  return {
+    executions: wholeNumber('--executions', options.executions, 1, 2 ** 40),
+    durationMs: options.duration === undefined ? Infinity : parseDuration(options.duration) / 1e6,
+    seed:
+      options.seed === undefined ? randomBytes(4).readUInt32LE() : wholeNumber('--seed', options.seed, 0, 2 ** 32 - 1),
+    target: {
+      stepLimit: wholeNumber('--steps', options.steps, 1, 10_000_000),
+      spuriousWakeups: wholeNumber('--spurious', options.spurious, 0, 1000),
+      earlyTimeouts: wholeNumber('--timeouts', options.timeouts, 0, 1000),
+      ...(points === undefined ? {} : { points }),
+    },
+    overrides: {
+      ...(options.variant.length === 0 ? {} : { variants: options.variant }),
+      ...(options.protocol === undefined
+        ? {}
+        : { protocol: oneOf('--protocol', options.protocol, ['rfc-v7', 'rfc-v8'] as const) }),
+    },
+  };
+}
+
+async function explore(what: string, options: Options): Promise<number> {
+  const { Exploration } = await import('../explore/explore.js');
+  const { loadTarget } = await import('./target.js');
+  const { strategyNamed } = await import('../explore/strategies/named.js');
+  const { traceOf } = await import('../explore/trace-file.js');
+  const { exploreText } = await import('../report/explore.js');
+  const strategy = strategyNamed(options.strategy);
+  const { executions, durationMs, seed, target: targetOptions, overrides } = readOptions(options);
+  const stamp = new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19);
+  const out = path.resolve(options.out ?? path.join('results', `${stamp}-explore`));
+  if (options.out !== undefined && existsSync(path.join(out, 'result.json')))
+    throw new UsageError('--out', `--out ${options.out}: there is a result.json already; name another folder`);
+  const target = await loadTarget(what, targetOptions, overrides);
+  const exploration = new Exploration(target, strategy, { executions, seed, countTraces: true });
+  const draw =
+    options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
+  const interrupt = interruptible();
+  try {
+    const startNs = nowNs();
+    const elapsedMs = (): number => (nowNs() - startNs) / 1e6;
+    for (let over = false; !over && !interrupt.signal.aborted && elapsedMs() < durationMs;) {
+      const sliceEnd = Math.min(elapsedMs() + SLICE_MS, durationMs);
+      while (!over && elapsedMs() < sliceEnd) over = exploration.run(16);
+      if (draw) drawProgress(exploration.result, elapsedMs());
+      await setImmediate();
+    }
+    if (draw) process.stderr.write('\r\u001B[K');
+    const { result } = exploration;
+    const tookMs = elapsedMs();
+    await mkdir(out, { recursive: true });
+    const traceFile = path.join(out, 'trace.json');
+    if (result.violation !== undefined) {
+      const origin = {
+        target: originOf(what),
+        ...targetOptions,
+        ...overrides,
+        points: target.points,
+        strategy: strategy.name,
+        seed,
+        threads: [...target.threadNames],
+      };
+      await writeFile(traceFile, `${JSON.stringify(traceOf(result.violation, origin))}\n`);
+    }
+    const document = documentOf(target, result, tookMs, interrupt.signal.aborted, traceFile, targetOptions.stepLimit);
+    await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
+    process.stdout.write(
+      options.json === true
+        ? `${JSON.stringify(document)}\n`
+        : `${exploreText(target, result, tookMs)}results: ${out}\n`,
+    );
+    return interrupt.exitCode ?? exitCode(result);
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+/** Files are found again from any folder; names stay names. */
+function originOf(what: string): string {
+  return path.extname(what) === '' ? what : path.resolve(what);
+}
+
+/** The `explore` result document. */
+function documentOf(
+  target: Target,
+  result: ExploreResult,
+  tookMs: number,
+  partial: boolean,
+  traceFile: string,
+  stepLimit: number,
+) {
+  const { violation } = result;
+  return {
+    schema: 'rmptorture/explore/1',
+    command: 'explore',
+    scenario: target.name,
+    strategy: result.strategy,
+    seed: result.seed,
+    verdict: result.verdict,
+    complete: result.complete,
+    partial,
+    bound: { points: target.points, stepLimit },
+    executions: result.executions,
+    steps: result.steps,
+    longestExecution: result.longest,
+    stepLimitHits: result.stepLimitHits,
+    states: 0,
+    distinctTraces: result.distinctTraces,
+    wallMs: tookMs,
+    executionsPerSecond: result.executions / Math.max(tookMs / 1000, 1e-9),
+    environment: environmentFingerprint(),
+    ...(violation === undefined
+      ? {}
+      : {
+          violation: {
+            oracle: violation.kind,
+            message: violation.message,
+            thread: violation.thread,
+            executionIndex: violation.executionIndex,
+            trace: traceFile,
+            threads: target.threadNames.length,
+            preemptions: violation.preemptions,
+            steps: violation.steps.length,
+          },
+        }),
+  };
+}
+
+function drawProgress({ executions, distinctTraces }: ExploreResult, tookMs: number): void {
+  const perSecond = Math.round(executions / Math.max(tookMs / 1000, 1e-9));
+  const line = `${(tookMs / 1000).toFixed(1)} s  ${executions} executions  ${perSecond}/s  ${distinctTraces} different traces`;
+  process.stderr.write(`\r\u001B[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+}
+
+function exitCode({ verdict }: ExploreResult): number {
+  if (verdict === 'violation') return EXIT_VIOLATION;
+  return verdict === 'inconclusive' ? EXIT_INCONCLUSIVE : EXIT_PASSED;
+}

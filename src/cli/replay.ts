@@ -1,0 +1,55 @@
+// `rmptorture replay <trace.json>`: runs one recorded interleaving again, step by step.
+import { Command } from 'commander';
+import { UsageError } from '../host/errors.js';
+import { EXIT_INCONCLUSIVE, EXIT_VIOLATION } from './exit-codes.js';
+
+/** Builds the command; `done` receives the exit code. */
+export function replayCommand(done: (code: number) => void): Command {
+  return new Command('replay')
+    .description(
+      'run a recorded interleaving again: exit code 1 when it fails as it did, 4 when it is another one by now',
+    )
+    .argument('<trace>', 'trace file that explore wrote')
+    .option('--json', 'print the result document on stdout, nothing else')
+    .action(async (file: string, options: { json?: boolean }) => done(await replay(file, options.json === true)));
+}
+
+async function replay(file: string, json: boolean): Promise<number> {
+  const { readTrace } = await import('../explore/trace-file.js');
+  const { loadTarget } = await import('./target.js');
+  const { replayTrace } = await import('../explore/replay-trace.js');
+  const { failureText } = await import('../report/explore.js');
+  const trace = readTrace(file);
+  const { points, stepLimit, spuriousWakeups, earlyTimeouts, variants, protocol } = trace;
+  const overrides = { ...(variants && { variants }), ...(protocol && { protocol }) };
+  const target = await loadTarget(trace.target, { points, stepLimit, spuriousWakeups, earlyTimeouts }, overrides);
+  if (target.threadNames.join() !== trace.threads.join())
+    throw new UsageError(
+      'replay',
+      `replay: ${file}: ${trace.target} has the threads ${target.threadNames.join(', ')} by now`,
+    );
+  const { failure, divergence } = replayTrace(target, trace);
+  const same =
+    failure !== undefined && failure.kind === trace.failure.kind && failure.message === trace.failure.message;
+  const verdict = same ? 'violation' : 'inconclusive';
+  if (json) {
+    const document = {
+      schema: 'rmptorture/replay/1',
+      command: 'replay',
+      trace: file,
+      verdict,
+      divergence,
+      failure: trace.failure,
+    };
+    process.stdout.write(`${JSON.stringify(document)}\n`);
+  } else if (divergence !== undefined) {
+    process.stdout.write(`${divergence}\nINCONCLUSIVE: this is not the execution that was recorded\n`);
+  } else if (same) {
+    process.stdout.write(`${failureText(target, failure)}\nFAILURE: ${failure.kind}, as recorded\n`);
+  } else {
+    process.stdout.write(
+      `recorded: ${trace.failure.message}\nnow: ${failure?.message ?? 'it passes'}\nINCONCLUSIVE: the same steps end in another way\n`,
+    );
+  }
+  return same ? EXIT_VIOLATION : EXIT_INCONCLUSIVE;
+}

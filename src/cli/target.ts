@@ -1,0 +1,55 @@
+// Finds what the user wants explored: one of our scenarios by name, a scenario file (.yaml, .json, .js), or a program (.ts).
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { UsageError } from '../host/errors.js';
+import { readDocument } from '../torture/document.js';
+import { compileProgram } from '../explore/compile.js';
+import { programTarget } from '../explore/program-target.js';
+import type { Scenario } from '../explore/scenario.js';
+import { scenarioTarget } from '../explore/scenario-target.js';
+import { PROTOCOL_SCENARIOS } from '../explore/scenarios/protocol.js';
+import { scenarioSchema } from '../explore/schema.js';
+import type { Target, TargetOptions } from '../explore/target.js';
+
+/** What the command line changes about a scenario. */
+export interface ScenarioOverrides {
+  variants?: readonly string[];
+  protocol?: 'rfc-v7' | 'rfc-v8';
+}
+
+/** Makes the target. Throws UsageError when there is none of that name, or what is there cannot be explored. */
+export async function loadTarget(what: string, options: TargetOptions, overrides: ScenarioOverrides): Promise<Target> {
+  const extension = path.extname(what);
+  if (extension === '.ts') {
+    if (overrides.variants !== undefined || overrides.protocol !== undefined)
+      throw new UsageError('explore', `explore: ${what} is a program: variants and protocols belong to scenarios`);
+    return programTarget(await compileProgram(what), { ...options, name: path.basename(what, '.ts') });
+  }
+  return scenarioTarget({ ...(await loadScenario(what, extension)), ...overrides }, options);
+}
+
+async function loadScenario(what: string, extension: string): Promise<Scenario> {
+  if (['.yaml', '.yml', '.json'].includes(extension))
+    return readDocument(path.resolve(what), scenarioSchema) as Scenario;
+  if (extension === '.js' || extension === '.mjs') return scenarioOf(what);
+  const found = PROTOCOL_SCENARIOS.find(({ name }) => name === what);
+  if (found !== undefined) return found;
+  const known = PROTOCOL_SCENARIOS.map(({ name }) => name).join(', ');
+  throw new UsageError(
+    'explore',
+    `explore: no scenario is called '${what}'; known are ${known}; a file ends in .yaml, .js or .ts`,
+  );
+}
+
+async function scenarioOf(file: string): Promise<Scenario> {
+  let module: { default?: unknown };
+  try {
+    module = (await import(pathToFileURL(path.resolve(file)).href)) as { default?: unknown };
+  } catch (error) {
+    throw new UsageError('explore', `explore: ${file}: ${(error as Error).message}`);
+  }
+  const parsed = scenarioSchema.safeParse(module.default);
+  if (parsed.success) return parsed.data as Scenario;
+  const issue = parsed.error.issues[0]!;
+  throw new UsageError('explore', `explore: ${file}: default export: ${issue.path.join('.')}: ${issue.message}`);
+}

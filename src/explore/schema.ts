@@ -1,0 +1,68 @@
+// The schema of a scenario file (YAML or JSON), and of config/schema/scenario.json.
+import { z } from 'zod';
+
+const name = z.string().min(1);
+const pages = z.number().int().min(0);
+const gfn = z.number().int().min(0);
+
+const operation = z.discriminatedUnion('op', [
+  z.strictObject({
+    op: z.literal('touch'),
+    vm: name,
+    vcpu: z.number().int().min(0).optional().describe('number of the vCPU, from 0'),
+    gfn,
+    write: z.boolean().optional(),
+    private: z.boolean().optional().describe('C-bit set (default: true)'),
+    value: z.number().int().min(0).optional().describe('what a write stores'),
+  }),
+  ...(['punch-hole', 'allocate'] as const).map((op) =>
+    z.strictObject({ op: z.literal(op), file: name, start: pages, pages }),
+  ),
+  z.strictObject({
+    op: z.literal('set-slot'),
+    vm: name,
+    slot: z.number().int().min(0),
+    gfn,
+    pages,
+    file: name.optional(),
+    start: pages.optional().describe('first page of the file'),
+    flags: z.number().int().min(0).optional().describe('KVM_MEM_* (4: private, with a file)'),
+    hva: pages.optional().describe('page of the shared half in the process'),
+  }),
+  z.strictObject({ op: z.literal('delete-slot'), vm: name, slot: z.number().int().min(0) }),
+  ...(['set-private', 'set-shared'] as const).map((op) => z.strictObject({ op: z.literal(op), vm: name, gfn, pages })),
+  z.strictObject({ op: z.literal('memory-failure'), pfn: pages }),
+  z.strictObject({ op: z.literal('discard-shared'), vm: name, hva: pages, pages }),
+  z.strictObject({ op: z.literal('close-file'), file: name }),
+  z.strictObject({ op: z.literal('set-file-size'), file: name, pages }),
+  z.strictObject({ op: z.literal('destroy-vm'), vm: name }),
+  z.strictObject({ op: z.literal('create-vcpu'), vm: name }),
+  z.strictObject({ op: z.literal('psmash'), pfn: pages }),
+]);
+
+export const scenarioSchema = z.strictObject({
+  name,
+  about: z.string().default('').describe('what may go wrong, in a sentence'),
+  host: z
+    .strictObject({
+      pages: z.number().int().min(16).max(8192).optional(),
+      partitions: z.number().int().min(1).max(8).optional(),
+    })
+    .optional(),
+  protocol: z.enum(['rfc-v7', 'rfc-v8']).optional(),
+  hook: z.enum(['none', 'snp']).optional(),
+  variants: z.array(z.string()).optional().describe('named mistakes, such as B05'),
+  files: z.record(name, z.strictObject({ pages: z.number().int().min(1), huge: z.boolean().optional() })).optional(),
+  vms: z
+    .record(
+      name,
+      z.strictObject({
+        vcpus: z.number().int().min(1).max(8).optional(),
+        snp: z.boolean().optional(),
+        gfns: z.number().int().min(1).optional().describe('gfns whose contents the guest-data oracle follows'),
+      }),
+    )
+    .optional(),
+  setup: z.array(operation).optional().describe('made one after another before the threads start; none may fail'),
+  threads: z.record(name, z.array(operation)).describe("each thread's calls, by the thread's name"),
+});

@@ -1,0 +1,39 @@
+// Strategies by the names that the command line knows.
+import { UsageError } from '../../host/errors.js';
+import type { Strategy } from '../strategy.js';
+import { DelayBounding } from './delay-bounding.js';
+import { Dpor } from './dpor.js';
+import { Pct } from './pct.js';
+import { Portfolio } from './portfolio.js';
+import { Pos } from './pos.js';
+import { PreemptionBounding } from './preemption-bounding.js';
+import { RandomWalk } from './random.js';
+import { Surw } from './surw.js';
+import { WeightedWalk } from './weighted.js';
+
+/** Preemptions or delays up to which a bounded search goes. */
+const BOUND = 3;
+
+const MAKERS: Record<string, () => Strategy> = {
+  portfolio: () =>
+    // Rare switches reach deep into long threads, where an even walk only sees short runs of each.
+    new Portfolio([new Pos(), new RandomWalk(), new Pct(), new Surw(), new WeightedWalk(), new RandomWalk(0.05)]),
+  random: () => new RandomWalk(),
+  pct: () => new Pct(),
+  pos: () => new Pos(),
+  surw: () => new Surw(),
+  weighted: () => new WeightedWalk(),
+  preemptions: () => new PreemptionBounding(BOUND),
+  delays: () => new DelayBounding(BOUND),
+  dpor: () => new Dpor(),
+};
+
+export const STRATEGY_NAMES: readonly string[] = Object.keys(MAKERS);
+
+/** A fresh strategy. Throws UsageError for a name there is not. */
+export function strategyNamed(name: string): Strategy {
+  const make = MAKERS[name];
+  if (make === undefined)
+    throw new UsageError('--strategy', `--strategy ${name}: unknown strategy; known are ${STRATEGY_NAMES.join(', ')}`);
+  return make();
+}

@@ -1,0 +1,68 @@
+// The trace file of a failing execution: what was explored and how, the strategy's answers, and each step as it was, so that a replay that is not the same
+// execution is noticed at the step where it parts.
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { UsageError } from '../host/errors.js';
+import type { Failure } from './explore.js';
+
+const step = z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()]);
+
+const traceSchema = z.object({
+  schema: z.literal('rmptorture/trace/1'),
+  target: z.string(),
+  variants: z.array(z.string()).optional(),
+  protocol: z.enum(['rfc-v7', 'rfc-v8']).optional(),
+  points: z.enum(['sync', 'racy', 'all']),
+  stepLimit: z.number(),
+  spuriousWakeups: z.number(),
+  earlyTimeouts: z.number(),
+  strategy: z.string(),
+  seed: z.number(),
+  executionIndex: z.number(),
+  threads: z.array(z.string()),
+  failure: z.object({ kind: z.string(), message: z.string(), thread: z.string() }),
+  tape: z.array(z.number()),
+  /** Thread, kind (POINT_*), address, bytes, low word of the value. */
+  steps: z.array(step),
+});
+
+export type Trace = z.infer<typeof traceSchema>;
+
+/** What is not in the failure itself. */
+export type TraceOrigin = Omit<Trace, 'schema' | 'failure' | 'tape' | 'steps' | 'executionIndex'>;
+
+export function traceOf(failure: Failure, origin: TraceOrigin): Trace {
+  const { kind, message, thread, tape, executionIndex } = failure;
+  const steps = failure.steps.map((each): z.infer<typeof step> => [
+    each.thread,
+    each.kind,
+    each.address,
+    each.bytes,
+    each.low,
+  ]);
+  return {
+    schema: 'rmptorture/trace/1',
+    ...origin,
+    executionIndex,
+    failure: { kind, message, thread },
+    tape: [...tape],
+    steps,
+  };
+}
+
+/** Reads a trace file. Throws UsageError in one line when it is none. */
+export function readTrace(file: string): Trace {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new UsageError('replay', `replay: ${file}: ${(error as Error).message}`);
+  }
+  const parsed = traceSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new UsageError(
+    'replay',
+    `replay: ${file}: not a trace of this version: ${issue.path.join('.')}: ${issue.message}`,
+  );
+}

@@ -1,0 +1,118 @@
+// The report of an exploration as text: what was covered, and a failing interleaving step by step.
+import * as points from '../kernel/abi/point.js';
+import type { ExploreResult, Failure } from '../explore/explore.js';
+import type { RecordedStep } from '../explore/recorder.js';
+import type { Target } from '../explore/target.js';
+import { interleavingText, type StepRow } from './interleaving.js';
+import { showCount } from './units.js';
+
+const KINDS: Record<number, string> = {
+  [points.POINT_LOAD]: 'read',
+  [points.POINT_STORE]: 'write',
+  [points.POINT_ATOMIC_LOAD]: 'load',
+  [points.POINT_ATOMIC_STORE]: 'store',
+  [points.POINT_XCHG]: 'xchg',
+  [points.POINT_CAS]: 'cas',
+  [points.POINT_ADD]: 'add',
+  [points.POINT_SUB]: 'sub',
+  [points.POINT_OR]: 'or',
+  [points.POINT_AND]: 'and',
+  [points.POINT_FILL]: 'fill',
+  [points.POINT_COPY]: 'copy',
+  [points.POINT_RELAX]: 'spin',
+  [points.POINT_FUTEX_WAIT]: 'sleep on',
+  [points.POINT_FUTEX_WAKE]: 'wake',
+};
+
+const VALUED = new Set<number>([
+  points.POINT_STORE,
+  points.POINT_ATOMIC_STORE,
+  points.POINT_XCHG,
+  points.POINT_CAS,
+  points.POINT_ADD,
+  points.POINT_SUB,
+  points.POINT_OR,
+  points.POINT_AND,
+]);
+
+/** What a step does, in words: `cas vm0.mmu_lock 255`. */
+export function stepText(target: Target, { kind, address, low }: RecordedStep): string {
+  if (kind === 0) return 'goes on after its wait';
+  const name = KINDS[kind] ?? `operation ${kind}`;
+  if (kind === points.POINT_RELAX) return name;
+  const value = VALUED.has(kind) ? ` ${low >>> 0 > 0xffff ? `0x${(low >>> 0).toString(16)}` : low >>> 0}` : '';
+  return `${name} ${target.nameOf(address)}${value}`;
+}
+
+function rowOf(
+  target: Target,
+  step: RecordedStep,
+  before: RecordedStep | undefined,
+  shared: ReadonlySet<number>,
+): StepRow {
+  const { place, thread } = step;
+  const changed = before !== undefined && before.thread !== thread;
+  return {
+    thread,
+    text: stepText(target, step),
+    place: place === undefined ? '' : `${place.function} ${place.file.replace(/^.*src\/kernel\//, '')}:${place.line}`,
+    local: step.kind !== 0 && !shared.has(step.address >>> 2),
+    switchReason: changed ? 'the scheduler lets it go on' : '',
+  };
+}
+
+/** Words that more than one thread touched, one of them by a write. */
+function sharedWords(steps: readonly RecordedStep[]): Set<number> {
+  const first = new Map<number, number>();
+  const several = new Set<number>();
+  const written = new Set<number>();
+  for (const { thread, kind, address } of steps) {
+    const word = address >>> 2;
+    const other = first.get(word);
+    if (other === undefined) first.set(word, thread);
+    else if (other !== thread) several.add(word);
+    if (kind !== points.POINT_LOAD && kind !== points.POINT_ATOMIC_LOAD) written.add(word);
+  }
+  return new Set([...several].filter((word) => written.has(word)));
+}
+
+/** The failing interleaving as a table. */
+export function failureText(target: Target, failure: Failure): string {
+  const shared = sharedWords(failure.steps);
+  return interleavingText({
+    threads: target.threadNames,
+    steps: failure.steps.map((step, n) => rowOf(target, step, failure.steps[n - 1], shared)),
+    constraints: [],
+    failure: `${failure.kind}: ${failure.message}`,
+  });
+}
+
+/** What was covered, and with which verdict. */
+export function exploreText(target: Target, result: ExploreResult, wallMs: number): string {
+  const { executions, steps, longest, stepLimitHits, distinctTraces, violation } = result;
+  const perSecond = executions / Math.max(wallMs / 1000, 1e-9);
+  const lines = [
+    `rmptorture explore: ${target.name}, ${target.threadNames.length} threads, strategy ${result.strategy}, seed ${result.seed}`,
+    `${showCount(executions)} executions (${showCount(perSecond)}/s), ${showCount(steps)} steps, the longest ${longest}; ${showCount(distinctTraces)} different traces`,
+  ];
+  if (stepLimitHits > 0)
+    lines.push(`${stepLimitHits} executions were cut at the step limit: what comes behind it is unknown`);
+  if (violation !== undefined) {
+    const { executionIndex, preemptions, switches } = violation;
+    lines.push(
+      '',
+      failureText(target, violation),
+      `execution ${executionIndex}: ${preemptions} preemptions, ${switches} switches`,
+    );
+  }
+  lines.push('', verdictLine(result));
+  return `${lines.join('\n')}\n`;
+}
+
+function verdictLine({ verdict, complete, violation }: ExploreResult): string {
+  if (verdict === 'violation') return `FAILURE: ${violation!.kind}`;
+  if (verdict === 'inconclusive') return 'INCONCLUSIVE';
+  return complete
+    ? 'SUCCESS: every interleaving of these points passes'
+    : 'SUCCESS: no violation in the interleavings that were tried';
+}

@@ -1,0 +1,141 @@
+// `rmptorture explore` and `replay` as scripts see them: exit codes, documents, files, one line for a mistake.
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { main } from '#src/cli/main.js';
+import { scenarioSchema } from '#src/explore/schema.js';
+
+const directory = mkdtempSync(path.join(tmpdir(), 'explore-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+afterEach(() => void vi.restoreAllMocks());
+const at = (name: string): string => path.join(directory, name);
+
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const stdout = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  const code = await main(args);
+  const text = (calls: readonly (readonly unknown[])[]): string => calls.map(([part]) => String(part)).join('');
+  const result = { code, stdout: text(stdout.mock.calls), stderr: text(stderr.mock.calls) };
+  vi.restoreAllMocks();
+  return result;
+}
+
+const explore = (...args: string[]): ReturnType<typeof run> => run('explore', ...args, '--seed', '1');
+
+const SCENARIO = `
+name: two-punches
+vms: { guest: {} }
+files: { memory: { pages: 4 } }
+setup:
+  - { op: set-slot, vm: guest, slot: 0, gfn: 8, pages: 4, flags: 4, file: memory }
+  - { op: allocate, file: memory, start: 0, pages: 4 }
+threads:
+  a: [{ op: punch-hole, file: memory, start: 0, pages: 2 }]
+  b: [{ op: punch-hole, file: memory, start: 2, pages: 2 }]
+`;
+
+describe('explore', () => {
+  it('passes with 0 and one document on stdout', async () => {
+    const { code, stdout, stderr } = await explore(
+      'punch-punch',
+      '--executions',
+      '50',
+      '--json',
+      '--out',
+      at('passed'),
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const document = JSON.parse(stdout) as Record<string, unknown>;
+    expect(document).toMatchObject({
+      schema: 'rmptorture/explore/1',
+      command: 'explore',
+      scenario: 'punch-punch',
+      strategy: 'portfolio',
+      seed: 1,
+      verdict: 'no-violation',
+      complete: false,
+      executions: 50,
+      stepLimitHits: 0,
+      bound: { points: 'sync', stepLimit: 20_000 },
+    });
+    expect(document['distinctTraces']).toBeGreaterThan(1);
+    expect(JSON.parse(readFileSync(at('passed/result.json'), 'utf8'))).toEqual(document);
+    expect(existsSync(at('passed/trace.json'))).toBe(false);
+  });
+
+  it('fails with 1, a table with source lines, and a trace that replay shows to fail again', async () => {
+    const found = await explore('fault-punch-hole', '--variant', 'no-retry-check', '--out', at('failed'));
+    expect(found.code).toBe(1);
+    expect(found.stdout).toMatch(/vm0\.mmu_lock \d+ +\w+ sync\/rwlock\.ts:\d+/);
+    expect(found.stdout).toMatch(/^FAILURE: host-page$/m);
+    const again = await run('replay', at('failed/trace.json'));
+    expect(again.code).toBe(1);
+    expect(again.stdout).toContain('FAILURE: host-page, as recorded');
+  });
+
+  it('replays something else with 4 and says where the two part', async () => {
+    await explore('mapped-punch-hole', '--variant', 'skip-zap', '--out', at('other'));
+    const trace = JSON.parse(readFileSync(at('other/trace.json'), 'utf8')) as { variants: string[] };
+    writeFileSync(at('changed.json'), JSON.stringify({ ...trace, variants: [] }));
+    const { code, stdout } = await run('replay', at('changed.json'));
+    expect(code).toBe(4);
+    expect(stdout).toMatch(/^step \d+: /);
+  });
+
+  it('takes a scenario from a file', async () => {
+    writeFileSync(at('two.yaml'), SCENARIO);
+    const { code, stdout } = await explore(at('two.yaml'), '--executions', '20', '--out', at('yaml'));
+    expect(code).toBe(0);
+    expect(stdout).toContain('two-punches, 2 threads');
+  });
+
+  it('is inconclusive with 4 when executions are cut at the step limit', async () => {
+    const { code, stdout } = await explore('punch-punch', '--steps', '20', '--executions', '5', '--out', at('cut'));
+    expect(code).toBe(4);
+    expect(stdout).toContain('5 executions were cut at the step limit');
+  });
+});
+
+describe('a mistake', () => {
+  it.each([
+    [
+      'an unknown scenario',
+      ['nothing'],
+      /^explore: no scenario is called 'nothing'; known are fault-punch-hole, .*\n$/,
+    ],
+    [
+      'an unknown strategy',
+      ['punch-punch', '--strategy', 'luck'],
+      /^--strategy luck: unknown strategy; known are .*\n$/,
+    ],
+    [
+      'no number',
+      ['punch-punch', '--executions', 'many'],
+      /^--executions many: expected a whole number from 1 to .*\n$/,
+    ],
+    ['an unknown variant', ['punch-punch', '--variant', 'B99'], /^variants: 'B99' is unknown; .*\n$/],
+    ['a program that is not there', ['none.ts'], /^explore: none\.ts: there is no such file\n$/],
+    ['a scenario file with a wrong operation', ['wrong.yaml'], /wrong\.yaml:3:\d+: threads\.a\.0.*\n$/],
+  ])('%s is one line and exit code 2; nothing is written', async (_, args, message) => {
+    writeFileSync(at('wrong.yaml'), 'name: x\nthreads:\n  a: [{ op: jump }]\n');
+    const resolved = args.map((arg) => (arg === 'wrong.yaml' ? at(arg) : arg));
+    const { code, stdout, stderr } = await explore(...resolved, '--out', at('nowhere'));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(existsSync(at('nowhere'))).toBe(false);
+  });
+
+  it('in a trace file is named', async () => {
+    writeFileSync(at('no-trace.json'), '{"schema":"rmptorture/torture/1"}');
+    const { code, stderr } = await run('replay', at('no-trace.json'));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^replay: \S+no-trace\.json: not a trace of this version: schema: .*\n$/);
+  });
+});
+
+it('the shipped schema of scenarios is the one that is used', () => {
+  const shipped = JSON.parse(readFileSync('config/schema/scenario.json', 'utf8')) as unknown;
+  expect(shipped).toEqual(JSON.parse(JSON.stringify(z.toJSONSchema(scenarioSchema, { io: 'input' }))));
+});
