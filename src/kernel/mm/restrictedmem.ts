@@ -17,7 +17,7 @@ import { stackPop, stackPush } from '../task';
 import { restrictedmemOf } from './restrictedmem-file';
 import { shmemFallocate, vfsFallocateCheck } from './shmem-falloc';
 import { shmemFindPage, shmemFolioAfterLook, shmemPages, shmemSetFirstSize, shmemSize, shmemTryGetEntry } from './shmem';
-import { XA_PRESENT, XAS_SIZE, xaEmpty, xaFind, xaLoad, xasFind, xasInit, xasRetry, xaStoreRange } from './xarray';
+import { XA_PRESENT, XAS_SIZE, xaEmpty, xaFind, xaLoad, xasFind, xasIndex, xasInit, xasRetry, xaStoreRange } from './xarray';
 
 export { fgetFile, fgetFileUnlessZero, fputFile, memfdRestricted, restrictedmemOf } from './restrictedmem-file';
 export { restrictedmemErrorPage } from './restrictedmem-error';
@@ -44,7 +44,7 @@ function notifyRange(rm: usize, op: usize, start: u64, end: u64): void {
       const ops: usize = load32(<usize>entry + NOTIFIER_OPS);
       call_indirect<void>(load32(ops + op), <usize>entry, start, end);
     }
-    entry = xasFind(xas, end - 1);
+    entry = xasIndex(xas) < end - 1 ? xasFind(xas, end - 1) : 0;
   }
   stackPop(XAS_SIZE);
 }

@@ -92,7 +92,7 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
       const taken = eraseLeaf(xas, last, t + T_LIST + (<usize>count << 2), BATCH - count, notUptodate);
       count += taken;
       pages += taken;
-      entry = xasFind(xas, last);
+      entry = xasIndex(xas) <= last ? xasFind(xas, last) : 0;
       continue;
     }
     if (!notUptodate || !pageUptodate(entryHead(entry))) {

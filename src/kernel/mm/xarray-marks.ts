@@ -6,6 +6,9 @@ import {
 } from './xarray-node';
 import { XAS_NODE, XAS_XA, xasInvalid, xasOffset } from './xarray-cursor';
 
+/** All marks in the root's summary. */
+const ROOT_MARKS: u32 = (1 << XA_MAX_MARKS) - 1;
+
 /** Whether any entry carries the mark: the root's summary bit. */
 // @ts-ignore: decorator
 @inline
@@ -72,7 +75,7 @@ export function xasClearMark(xas: usize, mark: u32): void {
 @inline
 export function xasInitMarks(xas: usize): void {
   const node: usize = load32(xas + XAS_NODE);
-  if (node != 0 && !nodeHasMarks(node)) return;
+  if (node != 0 ? !nodeHasMarks(node) : (load32(<usize>load32(xas + XAS_XA) + XA_MARKS) & ROOT_MARKS) == 0) return;
   for (let mark: u32 = 0; mark < XA_MAX_MARKS; mark++) xasClearMark(xas, mark);
 }
 

@@ -19,8 +19,8 @@ import { stackPop, stackPush } from '../task';
 import { snpMakePageShared } from './convert';
 import { rmpRegionAssigned } from './access';
 import { parkShortly, snpCount } from './helpers';
-import { rmpUncount, rmpUnassignFollower } from './instructions';
-import { rmpAssigned, rmpLevel, rmpState } from './rmp';
+import { rmpUnassignFollower, rmpUnassignHead, rmpUncount } from './instructions';
+import { rmpAssigned, rmpEntry, rmpHeadEntry, rmpIsHead, rmpLevel, rmpState } from './rmp';
 
 /** Leafs of the page cache walked inside one RCU section: 512 pages, some microseconds. */
 const LEAFS_PER_SECTION: u32 = 8;
@@ -36,7 +36,7 @@ const W_CACHE: usize = 32; // u32 the file's page cache
 const W_ASID: usize = 36; // u32
 const W_LEAK: usize = 40; // u32 1: a page that cannot be reset is leaked
 const W_FAILED: usize = 44; // u32 pages that could not be reset
-const W_RESET: usize = 48; // u32 pages given back by whole instructions
+const W_RESET: usize = 48; // u32 pages given back outside runs
 const W_XAS: usize = 56; // the cursor
 const W_SIZE: usize = W_XAS + XAS_SIZE;
 
@@ -168,11 +168,25 @@ function warmEntries(leaf: usize, first: u32, end: u32, table: usize): void {
   }
 }
 
-/** One entry of the page cache that is not a plain 4K page of this guest: a folio of order 9, a 2M RMP entry, a head, or nothing to do. */
+/** The short way for one page outside a run: a region's head, or the only page of a file. Whether the page has been reset. */
+function resetShort(w: usize, offset: u64, pfn: u32): bool {
+  const wanted = rmpState((offset + load64(w + W_GFN_DELTA)) << 12, PG_LEVEL_4K, load32(w + W_ASID), false);
+  if (rmpIsHead(pfn)) {
+    if (!rmpUnassignHead(rmpEntry(pfn), wanted)) return false;
+  } else {
+    if (!rmpUnassignFollower(rmpEntry(pfn), wanted)) return false;
+    rmpUncount(rmpHeadEntry(pfn), 1);
+  }
+  snpCount(SNPC_RMPUPDATES, 1);
+  store32(w + W_RESET, load32(w + W_RESET) + 1);
+  return true;
+}
+
+/** One entry of the page cache outside a run: a folio of order 9, a page under a 2M RMP entry, a head, a page of somebody else, or nothing to do. */
 function resetEntry(w: usize, offset: u64, value: u32): void {
   const pfn = value & ~(<u32>SHMEM_FOLIO);
   if (value == pfn) {
-    if (rmpAssigned(pfn)) resetHeld(w, offset, offset + 1);
+    if (!resetShort(w, offset, pfn) && rmpAssigned(pfn)) resetHeld(w, offset, offset + 1);
     return;
   }
   if (rmpRegionAssigned(pfn) == 0) return;

@@ -144,6 +144,17 @@ export function rmpUnassignFollower(entry: usize, wanted: u64): bool {
   return atomicLoad64(entry + RMP_HI) == 0 || atomicCas64(entry, 0, lo) != 0;
 }
 
+/**
+ * The same for the 2M-aligned page of a region, as a 4K page: a 2M entry is not `wanted`. Its count of followers stays. False: nothing was changed.
+ * @context any; lockless.
+ */
+export function rmpUnassignHead(entry: usize, wanted: u64): bool {
+  const lo = atomicLoad64(entry);
+  if ((lo & ~(RMP_VALIDATED | RMP_VMSA | RMP_COUNT_MASK)) != wanted || atomicLoad64(entry + RMP_HI) != 0) return false;
+  if (atomicCas64(entry, lo, lo & RMP_COUNT_MASK) != lo) return false;
+  return atomicLoad64(entry + RMP_HI) == 0 || !takeBackHead(entry, 0, lo & ~RMP_COUNT_MASK);
+}
+
 /** Subtracts `pages` unassigned followers from the head entry of their region. */
 // @ts-ignore: decorator
 @inline

@@ -65,6 +65,26 @@ describe('sev_invalidate_private_range', () => {
     for (const head of new Set(pfns.map((pfn) => pfn & ~511))) expect(entryOf(k, head).count).toBe(0);
   });
 
+  it("short form of a region's first page: takes the 4K entry of this owner and gpa, keeps the count, leaves all else", () => {
+    const k = boot();
+    const entry = k.x.rmpEntry(512) >>> 0;
+    const own = k.x.rmpState(0x5000n, PG_LEVEL_4K, 7, 0);
+    expect(k.x.rmpMakePrivate(512, 0x5000n, PG_LEVEL_4K, 7, 0)).toBe(0);
+    expect(k.x.rmpMakePrivate(600, 0x9000n, PG_LEVEL_4K, 8, 0)).toBe(0);
+    expect(k.x.rmpUnassignHead(entry, k.x.rmpState(0x6000n, PG_LEVEL_4K, 7, 0))).toBe(0);
+    expect(k.x.rmpUnassignHead(entry, k.x.rmpState(0x5000n, PG_LEVEL_4K, 8, 0))).toBe(0);
+    k.setU32(entry + 12, 0x80000000); // LOCK: another instruction is at it
+    expect(k.x.rmpUnassignHead(entry, own)).toBe(0);
+    k.setU32(entry + 12, 0);
+    expect(entryOf(k, 512).assigned).toBe(true);
+    expect(k.x.rmpUnassignHead(entry, own)).toBe(1);
+    expect([entryOf(k, 512).assigned, entryOf(k, 512).count, entryOf(k, 600).assigned]).toEqual([false, 1, true]);
+    expect(regionProblems(k, 512)).toEqual([]);
+    expect(k.x.rmpMakePrivate(1024, 0x200000n, PG_LEVEL_2M, 7, 0)).toBe(0);
+    expect(k.x.rmpUnassignHead(k.x.rmpEntry(1024) >>> 0, k.x.rmpState(0x200000n, PG_LEVEL_4K, 7, 0))).toBe(0);
+    expect(entryOf(k, 1024).assigned).toBe(true);
+  });
+
   it('takes a 2M entry by one RMPUPDATE when its whole chunk lies inside the range, also the last chunk', () => {
     const k = boot();
     const g = makeGuest(k, 5, 0x200, 0, 1024);
