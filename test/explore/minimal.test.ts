@@ -42,7 +42,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const targetOf = (name: string): Target =>
-  programTarget(compiled.module, { name, prefix: `${name}_`, stepLimit: 2000 });
+  programTarget(compiled, { name, prefix: `${name}_`, stepLimit: 2000 });
 const plenty = (): Budget => new Budget(5000, 1, () => 0);
 
 describe('a failing execution', () => {
