@@ -41,8 +41,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const targetOf = (name: string): Target =>
-  programTarget(compiled, { name, prefix: `${name}_`, stepLimit: 2000 });
+const targetOf = (name: string): Target => programTarget(compiled, { name, prefix: `${name}_`, stepLimit: 2000 });
 const plenty = (): Budget => new Budget(5000, 1, () => 0);
 
 describe('a failing execution', () => {
