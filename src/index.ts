@@ -1,5 +1,6 @@
 // rmptorture as a library: hosts, guests, files, and the way in for other people's threads.
-export { Host, type HostOptions, type HostStatistics, type RunEnd } from './host/host.js';
+export { Host, type HostOptions, type HostStatistics, type RunEnd, type Workload } from './host/host.js';
+export { Slot } from './host/slot.js';
 export { attachHost, AttachedHost, type HostHandle, type UserHook } from './host/attach.js';
 export {
   File,
@@ -17,4 +18,7 @@ export {
 } from './host/objects.js';
 export { KernelError, KernelOops, RmpTortureError, UsageError, type Violation } from './host/errors.js';
 export type { LockStatistics, PageStatistics } from './host/statistics.js';
-export { runTorture, type TortureOptions, type TortureProgress, type TortureResult } from './torture/run.js';
+export { runTorture, type TortureOptions, type TortureResult } from './torture/run.js';
+export type { TortureProgress } from './torture/window.js';
+export { workload, type ActorOptions, type WorkloadOptions, type WorkloadResult } from './torture/workload.js';
+export type { OperationResult } from './torture/results.js';

@@ -10,7 +10,8 @@ import { LOG_LEVELS, type LogLevel } from '../host/log.js';
 import { wallMs } from '../host/clock.js';
 import { tortureText } from '../report/torture.js';
 import { showCount } from '../report/units.js';
-import type { TortureProgress, TortureResult } from '../torture/run.js';
+import type { TortureResult } from '../torture/run.js';
+import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
 import { interruptible } from './signals.js';
 

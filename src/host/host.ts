@@ -64,6 +64,11 @@ interface ActorOfPool {
   shard?: number;
 }
 
+/** Something that runs on a host and comes to a result: `workload()` makes one of actors. */
+export interface Workload<R> {
+  runOn(host: Host): Promise<R>;
+}
+
 /** What the actors of one run on one shard share. */
 interface ActorsRun {
   shard: Shard;
@@ -167,6 +172,11 @@ export class Host {
   /** Post it to another thread and call attachHost there. */
   handle(): HostHandle {
     return { shard: this.shard.handle, shards: this.shards.map((shard) => shard.handle) };
+  }
+
+  /** Runs a workload to its end. What it comes to includes violations; see audit() for the state at rest. */
+  async run<R>(workload: Workload<R>): Promise<R> {
+    return workload.runOn(this);
   }
 
   /**

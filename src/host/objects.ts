@@ -4,6 +4,7 @@ import * as layout from '../kernel/abi/layout.js';
 import * as vcpus from '../kernel/abi/vcpu.js';
 import { KernelError, UsageError } from './errors.js';
 import type { Shard } from './shard.js';
+import { Slot } from './slot.js';
 import { parseSize } from './units.js';
 
 const PAGE = 4096;
@@ -209,6 +210,7 @@ export class Vm {
   readonly shard: number;
   readonly #shard: Shard;
   readonly #vcpus: Vcpu[] = [];
+  readonly #slots = new Map<string, Slot>();
 
   private constructor(shards: Shards, shard: number, address: number) {
     this.#shard = shards[shard]!;
@@ -245,7 +247,7 @@ export class Vm {
   }
 
   /** Creates a memslot, or changes one; binds it to the file. All its pages become private when it has a file. */
-  setMemslot(options: MemslotOptions): void {
+  setMemslot(options: MemslotOptions): Slot {
     const {
       id,
       startGfn,
@@ -273,6 +275,19 @@ export class Vm {
     );
     must('KVM_SET_USER_MEMORY_REGION', error, values);
     if (file !== undefined && pageCount > 0) this.setAttributes({ startGfn, pageCount, private: true });
+    const slot = new Slot(this, { id, startGfn, pageCount, startIndex, addressSpace, hva, flags, file });
+    if (pageCount === 0) this.#slots.delete(`${addressSpace} ${id}`);
+    else this.#slots.set(`${addressSpace} ${id}`, slot);
+    return slot;
+  }
+
+  /** The memslots made here by setMemslot, as they are now. */
+  get slots(): readonly Slot[] {
+    return [...this.#slots.values()];
+  }
+
+  get vcpus(): readonly Vcpu[] {
+    return this.#vcpus;
   }
 
   /** A file of another shard is memory that this guest cannot reach. */
@@ -295,6 +310,7 @@ export class Vm {
   deleteMemslot(id: number, addressSpace = 0): void {
     const error = this.#shard.x.sysSetMemslot(this.address, addressSpace, id, 0, 0, 0, 0, 0, 0);
     must('KVM_SET_USER_MEMORY_REGION', error, { id });
+    this.#slots.delete(`${addressSpace} ${id}`);
   }
 
   /** Makes pages private or shared. */

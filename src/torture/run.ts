@@ -1,21 +1,18 @@
 // One torture run: host, guests, actors, the time window, the audit, the verdict.
 import { dirname, resolve } from 'node:path';
 import { Host } from '../host/host.js';
-import { nowNs } from '../host/clock.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
 import { KernelOops, type Violation } from '../host/errors.js';
 import type { LogLevel } from '../host/log.js';
 import { parseDuration } from '../host/units.js';
 import type { LockStatistics, PageStatistics } from '../host/statistics.js';
-import { schedule, writeActors, type ActorProgram } from './actors.js';
+import { writeActors, type ActorProgram } from './actors.js';
 import { createGuest, memslotSequence, type Guest, type ReplayDifference } from './guests.js';
 import { collectOperations, type OperationResult } from './results.js';
 import type { MemslotSequence, Profile } from './schema.js';
 import { scaleWorkers } from './workers.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
-
-const START_DELAY_NS = 5e6; // the actors look for the starting time once a millisecond
-const PROGRESS_MS = 250;
+import { runWindow, type TortureProgress } from './window.js';
 
 export type Verdict = 'passed' | 'violated' | 'threshold' | 'inconclusive';
 
@@ -44,15 +41,6 @@ export interface TortureResult {
   missedThresholds: string[];
   notes: string[];
   environment: Environment;
-}
-
-/** What the caller sees while the run goes on, a few times a second. */
-export interface TortureProgress {
-  elapsedMs: number;
-  totalMs: number;
-  operations: Record<string, OperationResult>;
-  pages: PageStatistics;
-  violations: number;
 }
 
 export interface TortureOptions {
@@ -91,7 +79,12 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   const host = await createHost(options);
   try {
     const prepared = prepare(host, options, sequences);
-    const { durationMs, died } = await runWindow(prepared, options);
+    const { durationMs, died } = await runWindow(host, prepared.programs, {
+      warmupNs: parseDuration(profile.warmup),
+      durationNs: parseDuration(profile.duration),
+      signal: options.signal,
+      onProgress: options.onProgress,
+    });
     if (host.violations().length === 0) host.auditAll();
     const operations = collectOperations(host.shards, prepared.programs, durationMs);
     const missed = missedThresholds(thresholds, operations, host.violations().length);
@@ -143,42 +136,6 @@ function prepare(host: Host, { profile }: TortureOptions, sequences: readonly Me
     if (!(error instanceof KernelOops)) throw error;
   }
   return prepared;
-}
-
-/** Lets the actors run for the profile's time, or until the run is stopped. Returns the recorded time. */
-async function runWindow(
-  { host, programs }: Prepared,
-  options: TortureOptions,
-): Promise<{ durationMs: number; died: boolean }> {
-  if (programs.length === 0) return { durationMs: 1, died: false };
-  const warmupNs = parseDuration(options.profile.warmup);
-  const durationNs = parseDuration(options.profile.duration);
-  // Starting a pool takes up to a second: the clock starts when every actor is there.
-  let startNs = Infinity;
-  const start = (): void => {
-    startNs = nowNs() + START_DELAY_NS;
-    schedule(host.shards, programs, { startNs, warmupNs, durationNs });
-  };
-  const recordedMs = (): number => Math.max(1, Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e6);
-  const stop = (): void => host.stop();
-  options.signal?.addEventListener('abort', stop);
-  if (options.signal?.aborted === true) stop();
-  const report = (): void =>
-    options.onProgress?.({
-      elapsedMs: recordedMs(),
-      totalMs: durationNs / 1e6,
-      operations: collectOperations(host.shards, programs, recordedMs()),
-      pages: host.stats().pages,
-      violations: host.violations().length,
-    });
-  const ticker = options.onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);
-  const { died } = await host.runActors(
-    programs.map(({ name, address, shard }) => ({ name, program: address, shard })),
-    start,
-  );
-  clearInterval(ticker);
-  options.signal?.removeEventListener('abort', stop);
-  return { durationMs: recordedMs(), died: died.length > 0 };
 }
 
 interface Outcome {

@@ -6,7 +6,7 @@ const size = z.union([
   z.number().int().positive(),
   z.string().regex(/^\d+(\.\d+)?\s*(B|[KMGT]i?B)?$/i, 'a size such as 64GiB'),
 ]);
-const duration = z.union([
+export const duration = z.union([
   z.number().positive(),
   z.string().regex(/^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$/, 'a duration such as 250ms, 15s or 1h'),
 ]);
@@ -59,7 +59,7 @@ const range = z.strictObject({
     .describe('range starts are multiples of this many pages'),
 });
 
-const actor = z.strictObject({
+export const actorSchema = z.strictObject({
   kind: z.enum(['vcpu', 'invalidator', 'populator', 'converter', 'rebinder', 'memory-failure', 'discarder']),
   threads: z.number().int().min(1).max(MAX_THREADS).default(1).describe('real threads'),
   touch: touch.prefault({}),
@@ -106,7 +106,7 @@ export const profileSchema = z
       })
       .prefault({}),
     vms: z.array(vm).min(1),
-    actors: z.array(actor).min(1),
+    actors: z.array(actorSchema).min(1),
     warmup: duration.default('1ms'),
     duration: duration.default('15s'),
     stuckAfter: duration

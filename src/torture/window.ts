@@ -1,0 +1,61 @@
+// The time window of a run: actors start together, run for a time or until they are stopped, and their progress is looked at from outside.
+import { nowNs } from '../host/clock.js';
+import type { Host } from '../host/host.js';
+import type { PageStatistics } from '../host/statistics.js';
+import { schedule, type ActorProgram } from './actors.js';
+import { collectOperations, type OperationResult } from './results.js';
+
+const START_DELAY_NS = 5e6; // the actors look for the starting time once a millisecond
+const PROGRESS_MS = 250;
+
+/** What the caller sees while the run goes on, a few times a second. */
+export interface TortureProgress {
+  elapsedMs: number;
+  totalMs: number;
+  operations: Record<string, OperationResult>;
+  pages: PageStatistics;
+  violations: number;
+}
+
+export interface Window {
+  warmupNs: number;
+  durationNs: number;
+  /** Stops the run when it is aborted. */
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: TortureProgress) => void) | undefined;
+}
+
+/** Lets actors run. Resolves with the recorded time, and whether a worker died. */
+export async function runWindow(
+  host: Host,
+  programs: readonly ActorProgram[],
+  { warmupNs, durationNs, signal, onProgress }: Window,
+): Promise<{ durationMs: number; died: boolean }> {
+  if (programs.length === 0) return { durationMs: 1, died: false };
+  // Starting a pool takes up to a second: the clock starts when every actor is there.
+  let startNs = Infinity;
+  const start = (): void => {
+    startNs = nowNs() + START_DELAY_NS;
+    schedule(host.shards, programs, { startNs, warmupNs, durationNs });
+  };
+  const recordedMs = (): number => Math.max(1, Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e6);
+  const stop = (): void => host.stop();
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted === true) stop();
+  const report = (): void =>
+    onProgress?.({
+      elapsedMs: recordedMs(),
+      totalMs: durationNs / 1e6,
+      operations: collectOperations(host.shards, programs, recordedMs()),
+      pages: host.stats().pages,
+      violations: host.violations().length,
+    });
+  const ticker = onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);
+  const { died } = await host.runActors(
+    programs.map(({ name, address, shard }) => ({ name, program: address, shard })),
+    start,
+  );
+  clearInterval(ticker);
+  signal?.removeEventListener('abort', stop);
+  return { durationMs: recordedMs(), died: died.length > 0 };
+}

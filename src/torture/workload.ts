@@ -1,0 +1,79 @@
+// A load on guests of the library's user: the actors of a profile, on memslots that are there already. `host.run(workload({ ... }))`.
+import { z } from 'zod';
+import { UsageError, type Violation } from '../host/errors.js';
+import type { Host, Workload } from '../host/host.js';
+import type { Vm } from '../host/objects.js';
+import { parseDuration } from '../host/units.js';
+import { writeActors } from './actors.js';
+import type { Area, Guest } from './guests.js';
+import { collectOperations, type OperationResult } from './results.js';
+import { actorSchema, duration } from './schema.js';
+import { runWindow, type TortureProgress } from './window.js';
+
+const PAGE = 4096;
+const LEAST_SPARE_ID = 64;
+
+/** An actor as a profile describes it: `{ kind: 'vcpu', threads: 2, touch: { distribution: 'zipf' } }`. */
+export type ActorOptions = z.input<typeof actorSchema>;
+
+export interface WorkloadOptions {
+  /** The guests to work on: their memslots and vCPUs. */
+  vms: readonly Vm[];
+  actors: readonly ActorOptions[];
+  /** Recorded time, `15s` or nanoseconds; before it, not recorded, the warm-up. */
+  duration: number | string;
+  warmup?: number | string;
+  signal?: AbortSignal;
+  /** Called a few times a second. */
+  onProgress?: (progress: TortureProgress) => void;
+}
+
+export interface WorkloadResult {
+  durationMs: number;
+  operations: Record<string, OperationResult>;
+  /** Of the whole host so far. */
+  violations: Violation[];
+  /** It was stopped before its time, or a worker died. */
+  partial: boolean;
+}
+
+const optionsSchema = z.object({ actors: z.array(actorSchema).min(1), duration, warmup: duration.default('1ms') });
+
+function guestOf(vm: Vm, n: number): Guest {
+  const areas = vm.slots.map((slot): Area => ({
+    slotId: slot.id,
+    flags: slot.flags,
+    gpa: slot.startGfn * PAGE,
+    size: slot.pageCount * PAGE,
+    hva: slot.hva,
+    file: slot.file?.address ?? 0,
+    offset: slot.startIndex * PAGE,
+  }));
+  if (areas.length === 0)
+    throw new UsageError('workload', `workload: vms[${n}] has no memslots; give it one with setMemslot`);
+  const highestGfn = Math.max(...areas.map(({ gpa, size }) => (gpa + size) / PAGE));
+  const spareId = Math.max(LEAST_SPARE_ID, Math.max(...areas.map(({ slotId }) => slotId)) + 1);
+  const files = areas.flatMap(({ file }) => (file === 0 ? [] : [file]));
+  const vcpus = vm.vcpus.map(({ address }) => address);
+  return { name: `vm${n}`, shard: vm.shard, vm: vm.address, vcpus, areas, files, highestGfn, spareId };
+}
+
+/** A load for Host.run(). Throws UsageError when an option makes no sense. */
+export function workload(options: WorkloadOptions): Workload<WorkloadResult> {
+  const parsed = optionsSchema.safeParse(options);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new UsageError('workload', `workload: ${issue!.path.join('.')}: ${issue!.message}`);
+  }
+  const { actors, warmup } = parsed.data;
+  const { vms, signal, onProgress } = options;
+  return {
+    async runOn(host: Host): Promise<WorkloadResult> {
+      const programs = writeActors(host.shards, actors, vms.map(guestOf));
+      const [warmupNs, durationNs] = [parseDuration(warmup), parseDuration(parsed.data.duration)];
+      const { durationMs, died } = await runWindow(host, programs, { warmupNs, durationNs, signal, onProgress });
+      const operations = collectOperations(host.shards, programs, durationMs);
+      return { durationMs, operations, violations: host.violations(), partial: died || signal?.aborted === true };
+    },
+  };
+}
