@@ -9,6 +9,7 @@ import { nowNs, wallMs } from '../host/clock.js';
 import { environmentFingerprint } from '../host/environment.js';
 import { UsageError } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
+import type { Counterexample } from '../explore/counterexample.js';
 import type { ExploreResult } from '../explore/explore.js';
 import type { PointSet, Target } from '../explore/target.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
@@ -31,6 +32,9 @@ interface Options {
 }
 
 const SLICE_MS = 50;
+/** A failure is made small within this time and number of tries. */
+const MINIMISER_MS = 1000;
+const MINIMISER_TRIES = 5000;
 
 /** Builds the command; `done` receives the exit code. */
 export function exploreCommand(done: (code: number) => void): Command {
@@ -99,6 +103,7 @@ function readOptions(options: Options) {
 }
 
 async function explore(what: string, options: Options): Promise<number> {
+  const { counterexampleOf } = await import('../explore/counterexample.js');
   const { Exploration } = await import('../explore/explore.js');
   const { loadTarget } = await import('./target.js');
   const { strategyNamed } = await import('../explore/strategies/named.js');
@@ -129,24 +134,22 @@ async function explore(what: string, options: Options): Promise<number> {
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
     const traceFile = path.join(out, 'trace.json');
-    if (result.violation !== undefined) {
-      const origin = {
-        target: originOf(what),
-        ...targetOptions,
-        ...overrides,
-        points: target.points,
-        strategy: strategy.name,
-        seed,
-        threads: [...target.threadNames],
-      };
-      await writeFile(traceFile, `${JSON.stringify(traceOf(result.violation, origin))}\n`);
+    const { violation } = result;
+    const limits = { tries: MINIMISER_TRIES, milliseconds: MINIMISER_MS, nowMs: () => nowNs() / 1e6 };
+    const small = violation === undefined ? undefined : counterexampleOf(target, violation, limits);
+    if (small !== undefined) {
+      const threads = [...target.threadNames];
+      const how = { target: originOf(what), ...targetOptions, ...overrides, points: target.points };
+      const trace = traceOf(small.failure, { ...how, strategy: strategy.name, seed, threads });
+      await writeFile(traceFile, `${JSON.stringify(trace)}\n`);
     }
-    const document = documentOf(target, result, tookMs, interrupt.signal.aborted, traceFile, targetOptions.stepLimit);
+    const bound = { points: target.points, stepLimit: targetOptions.stepLimit };
+    const document = documentOf(target, result, small, { tookMs, partial: interrupt.signal.aborted, traceFile, bound });
     await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(document)}\n`
-        : `${exploreText(target, result, tookMs)}results: ${out}\n`,
+        : `${exploreText(target, result, small, tookMs)}results: ${out}\n`,
     );
     return interrupt.exitCode ?? exitCode(result);
   } finally {
@@ -163,12 +166,9 @@ function originOf(what: string): string {
 function documentOf(
   target: Target,
   result: ExploreResult,
-  tookMs: number,
-  partial: boolean,
-  traceFile: string,
-  stepLimit: number,
+  small: Counterexample | undefined,
+  run: { tookMs: number; partial: boolean; traceFile: string; bound: { points: PointSet; stepLimit: number } },
 ) {
-  const { violation } = result;
   return {
     schema: 'rmptorture/explore/1',
     command: 'explore',
@@ -177,31 +177,35 @@ function documentOf(
     seed: result.seed,
     verdict: result.verdict,
     complete: result.complete,
-    partial,
-    bound: { points: target.points, stepLimit },
+    partial: run.partial,
+    bound: run.bound,
     executions: result.executions,
     steps: result.steps,
     longestExecution: result.longest,
     stepLimitHits: result.stepLimitHits,
     states: 0,
     distinctTraces: result.distinctTraces,
-    wallMs: tookMs,
-    executionsPerSecond: result.executions / Math.max(tookMs / 1000, 1e-9),
+    wallMs: run.tookMs,
+    executionsPerSecond: result.executions / Math.max(run.tookMs / 1000, 1e-9),
     environment: environmentFingerprint(),
-    ...(violation === undefined
-      ? {}
-      : {
-          violation: {
-            oracle: violation.kind,
-            message: violation.message,
-            thread: violation.thread,
-            executionIndex: violation.executionIndex,
-            trace: traceFile,
-            threads: target.threadNames.length,
-            preemptions: violation.preemptions,
-            steps: violation.steps.length,
-          },
-        }),
+    ...(small === undefined ? {} : { violation: violationOf(target, small, run.traceFile) }),
+  };
+}
+
+function violationOf(target: Target, { failure, constraints, found }: Counterexample, traceFile: string) {
+  return {
+    oracle: failure.kind,
+    message: failure.message,
+    thread: failure.thread,
+    executionIndex: failure.executionIndex,
+    trace: traceFile,
+    threads: target.threadNames.length,
+    preemptions: failure.preemptions,
+    switches: failure.switches,
+    steps: failure.steps.length,
+    found,
+    /** Pairs of steps, from 0, whose order the failure needs. */
+    orders: constraints.map(({ earlier, later }) => [earlier, later]),
   };
 }
 

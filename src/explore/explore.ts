@@ -3,6 +3,7 @@
 import { type Finding, findingOf } from './finding.js';
 import { seedOf } from './random.js';
 import { type RecordedStep, Recorder } from './recorder.js';
+import type { SourceLines } from './source-lines.js';
 import { Replay } from './strategies/replay.js';
 import type { Strategy } from './strategy.js';
 import type { Target } from './target.js';
@@ -124,23 +125,39 @@ export function explore(target: Target, strategy: Strategy, options: ExploreOpti
   return exploration.result;
 }
 
-/** Replays the failing execution twice, the second time writing down its steps. */
+/** Replays the failing execution twice; its steps are those of the second time. */
 function confirm(target: Target, finding: Finding, executionIndex: number, seed: number): Failure {
   const { machine } = target;
   const tape = [...machine.tape.subarray(0, machine.tapeLength)];
-  const before = machine.observer;
-  let recorder = new Recorder(machine);
+  let again: Failure | undefined;
   for (let n = 0; n < 2; n++) {
-    recorder = new Recorder(machine, n === 1 ? target.sources() : undefined);
-    machine.observer = recorder;
-    const again = replay(target, tape);
-    machine.observer = before;
+    again = recordFailure(target, tape, { executionIndex, seed });
     if (again?.kind !== finding.kind || again.message !== finding.message) {
       throw new NondeterminismError(
         `execution ${executionIndex} (seed ${seed}) failed with '${finding.message}', its replay with '${again?.message ?? 'nothing'}'`,
       );
     }
   }
+  return again!;
+}
+
+/**
+ * Runs a failing tape and writes down its steps, with their places in the source when `sources` are given; undefined when it does not fail. The machine's
+ * observer stays as it was.
+ */
+export function recordFailure(
+  target: Target,
+  tape: readonly number[],
+  { executionIndex, seed }: Pick<Failure, 'executionIndex' | 'seed'>,
+  sources?: SourceLines,
+): Failure | undefined {
+  const { machine } = target;
+  const before = machine.observer;
+  const recorder = new Recorder(machine, sources);
+  machine.observer = recorder;
+  const finding = replay(target, tape);
+  machine.observer = before;
+  if (finding === undefined) return undefined;
   const { steps, preemptions, switches } = recorder;
   return { ...finding, executionIndex, seed, tape, steps, preemptions, switches };
 }

@@ -2,11 +2,11 @@
 // threads have ended). Its memory is whatever it takes from the heap; its locks are ours.
 import * as layout from '../kernel/abi/layout.js';
 import { UsageError } from '../host/errors.js';
-import { objectName } from '../host/names.js';
 import { readViolations } from '../host/oops.js';
 import type { CompiledProgram } from './compile.js';
 import { Machine, type MachineExports } from './machine.js';
 import { setPoints } from './points.js';
+import { stateName } from './state-names.js';
 import type { Target, TargetOptions } from './target.js';
 
 type Exports = MachineExports & {
@@ -72,19 +72,20 @@ export function programTarget({ module, sources }: CompiledProgram, options: Pro
   setPoints(machine.memory, points);
   machine.prepare(starts);
   machine.invariant = exported('invariant');
+  const threadNames = options.threadNames ?? starts.map((_, thread) => `thread${thread}`);
   const finish = exported('finish');
   const named = { buffer, words: words as Int32Array<SharedArrayBuffer> };
   return {
     name,
     machine,
     points,
-    threadNames: options.threadNames ?? starts.map((_, thread) => `thread${thread}`),
+    threadNames,
     atRest() {
       x.setCurrent(x.taskAddress(0));
       return finish === undefined || machine.quietly(finish);
     },
     violations: () => readViolations(buffer),
-    nameOf: (address) => objectName(named, address),
+    nameOf: (address) => stateName(named, threadNames, address),
     sources,
   };
 }

@@ -6,7 +6,6 @@ import * as calls from '../kernel/abi/calls.js';
 import * as layout from '../kernel/abi/layout.js';
 import { errnoName, UsageError } from '../host/errors.js';
 import { kernelModule } from '../host/kernel-module.js';
-import { objectName } from '../host/names.js';
 import { readViolations } from '../host/oops.js';
 import { writeGeometry } from '../host/shard.js';
 import { variantBits } from '../host/variants.js';
@@ -14,6 +13,7 @@ import { Machine, type MachineExports } from './machine.js';
 import { type Call, callOf, type ObjectTable, type Operation, type Scenario } from './scenario.js';
 import { setPoints } from './points.js';
 import { SourceLines } from './source-lines.js';
+import { stateName } from './state-names.js';
 import type { Target, TargetOptions } from './target.js';
 
 type Exports = MachineExports & KernelExports & { readonly runOperations: () => void };
@@ -72,7 +72,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
       return machine.quietly(() => void x.sysAudit()) && machine.memory.words[layout.SH_OOPS_COUNT / 4] === 0;
     },
     violations: () => readViolations(view.buffer),
-    nameOf: (address) => objectName(view, address),
+    nameOf: (address) => stateName(view, threadNames, address),
     sources: kernelSources,
   };
 }

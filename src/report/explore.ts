@@ -1,9 +1,10 @@
 // The report of an exploration as text: what was covered, and a failing interleaving step by step.
 import * as points from '../kernel/abi/point.js';
+import type { Counterexample } from '../explore/counterexample.js';
 import type { ExploreResult, Failure } from '../explore/explore.js';
 import type { RecordedStep } from '../explore/recorder.js';
 import type { Target } from '../explore/target.js';
-import { interleavingText, type StepRow } from './interleaving.js';
+import { type ConstraintRow, interleavingText, type StepRow } from './interleaving.js';
 import { showCount } from './units.js';
 
 const KINDS: Record<number, string> = {
@@ -77,19 +78,24 @@ function sharedWords(steps: readonly RecordedStep[]): Set<number> {
 }
 
 /** The failing interleaving as a table. */
-export function failureText(target: Target, failure: Failure): string {
+export function failureText(target: Target, failure: Failure, constraints: readonly ConstraintRow[] = []): string {
   const shared = sharedWords(failure.steps);
   return interleavingText({
     threads: target.threadNames,
     steps: failure.steps.map((step, n) => rowOf(target, step, failure.steps[n - 1], shared)),
-    constraints: [],
+    constraints,
     failure: `${failure.kind}: ${failure.message}`,
   });
 }
 
 /** What was covered, and with which verdict. */
-export function exploreText(target: Target, result: ExploreResult, wallMs: number): string {
-  const { executions, steps, longest, stepLimitHits, distinctTraces, violation } = result;
+export function exploreText(
+  target: Target,
+  result: ExploreResult,
+  counterexample: Counterexample | undefined,
+  wallMs: number,
+): string {
+  const { executions, steps, longest, stepLimitHits, distinctTraces } = result;
   const perSecond = executions / Math.max(wallMs / 1000, 1e-9);
   const lines = [
     `rmptorture explore: ${target.name}, ${target.threadNames.length} threads, strategy ${result.strategy}, seed ${result.seed}`,
@@ -97,12 +103,13 @@ export function exploreText(target: Target, result: ExploreResult, wallMs: numbe
   ];
   if (stepLimitHits > 0)
     lines.push(`${stepLimitHits} executions were cut at the step limit: what comes behind it is unknown`);
-  if (violation !== undefined) {
-    const { executionIndex, preemptions, switches } = violation;
+  if (counterexample !== undefined) {
+    const { failure, constraints, found } = counterexample;
     lines.push(
       '',
-      failureText(target, violation),
-      `execution ${executionIndex}: ${preemptions} preemptions, ${switches} switches`,
+      failureText(target, failure, constraints),
+      `execution ${failure.executionIndex}; made small: ${found.steps} steps, ${found.preemptions} preemptions, ${found.switches} switches before, ` +
+        `${failure.steps.length}, ${failure.preemptions}, ${failure.switches} now`,
     );
   }
   lines.push('', verdictLine(result));

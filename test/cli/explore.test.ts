@@ -69,7 +69,12 @@ describe('explore', () => {
     const found = await explore('fault-punch-hole', '--variant', 'no-retry-check', '--out', at('failed'));
     expect(found.code).toBe(1);
     expect(found.stdout).toMatch(/vm0\.mmu_lock \d+ +\w+ sync\/rwlock\.ts:\d+/);
+    expect(found.stdout).toMatch(/cas rmp\[0x11\]\.lo \d+ +rmpupdateInsn snp\/instructions\.ts:\d+/);
+    expect(found.stdout).toContain('It needs each of these orders');
+    expect(found.stdout).toMatch(/, 1, 2 now$/m);
     expect(found.stdout).toMatch(/^FAILURE: host-page$/m);
+    const document = JSON.parse(readFileSync(at('failed/result.json'), 'utf8')) as { violation: object };
+    expect(document.violation).toMatchObject({ oracle: 'host-page', threads: 2, preemptions: 1, switches: 2 });
     const again = await run('replay', at('failed/trace.json'));
     expect(again.code).toBe(1);
     expect(again.stdout).toContain('FAILURE: host-page, as recorded');
