@@ -13,6 +13,7 @@ import { Runner, type Effort } from './runner.js';
 import { builds } from './suites/builds.js';
 import { clear } from './suites/clear.js';
 import { cycle } from './suites/cycle.js';
+import { explore } from './suites/explore.js';
 import { flatness } from './suites/flatness.js';
 import { javascript } from './suites/javascript.js';
 import { locks } from './suites/locks.js';
@@ -28,6 +29,7 @@ export const SUITES: Readonly<Record<string, (runner: Runner) => Promise<void>>>
   clear,
   flatness,
   builds,
+  explore,
   start: start512GiB,
 };
 

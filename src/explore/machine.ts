@@ -81,6 +81,7 @@ export class Machine extends ThreadTable {
   crash: Error | undefined;
 
   readonly #options: MachineOptions;
+  readonly #stepLimit: number;
   #mode: number = Mode.Quiet;
   #strategy: Strategy | undefined;
   #ending: Ending = 'finished';
@@ -88,12 +89,14 @@ export class Machine extends ThreadTable {
   #barren = 0;
   #spuriousLeft = 0;
   #timeoutsLeft = 0;
-  #looks = false;
+  /** Somebody looks at every step. */
+  #watched = false;
   #announces = false;
 
   constructor(options: MachineOptions) {
     super(options.stateBytes, options.threads);
     this.#options = options;
+    this.#stepLimit = options.stepLimit;
     this.tape = new Uint8Array(options.stepLimit * 2 + 64);
     const instance = new WebAssembly.Instance(options.module, {
       env: {
@@ -181,8 +184,8 @@ export class Machine extends ThreadTable {
 
   #reset(strategy: Strategy): void {
     this.#strategy = strategy;
-    this.#looks = strategy.performed !== undefined;
     this.#announces = this.observer?.announced !== undefined;
+    this.#watched = strategy.performed !== undefined || this.observer !== undefined || this.invariant !== undefined;
     this.#ending = 'finished';
     this.#spinning = 0;
     this.#barren = 0;
@@ -223,9 +226,10 @@ export class Machine extends ThreadTable {
 
   /** Asks the strategy who is next and performs that thread's operation, as far as the machine has a part in it; -1: the execution ends here. */
   #decide(): number {
-    if (this.invariant !== undefined && this.step > 0 && !this.quietly(this.invariant)) return this.#end('oops');
+    if (this.#watched && this.step > 0 && this.invariant !== undefined && !this.quietly(this.invariant))
+      return this.#end('oops');
     if (this.enabledCount === 0 && !this.#unstick()) return -1;
-    if (this.step >= this.#options.stepLimit) return this.#end('step-limit');
+    if (this.step >= this.#stepLimit) return this.#end('step-limit');
     const next = this.#strategy!.pick(this);
     if (next < 0) return this.#end('given-up');
     this.tape[this.tapeLength++] = next;
@@ -242,8 +246,10 @@ export class Machine extends ThreadTable {
   #perform(thread: number): void {
     if (this.kind(thread) === 0) this.words[WAIT_RESULT] = this.waitResult(thread);
     else if (this.#spinning > 0 && this.writes(thread)) this.#stopSpinning(thread);
-    this.observer?.performed(thread, this);
-    if (this.#looks) this.#strategy!.performed!(thread, this);
+    if (this.#watched) {
+      this.observer?.performed(thread, this);
+      this.#strategy!.performed?.(thread, this);
+    }
     this.current = thread;
   }
 

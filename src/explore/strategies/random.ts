@@ -9,6 +9,8 @@ export class RandomWalk implements Strategy {
   readonly exhaustive = false;
   readonly #random = new Random();
   readonly #switches: number;
+  /** Steps until the next thread is drawn: geometrically distributed, so that a step without a draw costs a subtraction. */
+  #left = 0;
 
   /** `switches`: how often, from 0 to 1, the next thread is drawn at all while the running one can go on. */
   constructor(switches = 1) {
@@ -17,13 +19,18 @@ export class RandomWalk implements Strategy {
 
   begin(_index: number, seed: number): boolean {
     this.#random.reseed(seed);
+    this.#left = this.#distance();
     return true;
   }
 
+  #distance(): number {
+    if (this.#switches >= 1) return 1;
+    return 1 + Math.floor(Math.log(1 - this.#random.unit()) / Math.log(1 - this.#switches));
+  }
+
   pick(view: View): number {
-    if (this.#switches < 1 && view.current >= 0 && view.isEnabled(view.current)) {
-      if (this.#random.unit() >= this.#switches) return view.current;
-    }
+    if (--this.#left > 0 && view.current >= 0 && view.isEnabled(view.current)) return view.current;
+    if (this.#left <= 0) this.#left = this.#distance();
     return view.enabled[view.enabledCount === 1 ? 0 : this.#random.below(view.enabledCount)]!;
   }
 
