@@ -74,6 +74,12 @@ const INVALIDATION: Record<number, Text> = {
   [codes.OOPS_BALANCE_NEGATIVE]: ([vm, open]) =>
     `vm${vm}: an invalidation ended that had not begun (mmu_invalidate_in_progress ${open})`,
   [codes.OOPS_END_WITHOUT_RANGE]: ([vm]) => `vm${vm}: an invalidation ended without having named a range`,
+  [codes.OOPS_RANGE_SHRANK]: ([vm, start, end, newStart, newEnd]) =>
+    `vm${vm}: the range that faults must stay out of shrank from gfns [${start}, ${end}) to [${newStart}, ${newEnd}) while it was open`,
+  [codes.OOPS_AUDIT_SEQUENCE]: ([vm, sequence, ends]) =>
+    `vm${vm}: mmu_invalidate_seq is ${sequence} after ${ends} ends of invalidations`,
+  [codes.OOPS_AUDIT_ASSIGNED_ELSEWHERE]: ([pfn, asid, gfn, held]) =>
+    `pfn ${hex(pfn)} is assigned to gfn ${gfn} of ASID ${asid}, whose guest has ${held === 0xffffffff ? 'no page' : `pfn ${hex(held)}`} there`,
   [codes.OOPS_RANGE_WITHOUT_BEGIN]: ([vm, start, end]) =>
     `vm${vm}: range gfn ${hex(start)}-${hex(end)} added outside an invalidation`,
   [codes.OOPS_INVALIDATE_LEFT_OPEN]: ([vm, open]) =>

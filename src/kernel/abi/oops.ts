@@ -66,3 +66,6 @@ export const OOPS_SPTE_PFN_CHANGED = 203; // (vm, pfn mapped, pfn to map): a pre
 export const OOPS_RETRY_FOREVER = 901; // (vm, gfn, seq, in_progress, retries): the fault of one gfn retries while the protocol stands still
 export const OOPS_FAULT_LOOP = 902; // (kvm id, gfn, seq): a fault is handled again and again, the access never completes
 export const OOPS_ASSERTION = 1101; // (number, two values): check() of a program
+export const OOPS_RANGE_SHRANK = 306; // (kvm id, first gfn and end gfn tracked before, the same now): the union of open ranges lost some
+export const OOPS_AUDIT_SEQUENCE = 354; // (vm, sequence, ends): the sequence has not risen once an end
+export const OOPS_AUDIT_ASSIGNED_ELSEWHERE = 554; // (pfn, asid, gfn, page the guest has there): assigned to a guest that does not have it

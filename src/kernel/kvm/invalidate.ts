@@ -8,7 +8,7 @@ import {
   KC_BEGINS, KC_ENDS, KVM_BUGGED, KVM_COUNTERS, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ,
   KVM_INVALIDATE_START, KVM_LOST_END,
 } from '../abi/kvm';
-import { OOPS_BALANCE_NEGATIVE, OOPS_END_WITHOUT_RANGE, OOPS_RANGE_WITHOUT_BEGIN, ORACLE_BALANCE } from '../abi/oops';
+import { OOPS_BALANCE_NEGATIVE, OOPS_END_WITHOUT_RANGE, OOPS_RANGE_SHRANK, OOPS_RANGE_WITHOUT_BEGIN, ORACLE_BALANCE } from '../abi/oops';
 import { V_B12, V_PLANT_LOST_END } from '../abi/variants';
 import { oops } from '../oops';
 import { atomicLoad32, atomicLoad64, atomicStore32, load32, load64, oraclesOn, store32, storeOnce32, storeOnce64, variant } from '../point';
@@ -45,6 +45,7 @@ export function kvmMmuInvalidateRangeAdd(kvm: usize, start: u64, end: u64): void
   const oldStart = load64(kvm + KVM_INVALIDATE_START);
   // V_B12: the RFC era asked for "first section" instead of "first range": the second range of one section overwrites the first.
   if (oldStart == INVALID_GFN || (variant(V_B12) && open == 1)) {
+    if (ORACLES && oldStart != INVALID_GFN) checkUnion(kvm, oldStart, start, end);
     storeOnce64(kvm + KVM_INVALIDATE_START, start);
     storeOnce64(kvm + KVM_INVALIDATE_END, end);
     return;
@@ -52,6 +53,13 @@ export function kvmMmuInvalidateRangeAdd(kvm: usize, start: u64, end: u64): void
   // Many sections at once are rare: the union may hold gfns that nobody invalidates, which costs their faults a retry.
   if (start < oldStart) storeOnce64(kvm + KVM_INVALIDATE_START, start);
   if (end > load64(kvm + KVM_INVALIDATE_END)) storeOnce64(kvm + KVM_INVALIDATE_END, end);
+}
+
+/** Every open section's range stays tracked until all are closed, or a fault would map what is being taken away. @context as kvmMmuInvalidateRangeAdd. */
+function checkUnion(kvm: usize, oldStart: u64, start: u64, end: u64): void {
+  const oldEnd = load64(kvm + KVM_INVALIDATE_END);
+  if (!oraclesOn() || (start <= oldStart && end >= oldEnd)) return;
+  oops(ORACLE_BALANCE, OOPS_RANGE_SHRANK, load32(kvm + KVM_ID), <f64>oldStart, <f64>oldEnd, <f64>start, <f64>end);
 }
 
 /** Closes a section. @context mmu_lock held for write. kernel: kvm_mmu_invalidate_end(). */

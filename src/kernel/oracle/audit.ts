@@ -2,14 +2,14 @@
 // It reads only what the kernel's own structures say, from both ends (page tables against files, RMP against page tables, counters
 // against bitmaps), so that one wrong end shows as a disagreement. Violations are recorded, not thrown: one audit reports all it finds.
 import {
-  KVM_ASID, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_MN_ACTIVE, KVM_NEXT, KVM_ONLINE_VCPUS, KVM_VCPUS, SLOT_BASE_GFN, SLOT_NPAGES, SLOT_RM_FILE,
-  SLOT_RM_INDEX,
+  KC_ENDS, KVM_ASID, KVM_COUNTERS, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_MN_ACTIVE, KVM_NEXT, KVM_ONLINE_VCPUS, KVM_VCPUS, SLOT_BASE_GFN, SLOT_BOUND,
+  SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
 import { NO_PFN, SH_MAX_TASKS, SH_OOPS_COUNT, SH_PARTITION_COUNT, SH_PFN_COUNT, SH_VM_LIST, TASK_HELD, TASK_HELD_COUNT, TASK_RUNNING, TASK_STATE } from '../abi/layout';
-import { PAGE_REF_MASK, PTRS_PER_FOLIO, REGION_ZONE, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';
+import { PAGE_REF_MASK, PG_LEAKED, PTRS_PER_FOLIO, REGION_ZONE, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';
 import {
-  OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
-  OOPS_AUDIT_MN_ACTIVE, OOPS_AUDIT_SPTE_ATTRIBUTE, OOPS_AUDIT_SPTE_FREE, OOPS_AUDIT_SPTE_NO_SLOT, OOPS_AUDIT_SPTE_NOT_IN_FILE,
+  OOPS_AUDIT_ASSIGNED_ELSEWHERE, OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
+  OOPS_AUDIT_MN_ACTIVE, OOPS_AUDIT_SEQUENCE, OOPS_AUDIT_SPTE_ATTRIBUTE, OOPS_AUDIT_SPTE_FREE, OOPS_AUDIT_SPTE_NO_SLOT, OOPS_AUDIT_SPTE_NOT_IN_FILE,
   OOPS_AUDIT_SPTE_RMP, OOPS_AUDIT_TLB_STALE, OOPS_AUDIT_ZONE, ORACLE_BALANCE, ORACLE_CONSERVATION, ORACLE_HOST_PAGE, ORACLE_LOCKING,
   ORACLE_ONE_OWNER, ORACLE_STALE_MAPPING,
 } from '../abi/oops';
@@ -73,17 +73,40 @@ function auditRegion(base: u32): void {
     if (!owned) continue;
     if (pageIsFree(base + n)) oopsRecord(ORACLE_HOST_PAGE, OOPS_AUDIT_ASSIGNED_FREE, base + n, <f64>(lo & 0xffffffff), <f64>(lo >> 32), 0, 0);
     const asid = <u32>((head & 3) == 3 ? head >> 51 : lo >> 51) & 0x3ff;
-    if (asid != 0 && !sevAsidLive(asid)) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_DEAD_ASID, base + n, asid, 0, 0, 0);
+    if (asid == 0) continue;
+    if (!sevAsidLive(asid)) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_DEAD_ASID, base + n, asid, 0, 0, 0);
+    else auditOwner(base + n, asid, (head & 3) == 3 ? (head >> 12 & 0x7fffffffff) + n : lo >> 12 & 0x7fffffffff);
   }
   const counted = <u32>(head >> 3) & 0x1ff;
   if (counted != assigned) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_COUNT_BITS, base, counted, assigned, 0, 0);
 }
 
-/** Oracle 3: nothing is open. */
+/**
+ * A page assigned to gfn `gfn` of a live ASID is the page that this guest has there: so it has one owner, and the owner one page. A leaked page may
+ * stay assigned to whoever had it.
+ */
+function auditOwner(pfn: u32, asid: u32, gfn: u64): void {
+  if ((atomicLoad32(pageAddress(pfn)) & PG_LEAKED) != 0) return;
+  let kvm: usize = load32(SH_VM_LIST);
+  while (kvm != 0 && load32(kvm + KVM_ASID) != asid) kvm = load32(kvm + KVM_NEXT);
+  if (kvm == 0) return; // an ASID without a VM of this kernel: a test's own
+  const slot = gfnToMemslot(kvm, 0, gfn);
+  let held: u32 = NO_PFN;
+  if (slot != 0 && load32(slot + SLOT_BOUND) != 0) {
+    held = restrictedmemFindPage(load32(slot + SLOT_RM_FILE), gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX));
+    if (held != <u32>NO_PFN) putPage(held);
+  }
+  if (held != pfn) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_ASSIGNED_ELSEWHERE, pfn, asid, <f64>gfn, held, 0);
+}
+
+/** Oracle 3: nothing is open, and the sequence has risen once an end. */
 function auditVm(kvm: usize): void {
   const id = load32(kvm + KVM_ID);
   const open = load32(kvm + KVM_INVALIDATE_IN_PROGRESS);
   if (open != 0) oopsRecord(ORACLE_BALANCE, OOPS_AUDIT_BALANCE, id, <f64><i32>open, 0, 0, 0);
+  const sequence = <u32>load64(kvm + KVM_INVALIDATE_SEQ);
+  const ends = load32(kvm + KVM_COUNTERS + (KC_ENDS << 2));
+  if (sequence != ends) oopsRecord(ORACLE_BALANCE, OOPS_AUDIT_SEQUENCE, id, sequence, ends, 0, 0);
   const active = load32(kvm + KVM_MN_ACTIVE);
   if (active != 0) oopsRecord(ORACLE_BALANCE, OOPS_AUDIT_MN_ACTIVE, id, active, 0, 0, 0);
 }

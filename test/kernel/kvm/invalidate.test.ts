@@ -50,7 +50,7 @@ describe('begin, range_add, end', () => {
 
   it('two ranges of one section are joined; the variant of the RFC era keeps only the second (B12)', () => {
     for (const variants of [[], [V_B12]]) {
-      const on = bootKvm({ variants });
+      const on = bootKvm({ variants, oracles: false });
       const kvm = newVm(on);
       locked(
         kvm,
@@ -178,6 +178,15 @@ describe('the balance oracle', () => {
     const kvm = newVm(on);
     on.x.writeLock(kvm + abi.KVM_MMU_LOCK);
     expect(violationsOf(() => on.x.kvmMmuInvalidateRangeAdd(kvm, 1n, 2n))).toEqual([codes.OOPS_RANGE_WITHOUT_BEGIN]);
+  });
+
+  it('fires when the second range of a section throws the first one away (B12)', () => {
+    const on = bootKvm({ variants: [V_B12] });
+    const kvm = newVm(on);
+    on.x.writeLock(kvm + abi.KVM_MMU_LOCK);
+    on.x.kvmMmuInvalidateBegin(kvm);
+    on.x.kvmMmuInvalidateRangeAdd(kvm, 10n, 20n);
+    expect(violationsOf(() => on.x.kvmMmuInvalidateRangeAdd(kvm, 30n, 40n))).toEqual([codes.OOPS_RANGE_SHRANK]);
   });
 
   it('fires at VM destruction when one end was lost (planted)', () => {

@@ -1,0 +1,47 @@
+// Audits that no variant reaches: a state is broken by hand, and the audit names what is wrong with it.
+import { describe, expect, it } from 'vitest';
+import { readViolations } from '#src/host/oops.js';
+import { KVM_ASID, KVM_INVALIDATE_SEQ } from '#src/kernel/abi/kvm.js';
+import { PG_LEVEL_4K } from '#src/kernel/abi/snp.js';
+import { bootHost, createGuest, touch, type TestGuest } from './guest.js';
+
+function guestWithPages(): TestGuest {
+  const guest = createGuest(bootHost());
+  for (const gfn of [1, 2, 3]) touch(guest, gfn);
+  return guest;
+}
+
+/** What the audit says, each violation as oracle and message. */
+function audited({ k }: TestGuest): string[] {
+  k.x.sysAudit();
+  return readViolations(k.buffer).map(({ oracle, message }) => `${oracle}: ${message}`);
+}
+
+describe('the audit', () => {
+  it('has nothing to say of a sound state', () => {
+    expect(audited(guestWithPages())).toEqual([]);
+  });
+
+  it('compares the sequence of invalidations with their ends', () => {
+    const guest = guestWithPages();
+    guest.k.setU64(guest.vm + KVM_INVALIDATE_SEQ, 7n);
+    const [only, ...more] = audited(guest);
+    expect(only).toMatch(/^balance: vm0: mmu_invalidate_seq is 7 after \d ends of invalidations$/);
+    expect(more).toEqual([]);
+  });
+
+  it('finds a page that the RMP gives to a guest at a place where it has another one', () => {
+    const guest = guestWithPages();
+    const { x } = guest.k;
+    const [first, second] = [1, 2].map((gfn) => x.sysGfnToPfn(guest.vm, gfn)) as [number, number];
+    const asid = guest.k.u32(guest.vm + KVM_ASID);
+    x.rmpMakeShared(second, PG_LEVEL_4K);
+    x.rmpMakePrivate(second, 4096n, PG_LEVEL_4K, asid, 0);
+    const found = audited(guest);
+    const [a, b] = [first, second].map((pfn) => pfn.toString(16));
+    expect(found).toContain(
+      `one-owner: pfn 0x${b} is assigned to gfn 1 of ASID ${asid}, whose guest has pfn 0x${a} there`,
+    );
+    expect(found).toHaveLength(2); // and gfn 2 is mapped to a page that is not its own
+  });
+});
