@@ -10,7 +10,7 @@ import { environmentFingerprint } from '../host/environment.js';
 import { UsageError } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
 import type { Counterexample } from '../explore/counterexample.js';
-import type { ExploreResult } from '../explore/explore.js';
+import type { Exploration, ExploreResult } from '../explore/explore.js';
 import type { PointSet, Target } from '../explore/target.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
 import { interruptible } from './signals.js';
@@ -32,6 +32,10 @@ interface Options {
 }
 
 const SLICE_MS = 50;
+/** The strategy that is none: every state once. */
+const STATES = 'states';
+const MOST_STATES = 50_000_000;
+const VISITED_BYTES = 1 << 30;
 /** A failure is made small within this time and number of tries. */
 const MINIMISER_MS = 1000;
 const MINIMISER_TRIES = 5000;
@@ -43,7 +47,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .argument('<scenario>', "a scenario's name, a scenario file (.yaml, .json, .js) or a program (.ts)")
     .option(
       '--strategy <name>',
-      'portfolio (samplers by turns), random, pct, pos, surw, weighted, preemptions, delays, dpor',
+      'portfolio (samplers by turns), random, pct, pos, surw, weighted, preemptions, delays, dpor, states',
       'portfolio',
     )
     .option('--executions <n>', 'how many at most', '10000')
@@ -104,33 +108,38 @@ function readOptions(options: Options) {
 
 async function explore(what: string, options: Options): Promise<number> {
   const { counterexampleOf } = await import('../explore/counterexample.js');
-  const { Exploration } = await import('../explore/explore.js');
+  const { Exploration: Explorer } = await import('../explore/explore.js');
   const { loadTarget } = await import('./target.js');
   const { strategyNamed } = await import('../explore/strategies/named.js');
   const { traceOf } = await import('../explore/trace-file.js');
   const { exploreText } = await import('../report/explore.js');
-  const strategy = strategyNamed(options.strategy);
-  const { executions, durationMs, seed, target: targetOptions, overrides } = readOptions(options);
+  const bySearch = options.strategy === STATES;
+  const strategy = bySearch ? undefined : strategyNamed(options.strategy);
+  const { executions, durationMs, seed, target: asked, overrides } = readOptions(options);
+  const targetOptions = { ...asked, frozenClock: bySearch };
   const stamp = new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19);
   const out = path.resolve(options.out ?? path.join('results', `${stamp}-explore`));
   if (options.out !== undefined && existsSync(path.join(out, 'result.json')))
     throw new UsageError('--out', `--out ${options.out}: there is a result.json already; name another folder`);
   const target = await loadTarget(what, targetOptions, overrides);
-  const exploration = new Exploration(target, strategy, { executions, seed, countTraces: true });
-  const draw =
-    options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
   const interrupt = interruptible();
+  // A search runs in one go: no signal would be handled before its end, so Ctrl-C shall simply end the process.
+  if (bySearch) interrupt.dispose();
   try {
     const startNs = nowNs();
     const elapsedMs = (): number => (nowNs() - startNs) / 1e6;
-    for (let over = false; !over && !interrupt.signal.aborted && elapsedMs() < durationMs;) {
-      const sliceEnd = Math.min(elapsedMs() + SLICE_MS, durationMs);
-      while (!over && elapsedMs() < sliceEnd) over = exploration.run(16);
-      if (draw) drawProgress(exploration.result, elapsedMs());
-      await setImmediate();
-    }
-    if (draw) process.stderr.write('\r\u001B[K');
-    const { result } = exploration;
+    const result =
+      strategy === undefined
+        ? await searchStates(target, targetOptions.stepLimit, () => elapsedMs() > durationMs)
+        : await sample(new Explorer(target, strategy, { executions, seed, countTraces: true }), {
+            over: () => interrupt.signal.aborted || elapsedMs() >= durationMs,
+            elapsedMs,
+            draw:
+              options.quiet !== true &&
+              options.json !== true &&
+              process.stderr.isTTY &&
+              process.env['CI'] === undefined,
+          });
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
     const traceFile = path.join(out, 'trace.json');
@@ -140,7 +149,7 @@ async function explore(what: string, options: Options): Promise<number> {
     if (small !== undefined) {
       const threads = [...target.threadNames];
       const how = { target: originOf(what), ...targetOptions, ...overrides, points: target.points };
-      const trace = traceOf(small.failure, { ...how, strategy: strategy.name, seed, threads });
+      const trace = traceOf(small.failure, { ...how, strategy: result.strategy, seed, threads });
       await writeFile(traceFile, `${JSON.stringify(trace)}\n`);
     }
     const bound = { points: target.points, stepLimit: targetOptions.stepLimit };
@@ -155,6 +164,27 @@ async function explore(what: string, options: Options): Promise<number> {
   } finally {
     interrupt.dispose();
   }
+}
+
+/** Runs executions in slices, so that the clock, Ctrl-C and the progress line have their turn. */
+async function sample(
+  exploration: Exploration,
+  { over, elapsedMs, draw }: { over: () => boolean; elapsedMs: () => number; draw: boolean },
+): Promise<ExploreResult> {
+  for (let done = false; !done && !over();) {
+    const sliceEnd = elapsedMs() + SLICE_MS;
+    while (!done && elapsedMs() < sliceEnd) done = exploration.run(16);
+    if (draw) drawProgress(exploration.result, elapsedMs());
+    await setImmediate();
+  }
+  if (draw) process.stderr.write('\r\u001B[K');
+  return exploration.result;
+}
+
+/** The search over states runs in one go. */
+async function searchStates(target: Target, depth: number, stop: () => boolean): Promise<ExploreResult> {
+  const { exploreStates } = await import('../explore/search/explore-states.js');
+  return exploreStates(target, { states: MOST_STATES, depth, bytes: VISITED_BYTES, stop });
 }
 
 /** Files are found again from any folder; names stay names. */
@@ -183,7 +213,7 @@ function documentOf(
     steps: result.steps,
     longestExecution: result.longest,
     stepLimitHits: result.stepLimitHits,
-    states: 0,
+    states: result.states ?? 0,
     distinctTraces: result.distinctTraces,
     wallMs: run.tookMs,
     executionsPerSecond: result.executions / Math.max(run.tookMs / 1000, 1e-9),

@@ -40,6 +40,8 @@ export interface ExploreResult {
   stepLimitHits: number;
   /** 0 when they were not counted. */
   distinctTraces: number;
+  /** Of a search over states: how many were seen. */
+  states?: number;
   violation?: Failure;
 }
 

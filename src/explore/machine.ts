@@ -4,44 +4,9 @@
 // which sleeper wakes) comes from the strategy or from the number of steps, so the same choices give the same execution, always.
 import * as control from '../kernel/abi/control.js';
 import * as points from '../kernel/abi/point.js';
-import type { ChoiceKind, Strategy, View } from './strategy.js';
+import type { Ending, MachineExports, MachineOptions, Observer, SchedulerNotes } from './machine-types.js';
+import type { ChoiceKind, Strategy } from './strategy.js';
 import { ThreadTable, type ThreadStart } from './thread-table.js';
-
-/** What the machine itself calls; a module exports more. */
-export interface MachineExports {
-  runThreads(first: number): void;
-  saveState(): void;
-  restoreState(): void;
-  setCurrent(task: number): void;
-  readonly table: WebAssembly.Table;
-}
-
-/** How an execution ended, as far as the machine can tell. */
-export type Ending = 'finished' | 'oops' | 'crash' | 'blocked' | 'livelock' | 'step-limit' | 'given-up';
-
-/** Watches executions step by step: race detector, trace, state hash. */
-export interface Observer {
-  begin?(): void;
-  /** The running thread has announced its next operation; it is still on the stack, its source line can be looked up. */
-  announced?: ((thread: number) => void) | undefined;
-  /** `thread` performs what it announced (view.kind(thread), ...) as step number view.step. */
-  performed(thread: number, view: View): void;
-  /** What `waker` does lets `waiter` go on. */
-  woke?(waker: number, waiter: number): void;
-}
-
-export interface MachineOptions {
-  module: WebAssembly.Module;
-  threads: number;
-  /** Bytes of the model's state. */
-  stateBytes: number;
-  stepLimit: number;
-  /** How many waits of an execution may return without a wake-up, where the strategy wants it. */
-  spuriousWakeups?: number;
-  /** How many waits of an execution may time out although others could run. Otherwise a wait times out when nobody can run. */
-  earlyTimeouts?: number;
-  prDebug?: (site: number, ...values: number[]) => void;
-}
 
 const NEXT = control.CONTROL_NEXT / 4;
 const WAIT_RESULT = control.CONTROL_RESULT / 4;
@@ -66,6 +31,8 @@ export function stackHere(): string {
 }
 
 const Mode = { Quiet: 0, Prelude: 1, Running: 2 } as const;
+
+export type { Ending, MachineExports, Observer, SchedulerNotes } from './machine-types.js';
 
 export class Machine extends ThreadTable {
   readonly exports: MachineExports;
@@ -101,7 +68,7 @@ export class Machine extends ThreadTable {
     const instance = new WebAssembly.Instance(options.module, {
       env: {
         memory: this.memory.memory,
-        nowNs: () => this.step * STEP_NS,
+        nowNs: () => (options.frozenClock === true ? 0 : this.step * STEP_NS),
         stopped: () => {
           throw STOPPED;
         },
@@ -145,9 +112,20 @@ export class Machine extends ThreadTable {
 
   /** Runs one execution from the saved state under a strategy that has begun it. */
   run(strategy: Strategy): Ending {
+    this.start(strategy);
+    return this.advance();
+  }
+
+  /** Goes back to the saved state; the strategy's answers count from here. */
+  start(strategy: Strategy): void {
     this.exports.restoreState();
     this.#reset(strategy);
     this.observer?.begin?.();
+  }
+
+  /** Goes on from the present state until the execution ends, or the strategy gives it up for now: then another call goes on from there. */
+  advance(): Ending {
+    this.#ending = 'finished';
     this.#listen(true);
     this.#mode = Mode.Running;
     try {
@@ -182,12 +160,32 @@ export class Machine extends ThreadTable {
     }
   }
 
+  /** The scheduler's own notes, which lie in no thread's block: what a saved state needs beside memory. */
+  notes(): SchedulerNotes {
+    return {
+      current: this.current,
+      step: this.step,
+      barren: this.#barren,
+      spurious: this.#spuriousLeft,
+      timeouts: this.#timeoutsLeft,
+    };
+  }
+
+  /** Takes up saved notes; memory and the threads' blocks are as they were then. */
+  takeUp({ current, step, barren, spurious, timeouts }: SchedulerNotes): void {
+    this.#listThreads();
+    this.current = current;
+    this.step = step;
+    this.tapeLength = 0;
+    this.#barren = barren;
+    this.#spuriousLeft = spurious;
+    this.#timeoutsLeft = timeouts;
+  }
+
   #reset(strategy: Strategy): void {
     this.#strategy = strategy;
     this.#announces = this.observer?.announced !== undefined;
     this.#watched = strategy.performed !== undefined || this.observer !== undefined || this.invariant !== undefined;
-    this.#ending = 'finished';
-    this.#spinning = 0;
     this.#barren = 0;
     this.#spuriousLeft = this.#options.spuriousWakeups ?? 0;
     this.#timeoutsLeft = this.#options.earlyTimeouts ?? 0;
@@ -195,6 +193,12 @@ export class Machine extends ThreadTable {
     this.tapeLength = 0;
     this.step = 0;
     this.current = -1;
+    this.#listThreads();
+  }
+
+  /** Makes the list of enabled threads from their blocks. */
+  #listThreads(): void {
+    this.#spinning = 0;
     this.noneEnabled();
     for (let thread = 0; thread < this.threadCount; thread++) {
       if (this.status(thread) === control.STATUS_READY) this.enable(thread);

@@ -46,6 +46,7 @@ export function programTarget({ module, sources }: CompiledProgram, options: Pro
     stepLimit: options.stepLimit ?? 20_000,
     spuriousWakeups: options.spuriousWakeups ?? 0,
     earlyTimeouts: options.earlyTimeouts ?? 0,
+    frozenClock: options.frozenClock ?? false,
   });
   const { words, stateEnd } = machine.memory;
   const x = machine.exports as Exports;

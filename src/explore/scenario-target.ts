@@ -40,6 +40,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     stepLimit: options.stepLimit ?? 20_000,
     spuriousWakeups: options.spuriousWakeups ?? 0,
     earlyTimeouts: options.earlyTimeouts ?? 0,
+    frozenClock: options.frozenClock ?? false,
   });
   const x = machine.exports as Exports;
   boot(machine, scenario, threadNames.length);

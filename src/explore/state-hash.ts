@@ -3,14 +3,14 @@
 // Playing", 1970; additive over memory words as in Lei et al. and SPIN's incremental hashing (Nguyen and Ruys, 2008).
 
 /** Two mixes of a word and its place. A zero word counts nothing, so that untouched memory needs no look. */
-function mixLow(place: number, value: number): number {
+export function mixLow(place: number, value: number): number {
   let h = Math.imul(value ^ Math.imul(place, 0x9e3779b1), 0x85ebca6b);
   h ^= h >>> 15;
   h = Math.imul(h ^ Math.imul(place + 1, 0xc2b2ae35), 0x27d4eb2f);
   return h ^ (h >>> 13);
 }
 
-function mixHigh(place: number, value: number): number {
+export function mixHigh(place: number, value: number): number {
   let h = Math.imul(value + Math.imul(place, 0x165667b1), 0xc2b2ae3d);
   h ^= h >>> 14;
   h = Math.imul(h + place, 0x9e3779b1);

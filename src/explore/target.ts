@@ -28,4 +28,6 @@ export interface TargetOptions {
   spuriousWakeups?: number;
   /** How many waits of an execution may time out although others could run. */
   earlyTimeouts?: number;
+  /** The model's time stands still, for searches that compare states. */
+  frozenClock?: boolean;
 }

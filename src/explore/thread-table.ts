@@ -8,6 +8,7 @@ const THREAD_WORDS = control.THREAD_SIZE / 4;
 const FIRST = control.THREADS / 4;
 const TASK = control.THREAD_TASK / 4;
 const ENTRY = control.THREAD_ENTRY / 4;
+const REGION = control.THREAD_REGION / 4;
 const STARTED = control.THREAD_STARTED / 4;
 const STATUS = control.THREAD_STATUS / 4;
 const KIND = control.THREAD_KIND / 4;
@@ -89,6 +90,11 @@ export class ThreadTable implements View {
   /** Address of its task. */
   task(thread: number): number {
     return this.words[FIRST + thread * THREAD_WORDS + TASK]!;
+  }
+
+  /** Address of the memory its stack is put into: {top u32, end u32, stack ...}. */
+  region(thread: number): number {
+    return this.words[FIRST + thread * THREAD_WORDS + REGION]!;
   }
 
   /** What the thread's last wait returns. */

@@ -16,6 +16,7 @@ const traceSchema = z.object({
   stepLimit: z.number(),
   spuriousWakeups: z.number(),
   earlyTimeouts: z.number(),
+  frozenClock: z.boolean(),
   strategy: z.string(),
   seed: z.number(),
   executionIndex: z.number(),

@@ -99,7 +99,7 @@ export function exploreText(
   const perSecond = executions / Math.max(wallMs / 1000, 1e-9);
   const lines = [
     `rmptorture explore: ${target.name}, ${target.threadNames.length} threads, strategy ${result.strategy}, seed ${result.seed}`,
-    `${showCount(executions)} executions (${showCount(perSecond)}/s), ${showCount(steps)} steps, the longest ${longest}; ${showCount(distinctTraces)} different traces`,
+    `${showCount(executions)} executions (${showCount(perSecond)}/s), ${showCount(steps)} steps, the longest ${longest}; ${result.states === undefined ? `${showCount(distinctTraces)} different traces` : `${showCount(result.states)} states`}`,
   ];
   if (stepLimitHits > 0)
     lines.push(`${stepLimitHits} executions were cut at the step limit: what comes behind it is unknown`);

@@ -27,14 +27,15 @@ describe('the protocol under a scheduler', () => {
 
 describe('planted bugs', () => {
   it.each([
-    ['no-retry-check', 'host-page', 'fault-punch-hole'],
+    ['no-retry-check', 'host-page|stale-mapping', 'fault-punch-hole'],
     ['B05', 'stale-mapping', 'mapped-punch-hole'],
     ['skip-zap', 'stale-mapping', 'mapped-punch-hole'],
     ['lock-order', 'locking', 'fault-punch-hole'],
   ])('%s is found within 2000 executions', (variant, oracle, scenario) => {
     const target = scenarioTarget({ ...named(scenario), variants: [variant] });
     const { violation } = explore(target, new RandomWalk(0.2), { executions: 2000, seed: 7 });
-    expect(violation?.kind).toBe(oracle);
+    // Which oracle sees it first is the interleaving's choice.
+    expect(oracle.split('|')).toContain(violation?.kind);
     expect(violation!.steps).toHaveLength(violation!.tape.length);
   });
 

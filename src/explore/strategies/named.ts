@@ -28,12 +28,13 @@ const MAKERS: Record<string, () => Strategy> = {
   dpor: () => new Dpor(),
 };
 
-export const STRATEGY_NAMES: readonly string[] = Object.keys(MAKERS);
-
 /** A fresh strategy. Throws UsageError for a name there is not. */
 export function strategyNamed(name: string): Strategy {
   const make = MAKERS[name];
   if (make === undefined)
-    throw new UsageError('--strategy', `--strategy ${name}: unknown strategy; known are ${STRATEGY_NAMES.join(', ')}`);
+    throw new UsageError(
+      '--strategy',
+      `--strategy ${name}: unknown strategy; known are ${[...Object.keys(MAKERS), 'states'].join(', ')}`,
+    );
   return make();
 }
