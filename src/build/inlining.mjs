@@ -1,4 +1,4 @@
-// Larger limits for inlining in the build that is measured. asc hands its own limits to Binaryen before it optimizes and has no option for them, so the
+// Larger limits for inlining in the builds that are measured. asc hands its own limits to Binaryen before it optimizes and has no option for them, so the
 // two functions by which it does that are wrapped, before the compiler is loaded for the first time.
 
 import { createRequire } from 'node:module';

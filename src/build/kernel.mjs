@@ -70,8 +70,8 @@ class AsyncifyArguments {
  * @returns {Promise<Map<string, string | Uint8Array>>} what asc wrote, by file extension
  */
 async function compile(build, entry, name) {
-  // Worth 8 % of a fault's and of a cycle's time; the other builds only get slower to compile.
-  await raiseInlining(build === 'fast');
+  // Worth 8 % of a fault's and of a cycle's time. Asyncify would only make more code of it.
+  await raiseInlining(build !== 'controlled');
   const { default: asc } = await import('assemblyscript/asc');
   /** @type {Map<string, string | Uint8Array>} */
   const written = new Map();
@@ -130,7 +130,7 @@ async function compileAll(builds, entry, prefix) {
  * @param {string} prefix
  */
 async function buildWhenChanged(builds, entry, prefix) {
-  const own = ['kernel.mjs', 'kernel-exports.mjs', 'branch-hints.mjs'].map((name) =>
+  const own = ['kernel.mjs', 'kernel-exports.mjs', 'branch-hints.mjs', 'inlining.mjs'].map((name) =>
     path.join(ROOT, 'src/build', name),
   );
   const sources = [...new Set([...listFiles(SOURCES, /\.ts$/), path.resolve(ROOT, entry), ...own])];
