@@ -1,12 +1,14 @@
 // Fan-out: one large piece of an invalidation is cut into 2M chunks, and the home workers of the partitions that hold the pages do the
-// chunks in parallel. The caller waits, so the protocol around it (one begin, one end) stays as it is; only the two leaf loops that walk
-// pages (the arch hook, freeing) are spread.
+// chunks in parallel. The protocol around it (one begin, one end) stays the caller's; only the two leaf loops that walk pages (the arch hook, freeing) are
+// spread. A home begins with its own partition's chunks; who has nothing left, the caller first of all, takes over what a late home has not begun: the
+// system's scheduler may well let a woken thread wait for milliseconds behind another one.
 import { LC_JOB } from '../abi/classes';
 import {
   PTRS_PER_2M, SH_PARTITION_COUNT, SH_STOP, SUBSYS_PROGRAM, TASK_FANOUT, WAIT_JOB,
 } from '../abi/layout';
 import {
-  atomicAdd32, atomicLoad32, atomicStore32, atomicSub32, checkStop, current, futexWait, futexWake, load32, load64, store32, store64,
+  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, current, futexWait, futexWake, load32, load64,
+  store32, store64,
 } from '../point';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { heartbeat, waitBegin, waitEnd } from '../task';
@@ -14,17 +16,25 @@ import { heartbeat, waitBegin, waitEnd } from '../task';
 // SUBSYS_PROGRAM: the one job of the shard (JOB_LOCK serialises callers).
 const JOB_LOCK: usize = SUBSYS_PROGRAM; // mutex
 const JOB_SEQUENCE: usize = SUBSYS_PROGRAM + 64; // u32, raised for each job; home workers wait on it
-const JOB_PENDING: usize = SUBSYS_PROGRAM + 128; // u32, home workers still at it; the caller waits on it
+const JOB_STATE: usize = SUBSYS_PROGRAM + 128; // u32, JOB_OPEN and below it the home workers that are at it; the caller waits for 0
 const JOB_HOMES: usize = SUBSYS_PROGRAM + 132; // u32, home workers that serve
 const JOB_RUN: usize = SUBSYS_PROGRAM + 136; // u32, table index of (object, start u64, end u64) => void
 const JOB_HOME_OF: usize = SUBSYS_PROGRAM + 140; // u32, table index of (object, start u64) => u32: partition of a chunk
 const JOB_OBJECT: usize = SUBSYS_PROGRAM + 144; // u32
+const JOB_HOME_MASK: usize = SUBSYS_PROGRAM + 148; // u32, bit p: partition p has a home worker
 const JOB_START: usize = SUBSYS_PROGRAM + 152; // u64
 const JOB_END: usize = SUBSYS_PROGRAM + 160; // u64
-const JOB_HOME_MASK: usize = SUBSYS_PROGRAM + 168; // u32, bit p: partition p has a home worker
+const JOB_STEP: usize = SUBSYS_PROGRAM + 168; // u64, pages of a segment; whole 2M chunks
+const JOB_SEGMENTS: usize = SUBSYS_PROGRAM + 176; // u32
+const JOB_TAKEN: usize = SUBSYS_PROGRAM + 192; // SEGMENTS_MAX x u32, bit p: somebody has taken home p's chunks of the segment
 
+/** Home workers may still join the job. */
+const JOB_OPEN: u32 = 0x80000000;
+const SEGMENTS_MAX: u32 = 64;
 /** Below this many pages the hand-over costs more than it saves (a wake-up is 10-50 us, a page 25 ns). */
 const FANOUT_MIN_PAGES: u64 = 8192;
+/** A home worker that has not come after this time is late. */
+const LATE_NS: i64 = 200_000;
 const WAIT_ROUND_NS: i64 = 20_000_000;
 
 export function fanoutInit(): void {
@@ -37,8 +47,8 @@ export function fanoutWanted(start: u64, end: u64): bool {
 }
 
 /**
- * Runs `run(object, s, e)` for the 2M-aligned chunks of [start, end), each on the home worker of partition `homeOf(object, s)`, and waits
- * for all. Partitions without a home worker are served by the others in turn.
+ * Runs `run(object, s, e)` for the 2M-aligned chunks of [start, end), on the home worker of partition `homeOf(object, s)` unless that one is late, and
+ * returns when all are done. Partitions without a home worker are served by the others in turn. `run` may run for disjoint ranges at once.
  * @context sleeps; the caller's locks protect the object for all workers.
  */
 export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u64): void {
@@ -48,34 +58,61 @@ export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u6
   store32(JOB_OBJECT, <u32>object);
   store64(JOB_START, start);
   store64(JOB_END, end);
-  atomicStore32(JOB_PENDING, atomicLoad32(JOB_HOMES));
+  cutSegments(start, end);
+  atomicStore32(JOB_STATE, JOB_OPEN);
   atomicAdd32(JOB_SEQUENCE, 1);
-  futexWake(JOB_SEQUENCE, 0xffffffff);
+  futexWake(JOB_SEQUENCE, 1);
+  awaitHomes();
+  let inside = atomicAnd32(JOB_STATE, ~JOB_OPEN) & ~JOB_OPEN;
   waitBegin(JOB_LOCK, WAIT_JOB);
-  let pending = atomicLoad32(JOB_PENDING);
-  while (pending != 0) {
-    futexWait(JOB_PENDING, pending, WAIT_ROUND_NS);
+  while (inside != 0) {
+    futexWait(JOB_STATE, inside, WAIT_ROUND_NS);
     heartbeat();
     checkStop();
-    pending = atomicLoad32(JOB_PENDING);
+    inside = atomicLoad32(JOB_STATE);
   }
   waitEnd();
   mutexUnlock(JOB_LOCK);
 }
 
+/** Lets the home workers come; when not all of them have in good time, does what they have not begun. */
+function awaitHomes(): void {
+  const all = JOB_OPEN | atomicLoad32(JOB_HOMES);
+  for (let n = 0; n < 2; n++) {
+    const state = atomicLoad32(JOB_STATE);
+    if (state == all) return;
+    futexWait(JOB_STATE, state, LATE_NS);
+  }
+  if (atomicLoad32(JOB_STATE) != all) takeOver(<u32>popcnt<u32>(load32(JOB_HOME_MASK)));
+}
+
 /** Home workers that serve now. */
 export function homeWorkerCount(): u32 { return atomicLoad32(JOB_HOMES); }
+
+/** Segments of whole chunks, aligned as the chunks are, nobody's yet. */
+function cutSegments(start: u64, end: u64): void {
+  const chunks = ((end - 1) >>> 9) - (start >>> 9) + 1;
+  const perSegment = (chunks + SEGMENTS_MAX - 1) / SEGMENTS_MAX;
+  const segments = <u32>((chunks + perSegment - 1) / perSegment);
+  store64(JOB_STEP, perSegment * PTRS_PER_2M);
+  store32(JOB_SEGMENTS, segments);
+  for (let n: u32 = 0; n < segments; n++) store32(JOB_TAKEN + (<usize>n << 2), 0);
+}
 
 /** The nth served partition in the mask stands in for a partition without a home. */
 function servedBy(mask: u32, partition: u32): u32 {
   if ((mask >>> partition) & 1) return partition;
-  let n = partition % <u32>popcnt<u32>(mask);
+  return nthHome(mask, partition % <u32>popcnt<u32>(mask));
+}
+
+/** The nth of the partitions that have a home worker. */
+function nthHome(mask: u32, n: u32): u32 {
   let rest = mask;
   for (; n != 0; n--) rest &= rest - 1;
   return <u32>ctz<u32>(rest);
 }
 
-/** Serves fan-out jobs of `partition` until the stop flag. The body of a home worker. Returns the number of jobs served. */
+/** Serves fan-out jobs of `partition` until the stop flag. The body of a home worker. Returns the number of jobs it came in time for. */
 export function homeWorkerLoop(partition: i32): i32 {
   let served = 0;
   mutexLock(JOB_LOCK);
@@ -85,35 +122,71 @@ export function homeWorkerLoop(partition: i32): i32 {
   let sequence = atomicLoad32(JOB_SEQUENCE);
   mutexUnlock(JOB_LOCK);
   while (atomicLoad32(SH_STOP) == 0) {
-    if (atomicLoad32(JOB_SEQUENCE) == sequence) {
+    const newest = atomicLoad32(JOB_SEQUENCE);
+    if (newest == sequence) {
       futexWait(JOB_SEQUENCE, sequence, WAIT_ROUND_NS);
       heartbeat();
       continue;
     }
-    sequence++;
+    sequence = newest;
+    futexWake(JOB_SEQUENCE, 1);
+    if (!join()) continue;
     doShare(<u32>partition);
     served++;
-    if (atomicSub32(JOB_PENDING, 1) == 1) futexWake(JOB_PENDING, 1);
+    if (atomicSub32(JOB_STATE, 1) == 1) futexWake(JOB_STATE, 1);
   }
   return served;
 }
 
+/** Counts this home worker in, unless the job is over: its words may be the next one's at any moment then. */
+function join(): bool {
+  let state = atomicLoad32(JOB_STATE);
+  while ((state & JOB_OPEN) != 0) {
+    const seen = atomicCas32(JOB_STATE, state, state + 1);
+    if (seen == state) return true;
+    state = seen;
+  }
+  return false;
+}
+
 /**
- * This home worker's chunks of the current job. The workers begin at different places: neighbouring chunks hang on the same nodes of the page cache's tree,
- * whose cache lines would go to and fro between workers that walk an interleaved file side by side.
+ * This home worker's chunks of the job, then those that others have not begun. The homes begin at different places: neighbouring chunks hang on the
+ * same nodes of the page cache's tree, whose cache lines would go to and fro between workers that walk an interleaved file side by side.
  */
 function doShare(partition: u32): void {
+  const rank = <u32>popcnt<u32>(load32(JOB_HOME_MASK) & ((<u32>1 << partition) - 1));
+  const segments = load32(JOB_SEGMENTS);
+  const first = firstSegment(rank);
+  for (let n: u32 = 0; n < segments; n++) take((first + n) % segments, partition);
+  takeOver(rank);
+}
+
+/** Segment at which the home worker of this rank begins. */
+function firstSegment(rank: u32): u32 {
+  return load32(JOB_SEGMENTS) * rank / <u32>popcnt<u32>(load32(JOB_HOME_MASK));
+}
+
+/** What home workers other than that of `rank` have not begun, of each in the order in which it would come to it last. */
+function takeOver(rank: u32): void {
   const mask = load32(JOB_HOME_MASK);
-  const start = load64(JOB_START);
-  const end = load64(JOB_END);
-  const before = <u64>popcnt<u32>(mask & ((<u32>1 << partition) - 1));
-  const first = (start + (end - start) * before / <u64>popcnt<u32>(mask)) & ~(<u64>PTRS_PER_2M - 1);
-  if (first <= start) {
-    doChunks(partition, mask, start, end);
-    return;
+  const homes = <u32>popcnt<u32>(mask);
+  const segments = load32(JOB_SEGMENTS);
+  for (let k: u32 = 1; k <= homes; k++) {
+    const other = (rank + k) % homes;
+    if (other == rank) continue;
+    const first = firstSegment(other);
+    for (let n = segments; n != 0; n--) take((first + n - 1) % segments, nthHome(mask, other));
   }
-  doChunks(partition, mask, first, end);
-  doChunks(partition, mask, start, first);
+}
+
+/** Does home `partition`'s chunks of the segment if nobody has taken them; neighbouring ones in one go. */
+function take(segment: u32, partition: u32): void {
+  const word = JOB_TAKEN + (<usize>segment << 2);
+  const bit = <u32>1 << partition;
+  if ((atomicLoad32(word) & bit) != 0 || (atomicOr32(word, bit) & bit) != 0) return;
+  const step = load64(JOB_STEP);
+  const from = (load64(JOB_START) & ~(<u64>PTRS_PER_2M - 1)) + step * segment;
+  doChunks(partition, load32(JOB_HOME_MASK), max<u64>(from, load64(JOB_START)), min<u64>(from + step, load64(JOB_END)));
 }
 
 /** The home worker's chunks of [from, to); neighbouring ones are done in one go. */
