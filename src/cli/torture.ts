@@ -92,7 +92,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
     process.stdout.write(
       options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`,
     );
-    return interrupt.exitCode ?? exitCode(result);
+    return result.verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? exitCode(result));
   } finally {
     interrupt.dispose();
   }

@@ -49,7 +49,8 @@ export interface Schedule {
 }
 
 /**
- * Writes the programs of all actors. Every vCPU gets exactly one thread; every re-bindable slot exactly one rebinder. A thread works in one shard: with
+ * Writes the programs of all actors. Every vCPU gets exactly one thread; every re-bindable slot exactly one rebinder, however many entries of that kind the
+ * profile has: they are dealt out over the threads of all of them. A thread works in one shard: with
  * guests in several, an actor's threads are dealt over them in turn, and it needs one for each at least.
  */
 export function writeActors(
@@ -58,6 +59,7 @@ export function writeActors(
   guests: readonly Guest[],
 ): ActorProgram[] {
   const programs: ActorProgram[] = [];
+  const dealt = new Map<string, number>();
   const used = [...new Set(guests.map(({ shard }) => shard))].toSorted((a, b) => a - b);
   for (const actor of actors) {
     if (actor.threads < used.length) {
@@ -66,9 +68,14 @@ export function writeActors(
     }
     let index = 0;
     used.forEach((shard, n) => {
-      const threads = Math.floor(actor.threads / used.length) + (n < actor.threads % used.length ? 1 : 0);
+      const ofKind = actors.filter(({ kind }) => kind === actor.kind);
+      const total = ofKind.reduce((sum, { threads }) => sum + share(threads, used.length, n), 0);
+      const key = `${actor.kind} ${shard}`;
+      const first = dealt.get(key) ?? 0;
+      const threads = share(actor.threads, used.length, n);
+      dealt.set(key, first + threads);
       const here = guests.filter((guest) => guest.shard === shard);
-      for (const targets of dealTargets({ ...actor, threads }, here)) {
+      for (const targets of dealTargets(actor.kind, { first, threads, total }, here)) {
         programs.push({ ...writeProgram(shards[shard]!, actor, `${actor.kind}${index++}`, targets), shard });
       }
     });
@@ -77,27 +84,44 @@ export function writeActors(
   return programs;
 }
 
-/** Deals the areas that suit an actor kind over its threads. */
-function dealTargets(actor: ActorProfile, guests: readonly Guest[]): Target[][] {
-  const shares: Target[][] = Array.from({ length: actor.threads }, () => []);
+/** What the nth of `parts` gets of `whole` things dealt out. */
+function share(whole: number, parts: number, n: number): number {
+  return Math.floor(whole / parts) + (n < whole % parts ? 1 : 0);
+}
+
+/** Threads `first` to `first + threads` of the `total` that a profile has of one kind. */
+interface Deal {
+  first: number;
+  threads: number;
+  total: number;
+}
+
+/** Deals the areas that suit an actor kind over the threads of one entry; what belongs to one thread alone over those of all entries of the kind. */
+function dealTargets(
+  kind: ActorProfile['kind'],
+  { first, threads, total }: Deal,
+  guests: readonly Guest[],
+): Target[][] {
+  const shares: Target[][] = Array.from({ length: threads }, () => []);
   let turn = 0;
+  const next = (): Target[] | undefined => shares[(turn++ % total) - first];
   for (const guest of guests) {
-    const areas = guest.areas.filter((area) => suits(actor.kind, area));
-    if (actor.kind === 'vcpu') {
+    const areas = guest.areas.filter((area) => suits(kind, area));
+    if (kind === 'vcpu') {
       guest.vcpus.forEach((vcpu, vcpuIndex) => {
-        const share = shares[turn++ % actor.threads]!;
+        const mine = next();
         for (const area of areas) {
           // One vCPU is enough to race with moves of shared memory; the others keep to the private one.
-          if (area.file !== 0 || vcpuIndex === 0) share.push({ guest, area, vcpu, vcpuIndex });
+          if (area.file !== 0 || vcpuIndex === 0) mine?.push({ guest, area, vcpu, vcpuIndex });
         }
       });
-    } else if (actor.kind === 'rebinder') {
-      for (const area of areas) shares[turn++ % actor.threads]!.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
+    } else if (kind === 'rebinder') {
+      for (const area of areas) next()?.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
     } else {
-      for (const share of shares) for (const area of areas) share.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
+      for (const mine of shares) for (const area of areas) mine.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
     }
   }
-  return shares.filter((share) => share.length > 0);
+  return shares.filter((mine) => mine.length > 0);
 }
 
 /** Whether actors of this kind work on an area: shared memory is for vCPUs, the discarder, and the rebinder that moves it. */

@@ -3,11 +3,18 @@
 import { UsageError } from '../host/errors.js';
 import { MAX_THREADS, type ActorProfile, type MemslotSequence, type Profile } from './schema.js';
 
-/** Threads of one actor: as the profile has them, and the most that find work. */
-interface Share {
-  weight: number;
+/** Threads that find work, and those given out: of one actor, or of all vCPU actors or rebinders, which share what they work on. */
+interface Pool {
+  kind: ActorProfile['kind'];
   most: number;
   threads: number;
+}
+
+/** Threads of one actor: as the profile has them, and as they are given out. */
+interface Share {
+  weight: number;
+  threads: number;
+  pool: Pool;
 }
 
 /**
@@ -15,23 +22,28 @@ interface Share {
  * at most, a memslot one rebinder. Throws UsageError when that many threads are too few or too many. `sequences` are those of `profile.vms`.
  */
 export function scaleWorkers(profile: Profile, workers: number, sequences: readonly MemslotSequence[]): Profile {
-  const shares = profile.actors.map((actor): Share => ({
-    weight: actor.threads,
-    most: mostThreads(actor, profile, sequences),
-    threads: 1,
-  }));
-  const most = sum(shares.map((share) => share.most));
+  const pools: Pool[] = [];
+  const shares = profile.actors.map((actor): Share => {
+    const most = mostThreads(actor, profile, sequences);
+    let pool = pools.find(({ kind }) => kind === actor.kind && (kind === 'vcpu' || kind === 'rebinder'));
+    if (pool === undefined) pools.push((pool = { kind: actor.kind, most, threads: 0 }));
+    pool.threads++;
+    return { weight: actor.threads, threads: 1, pool };
+  });
+  const most = sum(pools.map((pool) => pool.most));
   if (workers < shares.length) {
     const each = profile.actors.map(({ kind }) => kind).join(', ');
     throw new UsageError('--workers', `--workers ${workers}: at least ${shares.length}, one thread an actor (${each})`);
   }
   if (workers > most) {
-    const each = profile.actors.map(({ kind }, n) => `${kind} ${shares[n]!.most}`).join(', ');
+    const each = pools.map((pool) => `${pool.kind} ${pool.most}`).join(', ');
     throw new UsageError('--workers', `--workers ${workers}: at most ${most} threads find work here (${each})`);
   }
   for (let left = workers - shares.length; left > 0; left--) {
-    const open = shares.filter((share) => share.threads < share.most);
-    open.reduce((best, share) => (claim(share) > claim(best) ? share : best)).threads++;
+    const open = shares.filter(({ pool }) => pool.threads < pool.most);
+    const next = open.reduce((best, share) => (claim(share) > claim(best) ? share : best));
+    next.threads++;
+    next.pool.threads++;
   }
   return { ...profile, actors: profile.actors.map((actor, n) => ({ ...actor, threads: shares[n]!.threads })) };
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { folder, start, STUCK } from './child.js';
+import { folder, PROFILE, start, STUCK } from './child.js';
 
 describe('a signal', () => {
   it.concurrent.each([
@@ -26,6 +26,18 @@ describe('a signal', () => {
     expect(JSON.parse(stdout)).toMatchObject({ schema: 'rmptorture/torture/1', partial: true, verdict: 'passed' });
     expect(existsSync(join(cwd, 'out/result.json'))).toBe(true);
     expect(stderr).toMatch(/kvm_restrictedmem_invalidate_begin: slot: 0, start: 0x/);
+  });
+
+  it.concurrent('does not hide a violation that the last audit finds: code 1, and a partial report', async () => {
+    const cwd = folder(`${PROFILE}variants: [lose-page]\n`);
+    const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--json', '--debug', 'kvm_*']);
+    await new Promise<void>((resolve) => {
+      child.stderr!.once('data', () => resolve());
+    });
+    child.kill('SIGINT');
+    const { code, stdout } = await ended;
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ partial: true, verdict: 'violated' });
   });
 
   it.concurrent.each([

@@ -49,6 +49,16 @@ describe('scaling the threads of a profile', () => {
     );
   });
 
+  it('counts the vCPUs once when several actors share them', () => {
+    const actors = [
+      { kind: 'vcpu', threads: 2 },
+      { kind: 'vcpu', threads: 1 },
+    ];
+    const profile = profileSchema.parse({ vms: [{ name: 'g', vcpus: 4 }], actors });
+    expect(threads(profile, 4)).toEqual([3, 1]);
+    expect(() => threads(profile, 5)).toThrow('--workers 5: at most 4 threads find work here (vcpu 4)');
+  });
+
   it('refuses fewer threads than actors, and more than find work', () => {
     expect(() => threads(quickstart, 4)).toThrow(
       '--workers 4: at least 5, one thread an actor (vcpu, invalidator, converter, rebinder, memory-failure)',
