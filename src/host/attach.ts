@@ -3,7 +3,7 @@ import * as layout from '../kernel/abi/layout.js';
 import { prDebug } from './debug.js';
 import { UsageError } from './errors.js';
 import { File, Vm, type FileHandle, type FileOptions, type VmHandle, type VmOptions } from './objects.js';
-import { attachShard, type Shard, type ShardHandle } from './shard.js';
+import { attachShard, joined, type Shard, type ShardHandle } from './shard.js';
 import { failMemory, placeOf } from './shards.js';
 
 /** The arch hook as a function of the user's; gfns are [startGfn, endGfn). */
@@ -36,11 +36,11 @@ export class AttachedHost implements Shard {
   }
 
   createRestrictedMem(options: FileOptions): File {
-    return File.create(this.shards, placeOf(this.shards, options.shard), options);
+    return File.create(this.shards, placeOf(this.shards, options), options);
   }
 
   createVm(options: VmOptions = {}): Vm {
-    return Vm.create(this.shards, placeOf(this.shards, options.shard), options);
+    return Vm.create(this.shards, placeOf(this.shards, options), options);
   }
 
   /** The file whose handle another thread has posted. */
@@ -60,7 +60,10 @@ export class AttachedHost implements Shard {
 
   /** Leaves: the thread's place is free for another. It must hold no lock, and the object is of no use afterwards. */
   detach(): void {
-    for (const { x } of this.shards) x.taskDetach();
+    for (const shard of this.shards) {
+      joined(shard).x.taskDetach();
+      shard.left = true;
+    }
   }
 }
 

@@ -156,12 +156,12 @@ export class Host {
 
   /** A hidden file for private memory, in the shard asked for, or else the one whose memory is least used. */
   createRestrictedMem(options: FileOptions): File {
-    return File.create(this.shards, placeOf(this.shards, options.shard), options);
+    return File.create(this.shards, placeOf(this.shards, options), options);
   }
 
   /** A guest with its vCPUs, in the shard asked for, or else the one whose memory is least used. It can only be given files of its own shard. */
   createVm(options: VmOptions = {}): Vm {
-    return Vm.create(this.shards, placeOf(this.shards, options.shard), options);
+    return Vm.create(this.shards, placeOf(this.shards, options), options);
   }
 
   /** Reports a hardware memory error on a page. PFNs are those of the whole host. */
@@ -336,6 +336,7 @@ export class Host {
     await this.#homeWorkers;
     await this.#pool?.close();
     this.#pool = undefined;
+    for (const shard of this.shards) shard.left = true;
   }
 }
 

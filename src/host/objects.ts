@@ -1,9 +1,9 @@
 // Guests and files as objects: thin wrappers that check arguments, call the kernel on this very thread, and turn errno into errors.
 import * as kvm from '../kernel/abi/kvm.js';
-import * as layout from '../kernel/abi/layout.js';
 import * as vcpus from '../kernel/abi/vcpu.js';
-import { KernelError, UsageError } from './errors.js';
-import type { Shard } from './shard.js';
+import { count, handle, must, object, partition, within, word } from './arguments.js';
+import { UsageError } from './errors.js';
+import { joined, type Shard } from './shard.js';
 import { Slot } from './slot.js';
 import { parseSize } from './units.js';
 
@@ -31,33 +31,6 @@ export interface PageRange {
   pageCount: number;
 }
 
-/** Object handles are addresses; the last 4096 values are negative errno. */
-function handle(operation: string, value: number, values: Record<string, unknown>): number {
-  const address = value >>> 0;
-  if (address >= 0xfffff000) throw new KernelError(operation, value | 0, values);
-  return address;
-}
-
-function must(operation: string, error: number, values: Record<string, unknown>): void {
-  if (error < 0) throw new KernelError(operation, error, values);
-}
-
-function count(name: string, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new UsageError(name, `${name}: ${value} is not a whole number of at least 0`);
-  return value;
-}
-
-function within(name: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw new UsageError(name, `${name}: ${value} is not a whole number from ${least} to ${most}`);
-  return value;
-}
-
-function partition(shard: Shard, value: number): number {
-  return within('homePartition', value, 0, shard.words[layout.SH_PARTITION_COUNT / 4]! - 1);
-}
-
 /** A file for `attachHost(...).file()` in another thread. */
 export interface FileHandle {
   address: number;
@@ -77,6 +50,7 @@ export class File {
   /** Number of the shard it lives in. */
   readonly shard: number;
   readonly #shard: Shard;
+  #closed = false;
 
   private constructor(shards: Shards, shard: number, address: number) {
     this.#shard = shards[shard]!;
@@ -85,7 +59,7 @@ export class File {
   }
 
   static create(shards: Shards, n: number, options: FileOptions): File {
-    const shard = shards[n]!;
+    const shard = joined(shards[n]!);
     const size = parseSize(options.size);
     if (size % PAGE !== 0) throw new UsageError('size', `size: ${size} bytes is not a multiple of ${PAGE}`);
     const { interleave = false, homePartition = 0, huge = false } = options;
@@ -102,16 +76,32 @@ export class File {
     return new File(shards, shard, address);
   }
 
+  /** The file on the calling thread. Throws UsageError once it is closed here, or its host is. */
+  #open(): Shard {
+    if (this.#closed) throw new UsageError('file', 'file: it has been closed');
+    return joined(this.#shard);
+  }
+
+  /** Its address for a guest of the same shard. Throws UsageError when that guest cannot reach it. */
+  addressFor(vm: Vm, shard: Shard): number {
+    this.#open();
+    if (this.#shard === shard) return this.address;
+    const where = this.shard === vm.shard ? 'another host' : `shard ${this.shard}, the guest in shard ${vm.shard}`;
+    const text = `file: it lives in ${where}; create one of them with { shard }`;
+    throw new UsageError('file', text, { fileShard: this.shard, vmShard: vm.shard });
+  }
+
   /** Post it to another thread. */
   handle(): FileHandle {
     return { address: this.address, shard: this.shard };
   }
 
   /** Frees pages [startIndex, startIndex + pageCount): invalidate, hook, free, end. `fanout` spreads it over the home workers. */
-  punchHole({ startIndex, pageCount, fanout = false }: PageRange & { fanout?: boolean }): void {
+  punchHole(range: PageRange & { fanout?: boolean }): void {
+    const { startIndex, pageCount, fanout = false } = object('punchHole', range);
     const offset = count('startIndex', startIndex) * PAGE;
     const length = count('pageCount', pageCount) * PAGE;
-    const { x } = this.#shard;
+    const { x } = this.#open();
     const error = fanout
       ? x.sysPunchHoleFanout(this.address, offset, length)
       : x.sysFileFallocate(this.address, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, offset, length);
@@ -119,25 +109,24 @@ export class File {
   }
 
   /** Allocates pages ahead of their first use. */
-  allocate({ startIndex, pageCount }: PageRange): void {
+  allocate(range: PageRange): void {
+    const { startIndex, pageCount } = object('allocate', range);
     const offset = count('startIndex', startIndex) * PAGE;
-    const error = this.#shard.x.sysFileFallocate(
-      this.address,
-      FALLOC_KEEP_SIZE,
-      offset,
-      count('pageCount', pageCount) * PAGE,
-    );
+    const length = count('pageCount', pageCount) * PAGE;
+    const error = this.#open().x.sysFileFallocate(this.address, FALLOC_KEEP_SIZE, offset, length);
     must('fallocate', error, { startIndex, pageCount });
   }
 
   /** Pages the file holds now. */
   get pageCount(): number {
-    return this.#shard.x.sysFilePages(this.address);
+    return this.#open().x.sysFilePages(this.address);
   }
 
   /** Drops this reference; the file goes when no memslot is bound to it any more. */
   close(): void {
-    this.#shard.x.sysFilePut(this.address);
+    const { x } = this.#open();
+    this.#closed = true;
+    x.sysFilePut(this.address);
   }
 }
 
@@ -211,6 +200,7 @@ export class Vm {
   readonly #shard: Shard;
   readonly #vcpus: Vcpu[] = [];
   readonly #slots = new Map<string, Slot>();
+  #destroyed = false;
 
   private constructor(shards: Shards, shard: number, address: number) {
     this.#shard = shards[shard]!;
@@ -219,14 +209,14 @@ export class Vm {
   }
 
   static create(shards: Shards, at: number, options: VmOptions): Vm {
-    const shard = shards[at]!;
+    const shard = joined(shards[at]!);
     const { vcpus: vcpuCount = 1, snp = true, asid = 0, homePartition = 0 } = options;
     within('vcpus', vcpuCount, 0, MAX_VCPUS);
-    const created = shard.x.sysCreateVm(snp ? 1 : 0, count('asid', asid), partition(shard, homePartition));
+    const created = shard.x.sysCreateVm(snp ? 1 : 0, word('asid', asid), partition(shard, homePartition));
     const vm = new Vm(shards, at, handle('KVM_CREATE_VM', created, { ...options }));
     try {
       for (let n = 0; n < vcpuCount; n++)
-        vm.#vcpus.push(new Vcpu(shard, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
+        vm.#vcpus.push(new Vcpu(vm, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
     } catch (error) {
       vm.destroy();
       throw error;
@@ -237,8 +227,14 @@ export class Vm {
   /** The guest that another thread has made. */
   static at(shards: Shards, { address, vcpus: addresses, shard }: VmHandle): Vm {
     const vm = new Vm(shards, shard, address);
-    vm.#vcpus.push(...addresses.map((vcpu) => new Vcpu(vm.#shard, vcpu)));
+    vm.#vcpus.push(...addresses.map((vcpu) => new Vcpu(vm, vcpu)));
     return vm;
+  }
+
+  /** The guest's shard on the calling thread. Throws UsageError once the guest is destroyed here, or its host closed. */
+  live(): Shard {
+    if (this.#destroyed) throw new UsageError('vm', 'vm: it has been destroyed');
+    return joined(this.#shard);
   }
 
   /** Post it to another thread. A vCPU may be used by one thread at a time. */
@@ -248,21 +244,14 @@ export class Vm {
 
   /** Creates a memslot, or changes one; binds it to the file. All its pages become private when it has a file. */
   setMemslot(options: MemslotOptions): Slot {
-    const {
-      id,
-      startGfn,
-      pageCount,
-      file,
-      startIndex = 0,
-      addressSpace = 0,
-      hva = 0x7f0000000000 + startGfn * PAGE,
-    } = options;
-    const flags = options.flags ?? (file === undefined ? 0 : kvm.KVM_MEM_PRIVATE);
-    for (const [name, value] of Object.entries({ id, startGfn, pageCount, startIndex, addressSpace, hva, flags }))
-      count(name, value);
+    const { id, startGfn, pageCount, file, startIndex = 0, addressSpace = 0 } = object('setMemslot', options);
+    for (const [name, value] of Object.entries({ startGfn, pageCount, startIndex })) count(name, value);
+    const { hva = 0x7f0000000000 + startGfn * PAGE, flags = file === undefined ? 0 : kvm.KVM_MEM_PRIVATE } = options;
+    count('hva', hva);
+    for (const [name, value] of Object.entries({ id, addressSpace, flags })) word(name, value);
     const values = { id, startGfn, pageCount, startIndex };
-    this.#checkShard(file);
-    const error = this.#shard.x.sysSetMemslot(
+    const shard = this.live();
+    const error = shard.x.sysSetMemslot(
       this.address,
       addressSpace,
       id,
@@ -270,7 +259,7 @@ export class Vm {
       startGfn * PAGE,
       pageCount * PAGE,
       hva,
-      file?.address ?? 0,
+      file?.addressFor(this, shard) ?? 0,
       startIndex * PAGE,
     );
     must('KVM_SET_USER_MEMORY_REGION', error, values);
@@ -290,75 +279,79 @@ export class Vm {
     return this.#vcpus;
   }
 
-  /** A file of another shard is memory that this guest cannot reach. */
-  #checkShard(file: File | undefined): void {
-    if (file === undefined || file.shard === this.shard) return;
-    const text = `file: it lives in shard ${file.shard}, the guest in shard ${this.shard}; create one of them with { shard }`;
-    throw new UsageError('file', text, { fileShard: file.shard, vmShard: this.shard });
-  }
-
   /** KVM_SET_USER_MEMORY_REGION as it is: for traces of real VMMs. Returns 0 or -errno, and changes no attributes. */
   setUserMemoryRegion(region: MemoryRegion): number {
-    const { slot, flags = 0, gpa, size, hva, file, offset = 0, addressSpace = 0 } = region;
-    for (const [name, value] of Object.entries({ slot, flags, gpa, size, hva, offset, addressSpace }))
-      count(name, value);
-    this.#checkShard(file);
-    const address = file?.address ?? 0;
-    return this.#shard.x.sysSetMemslot(this.address, addressSpace, slot, flags, gpa, size, hva, address, offset);
+    const {
+      slot,
+      flags = 0,
+      gpa,
+      size,
+      hva,
+      file,
+      offset = 0,
+      addressSpace = 0,
+    } = object('setUserMemoryRegion', region);
+    for (const [name, value] of Object.entries({ gpa, size, hva, offset })) count(name, value);
+    for (const [name, value] of Object.entries({ slot, flags, addressSpace })) word(name, value);
+    const shard = this.live();
+    const address = file?.addressFor(this, shard) ?? 0;
+    return shard.x.sysSetMemslot(this.address, addressSpace, slot, flags, gpa, size, hva, address, offset);
   }
 
   deleteMemslot(id: number, addressSpace = 0): void {
-    const error = this.#shard.x.sysSetMemslot(this.address, addressSpace, id, 0, 0, 0, 0, 0, 0);
+    word('id', id);
+    word('addressSpace', addressSpace);
+    const error = this.live().x.sysSetMemslot(this.address, addressSpace, id, 0, 0, 0, 0, 0, 0);
     must('KVM_SET_USER_MEMORY_REGION', error, { id });
     this.#slots.delete(`${addressSpace} ${id}`);
   }
 
   /** Makes pages private or shared. */
   setAttributes(options: { startGfn: number; pageCount: number; private: boolean }): void {
-    const startGfn = count('startGfn', options.startGfn);
-    const pageCount = count('pageCount', options.pageCount);
-    const attributes = options.private ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
-    must(
-      'KVM_SET_MEMORY_ATTRIBUTES',
-      this.#shard.x.sysSetMemoryAttributes(this.address, startGfn, pageCount, attributes),
-      {
-        startGfn,
-        pageCount,
-      },
-    );
+    const { startGfn, pageCount, private: isPrivate } = object('setAttributes', options);
+    count('startGfn', startGfn);
+    count('pageCount', pageCount);
+    const attributes = isPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+    const error = this.live().x.sysSetMemoryAttributes(this.address, startGfn, pageCount, attributes);
+    must('KVM_SET_MEMORY_ATTRIBUTES', error, { startGfn, pageCount });
   }
 
   vcpu(index: number): Vcpu {
     const vcpu = this.#vcpus[index];
     if (vcpu === undefined)
-      throw new UsageError('vcpu', `vcpu: ${index}: this guest has vCPUs 0 to ${this.#vcpus.length - 1}`);
+      throw new UsageError('vcpu', `vcpu: ${String(index)}: this guest has vCPUs 0 to ${this.#vcpus.length - 1}`);
     return vcpu;
   }
 
   /** Destroys the guest. No vCPU may run. */
   destroy(): void {
-    this.#shard.x.sysDestroyVm(this.address);
+    const { x } = this.live();
+    this.#destroyed = true;
+    x.sysDestroyVm(this.address);
   }
 }
 
 export class Vcpu {
   readonly address: number;
-  readonly #shard: Shard;
+  readonly #vm: Vm;
 
-  constructor(shard: Shard, address: number) {
-    this.#shard = shard;
+  constructor(vm: Vm, address: number) {
+    this.#vm = vm;
     this.address = address;
   }
 
   /** One guest access: faults, assigns and maps as needed. */
   touch(gfn: number, { write = false, private: isPrivate = true, value: token = 0 } = {}): TouchResult {
-    const error = this.#shard.x.sysTouch(this.address, count('gfn', gfn), (write ? 1 : 0) | (isPrivate ? 2 : 0), token);
-    const value = this.#shard.x.sysVcpuValue(this.address) >>> 0;
-    return error === 0 ? { value, error } : { value, error, exit: this.#exit() };
+    count('gfn', gfn);
+    word('value', token);
+    const { x, buffer } = this.#vm.live();
+    const error = x.sysTouch(this.address, gfn, (write ? 1 : 0) | (isPrivate ? 2 : 0), token);
+    const value = x.sysVcpuValue(this.address) >>> 0;
+    return error === 0 ? { value, error } : { value, error, exit: this.#exit(buffer) };
   }
 
-  #exit(): VcpuExit {
-    const view = new DataView(this.#shard.buffer, this.address);
+  #exit(buffer: SharedArrayBuffer): VcpuExit {
+    const view = new DataView(buffer, this.address);
     const reason = EXIT_REASONS[view.getUint32(vcpus.VCPU_EXIT_REASON, true)] ?? 'unknown';
     if (reason !== 'memory-fault') return { reason };
     const gfn = Number(view.getBigUint64(vcpus.VCPU_EXIT_GPA, true) >> 12n);

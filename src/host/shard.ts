@@ -1,7 +1,7 @@
 // A shard: one linear memory with one modelled kernel in it. Creating writes the geometry and boots; attaching makes the calling thread a task.
 import type { KernelExports } from '#kernel-exports';
 import * as layout from '../kernel/abi/layout.js';
-import { KernelError, KernelOops } from './errors.js';
+import { KernelError, KernelOops, UsageError } from './errors.js';
 import { type BuildName, instantiateKernel, kernelModule, type KernelEnvironment } from './kernel-module.js';
 import { readViolations } from './oops.js';
 
@@ -38,6 +38,14 @@ export interface Shard {
   readonly buffer: SharedArrayBuffer;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly taskId: number;
+  /** The thread has left, or the host is closed: no call may be made any more. */
+  left?: boolean;
+}
+
+/** The shard, if the calling thread still belongs to it. Throws UsageError otherwise. */
+export function joined(shard: Shard): Shard {
+  if (shard.left === true) throw new UsageError('host', 'host: it has been closed, or this thread has left it');
+  return shard;
 }
 
 const noEnvironment: Omit<KernelEnvironment, 'stopped'> = { prDebug() {}, userHook() {} };

@@ -1,10 +1,11 @@
 // A host larger than one linear memory: its memory map cut into shards, each with a kernel of its own, as the RMP of large machines is segmented. A guest
 // and its files live in one shard; what concerns the whole host (stop, violations, statistics) goes over all of them.
 import * as layout from '../kernel/abi/layout.js';
+import { count, object } from './arguments.js';
 import { UsageError, type Violation } from './errors.js';
 import type { HostLayout } from './layout-file.js';
 import { readViolations } from './oops.js';
-import type { Shard } from './shard.js';
+import { joined, type Shard } from './shard.js';
 
 /** PFNs a shard has room for: RMP, struct page and a heap of 514 GiB fit one linear memory of 4 GiB. */
 export const MAX_SHARD_PFNS = 134_742_016;
@@ -46,10 +47,11 @@ function basePfn(shard: Pick<Shard, 'words'>): number {
 }
 
 /** The shard that a guest or file goes to: the one asked for, else the one whose memory is least used, the first of equals. */
-export function placeOf(shards: readonly Shard[], asked: number | undefined): number {
+export function placeOf(shards: readonly Shard[], options: { shard?: number }): number {
+  const { shard: asked } = object('shard', options);
   if (asked !== undefined) {
     if (shards[asked] !== undefined) return asked;
-    throw new UsageError('shard', `shard: ${asked} is not a whole number from 0 to ${shards.length - 1}`);
+    throw new UsageError('shard', `shard: ${String(asked)} is not a whole number from 0 to ${shards.length - 1}`);
   }
   if (shards.length === 1) return 0;
   const used = shards.map(({ x }) => (x.allocatedPages() >>> 0) / (x.managedPages() >>> 0));
@@ -58,7 +60,11 @@ export function placeOf(shards: readonly Shard[], asked: number | undefined): nu
 
 /** Reports a hardware memory error on a page of the whole host. Returns what the kernel's memory_failure() does. */
 export function failMemory(shards: readonly Shard[], pfn: number): number {
-  const shard = shards.findLast((one) => basePfn(one) <= pfn) ?? shards[0]!;
+  count('pfn', pfn);
+  const shard = joined(shards.findLast((one) => basePfn(one) <= pfn) ?? shards[0]!);
+  if (pfn - basePfn(shard) >= shard.words[layout.SH_PFN_COUNT / 4]!) {
+    throw new UsageError('pfn', `pfn: 0x${pfn.toString(16)} is no page of this host`, { pfn });
+  }
   return shard.x.sysMemoryFailure(pfn - basePfn(shard));
 }
 

@@ -69,10 +69,10 @@ export function writeActors(
     let index = 0;
     used.forEach((shard, n) => {
       const ofKind = actors.filter(({ kind }) => kind === actor.kind);
-      const total = ofKind.reduce((sum, { threads }) => sum + share(threads, used.length, n), 0);
+      const total = ofKind.reduce((sum, { threads }) => sum + part(threads, used.length, n), 0);
       const key = `${actor.kind} ${shard}`;
       const first = dealt.get(key) ?? 0;
-      const threads = share(actor.threads, used.length, n);
+      const threads = part(actor.threads, used.length, n);
       dealt.set(key, first + threads);
       const here = guests.filter((guest) => guest.shard === shard);
       for (const targets of dealTargets(actor.kind, { first, threads, total }, here)) {
@@ -85,7 +85,7 @@ export function writeActors(
 }
 
 /** What the nth of `parts` gets of `whole` things dealt out. */
-function share(whole: number, parts: number, n: number): number {
+function part(whole: number, parts: number, n: number): number {
   return Math.floor(whole / parts) + (n < whole % parts ? 1 : 0);
 }
 

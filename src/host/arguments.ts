@@ -1,0 +1,46 @@
+// Arguments of the library's calls, checked before anything is changed: what does not fit gets one line that says what would.
+import * as layout from '../kernel/abi/layout.js';
+import { KernelError, UsageError } from './errors.js';
+import type { Shard } from './shard.js';
+
+const U32_MAX = 0xffff_ffff;
+
+/** Object handles are addresses; the last 4096 values are negative errno. */
+export function handle(operation: string, value: number, values: Record<string, unknown>): number {
+  const address = value >>> 0;
+  if (address >= 0xfffff000) throw new KernelError(operation, value | 0, values);
+  return address;
+}
+
+export function must(operation: string, error: number, values: Record<string, unknown>): void {
+  if (error < 0) throw new KernelError(operation, error, values);
+}
+
+/** A whole number of at least 0 that a double holds exactly. */
+export function count(name: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new UsageError(name, `${name}: ${String(value)} is not a whole number of at least 0`);
+  return value;
+}
+
+export function within(name: string, value: number, least: number, most: number): number {
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new UsageError(name, `${name}: ${String(value)} is not a whole number from ${least} to ${most}`);
+  return value;
+}
+
+/** What the kernel takes as 32 bits: more would wrap round. */
+export function word(name: string, value: number): number {
+  return within(name, value, 0, U32_MAX);
+}
+
+export function partition(shard: Shard, value: number): number {
+  return within('homePartition', value, 0, shard.words[layout.SH_PARTITION_COUNT / 4]! - 1);
+}
+
+/** The options of a call that has no defaults for all of them. */
+export function object<T extends object>(operation: string, value: T): T {
+  if (typeof value !== 'object' || value === null)
+    throw new UsageError(operation, `${operation}: ${String(value)} stands where an object of options is wanted`);
+  return value;
+}
