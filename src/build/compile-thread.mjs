@@ -3,13 +3,11 @@ import { parentPort } from 'node:worker_threads';
 import { compile } from './compile.mjs';
 import { messageOf } from './files.mjs';
 
-parentPort?.on(
-  'message',
-  async (/** @type {{ build: string, entry: string, name: string }} */ { build, entry, name }) => {
-    try {
-      parentPort?.postMessage({ compiled: await compile(build, entry, name) });
-    } catch (error) {
-      parentPort?.postMessage({ failure: messageOf(error) });
-    }
-  },
-);
+/** @typedef {{ build: string, entry: string, name: string }} Job */
+
+parentPort?.on('message', (/** @type {Job} */ { build, entry, name }) => {
+  compile(build, entry, name).then(
+    (compiled) => parentPort?.postMessage({ compiled }),
+    (error) => parentPort?.postMessage({ failure: messageOf(error) }),
+  );
+});
