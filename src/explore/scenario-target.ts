@@ -4,19 +4,21 @@ import type { SourceMapPayload } from 'node:module';
 import type { KernelExports } from '#kernel-exports';
 import * as calls from '../kernel/abi/calls.js';
 import * as layout from '../kernel/abi/layout.js';
-import { errnoName, UsageError } from '../host/errors.js';
+import { errnoName, UsageError, type Violation } from '../host/errors.js';
 import { kernelModule } from '../host/kernel-module.js';
 import { readViolations } from '../host/oops.js';
 import { writeGeometry } from '../host/shard.js';
 import { variantBits } from '../host/variants.js';
 import { Machine, type MachineExports } from './machine.js';
 import { type Call, callOf, type ObjectTable, type Operation, type Scenario } from './scenario.js';
+import { unmetExpectation } from './expectations.js';
 import { setPoints } from './points.js';
 import { SourceLines } from './source-lines.js';
 import { stateName } from './state-names.js';
 import type { Target, TargetOptions } from './target.js';
 
-type Exports = MachineExports & KernelExports & { readonly runOperations: () => void };
+type Exports = MachineExports &
+  KernelExports & { readonly runOperations: () => void; readonly stackFile: (file: number) => void };
 
 const FIRST_PFN = 16;
 const DEFAULT_PAGES = 64;
@@ -63,16 +65,20 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     buffer: machine.memory.memory.buffer as unknown as SharedArrayBuffer,
     words: machine.memory.words as Int32Array<SharedArrayBuffer>,
   };
+  let unmet: Violation | undefined;
   return {
     name: scenario.name,
     machine,
     points,
     threadNames,
     atRest: () => {
+      unmet = undefined;
       x.setCurrent(x.taskAddress(0));
-      return machine.quietly(() => void x.sysAudit()) && machine.memory.words[layout.SH_OOPS_COUNT / 4] === 0;
+      const sound = machine.quietly(() => void x.sysAudit()) && machine.memory.words[layout.SH_OOPS_COUNT / 4] === 0;
+      if (sound) unmet = unmetExpectation(x, scenario.expect ?? [], objects);
+      return sound && unmet === undefined;
     },
-    violations: () => readViolations(view.buffer),
+    violations: () => (unmet === undefined ? readViolations(view.buffer) : [unmet]),
     nameOf: (address) => stateName(view, threadNames, address),
     sources: kernelSources,
   };
@@ -107,9 +113,10 @@ function boot(machine: Machine, scenario: Scenario, threads: number): void {
 
 function createObjects(x: Exports, scenario: Scenario): ObjectTable {
   const files = new Map<string, number>();
-  for (const [name, { pages, huge = false }] of Object.entries(scenario.files ?? {})) {
+  for (const [name, { pages, huge = false, stacked = false }] of Object.entries(scenario.files ?? {})) {
     const file = handle(`file '${name}'`, x.sysCreateFile(0, 0, huge ? 1 : 0));
     handle(`size of file '${name}'`, x.sysFileSetSize(file, pages * 4096));
+    if (stacked) x.stackFile(file);
     files.set(name, file);
   }
   const vms = new Map<string, { address: number; vcpus: number[] }>();

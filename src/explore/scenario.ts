@@ -30,7 +30,18 @@ export type Operation =
   | { op: 'set-file-size'; file: string; pages: number }
   | { op: 'destroy-vm'; vm: string }
   | { op: 'create-vcpu'; vm: string }
-  | { op: 'psmash'; pfn: number };
+  | { op: 'psmash'; pfn: number }
+  /** The host writes to a page through its direct map. */
+  | { op: 'host-write'; pfn: number }
+  /** The page becomes immutable for this guest and gfn, as while firmware works on it. */
+  | { op: 'firmware-page'; vm: string; gfn: number; pfn: number };
+
+/** What must hold when every thread has ended, beside the oracles. */
+export type Expectation =
+  /** So many pages the file holds. */
+  | { file: string; pages: number }
+  /** Whether the page tables map the gfn. */
+  | { vm: string; gfn: number; mapped: boolean };
 
 export interface Scenario {
   name: string;
@@ -40,12 +51,14 @@ export interface Scenario {
   protocol?: 'rfc-v7' | 'rfc-v8';
   hook?: 'none' | 'snp';
   variants?: readonly string[];
-  files?: Record<string, { pages: number; huge?: boolean }>;
+  /** `stacked`: the inode's mapping is not the file's own. */
+  files?: Record<string, { pages: number; huge?: boolean; stacked?: boolean }>;
   vms?: Record<string, { vcpus?: number; snp?: boolean; gfns?: number }>;
   /** Made one after another before the threads start; none may fail. */
   setup?: readonly Operation[];
   /** Each thread's calls, by the thread's name. Errors are allowed: the oracles judge. */
   threads: Record<string, readonly Operation[]>;
+  expect?: readonly Expectation[];
 }
 
 /** Addresses of a scenario's objects. */
@@ -133,6 +146,10 @@ function simpleCall(
       return { code: calls.CALL_DESTROY_VM, args: [vm(operation.vm).address] };
     case 'create-vcpu':
       return { code: calls.CALL_CREATE_VCPU, args: [vm(operation.vm).address] };
+    case 'host-write':
+      return { code: calls.CALL_HOST_WRITE, args: [operation.pfn] };
+    case 'firmware-page':
+      return { code: calls.CALL_FIRMWARE_PAGE, args: [vm(operation.vm).address, operation.gfn, operation.pfn] };
     default:
       return { code: calls.CALL_PSMASH, args: [operation.pfn] };
   }

@@ -38,6 +38,8 @@ const operation = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('destroy-vm'), vm: name }),
   z.strictObject({ op: z.literal('create-vcpu'), vm: name }),
   z.strictObject({ op: z.literal('psmash'), pfn: pages }),
+  z.strictObject({ op: z.literal('host-write'), pfn: pages }),
+  z.strictObject({ op: z.literal('firmware-page'), vm: name, gfn, pfn: pages }),
 ]);
 
 export const scenarioSchema = z.strictObject({
@@ -52,7 +54,19 @@ export const scenarioSchema = z.strictObject({
   protocol: z.enum(['rfc-v7', 'rfc-v8']).optional(),
   hook: z.enum(['none', 'snp']).optional(),
   variants: z.array(z.string()).optional().describe('named mistakes, such as B05'),
-  files: z.record(name, z.strictObject({ pages: z.number().int().min(1), huge: z.boolean().optional() })).optional(),
+  files: z
+    .record(
+      name,
+      z.strictObject({
+        pages: z.number().int().min(1),
+        huge: z.boolean().optional(),
+        stacked: z
+          .boolean()
+          .optional()
+          .describe("the inode's mapping is not the file's own, as with a stacked file system"),
+      }),
+    )
+    .optional(),
   vms: z
     .record(
       name,
@@ -65,4 +79,8 @@ export const scenarioSchema = z.strictObject({
     .optional(),
   setup: z.array(operation).optional().describe('made one after another before the threads start; none may fail'),
   threads: z.record(name, z.array(operation)).describe("each thread's calls, by the thread's name"),
+  expect: z
+    .array(z.union([z.strictObject({ file: name, pages }), z.strictObject({ vm: name, gfn, mapped: z.boolean() })]))
+    .optional()
+    .describe('what must hold when every thread has ended, beside the oracles'),
 });

@@ -42,11 +42,17 @@ const PAGES: Record<number, Text> = {
   [codes.OOPS_AUDIT_ZONE]: ([partition, pfn]) =>
     `partition ${partition}: free lists, bitmaps and counters disagree at pfn ${hex(pfn)}`,
   [codes.OOPS_AUDIT_LOST_PAGES]: ([pages]) => `${pages} pages are neither allocated nor free nor leaked`,
+  [codes.OOPS_AUDIT_LEAK_LIST]: ([listed, counted]) =>
+    `the leak list is corrupt: ${listed === -1 ? 'more pages than were counted, or a loop' : `${listed} pages`}, ${counted} counted`,
   [codes.OOPS_RMP_HEAD_CHANGED]: ([entry, hi, lo]) =>
     `the head of a 2M RMP entry changed under its lock: entry ${hex(entry)} is now ${hex(hi)}:${hex(lo)}`,
 };
 
 const MAPPINGS: Record<number, Text> = {
+  [codes.OOPS_DEAD_ROOT]: ([vm, gfn]) =>
+    `vm${vm}: a fault has mapped into a root that was torn down, at or above gfn ${hex(gfn)}`,
+  [codes.OOPS_LEAF_OF_FREE_PAGE]: ([vm, pfn]) =>
+    `vm${vm}: a page table of an invalid root still maps free pfn ${hex(pfn)} when it is torn down`,
   [codes.OOPS_STALE_TRANSLATION]: ([vm, gfn, pfn]) =>
     `${place(vm, gfn)}: the guest uses a translation to free pfn ${hex(pfn)}`,
   [codes.OOPS_STALE_OWNER]: ([vm, gfn, pfn, hi, lo]) =>

@@ -9,10 +9,8 @@ const BITS = new Map<string, number>(
   ]),
 );
 
-/** B01 and B02 are what the patch itself fixes: as posted it has the others. */
-const AS_POSTED = [...BITS]
-  .filter(([name]) => /^B\d+$/.test(name) && name !== 'B01' && name !== 'B02')
-  .map(([, bit]) => bit);
+/** B01 and B02 are what the patch itself fixes: as posted it has the others. From B16 on they are not its own. */
+const AS_POSTED = [...BITS].filter(([name]) => /^B(0[3-9]|1[0-5])$/.test(name)).map(([, bit]) => bit);
 
 /** Every name that `variantBits` understands. */
 export function variantNames(): string[] {

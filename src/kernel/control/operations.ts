@@ -1,18 +1,24 @@
 // The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
 import {
-  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE,
+  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_HOST_WRITE, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE,
   CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SIZE, CALL_TOUCH,
 } from '../abi/calls';
 import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
-import { kvmDiscardShared } from '../kvm/shared';
+import { KVM_ASID } from '../abi/kvm';
+import { FILE_INODE, INODE_I_MAPPING } from '../abi/mm';
+import { kzalloc } from '../heap';
+import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { current, load32, loadF64, store32 } from '../point';
-import { snpRmptablePsmash } from '../snp/helpers';
+import { rmpMakePrivate, snpRmptablePsmash } from '../snp/helpers';
+import { rmpLevel } from '../snp/rmp';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import {
   setMemslot, sysCreateVcpu, sysDestroyVm, sysFileFallocate, sysFilePut, sysFileSetSize, sysMemoryFailure, sysSetMemoryAttributes, sysTouch,
 } from '../syscall';
 
 const PAGE_BYTES: f64 = 4096;
+/** Bytes of an address_space that nobody uses. */
+const EMPTY_MAPPING: usize = 16;
 
 // @ts-ignore: decorator
 @inline
@@ -42,9 +48,21 @@ function make(call: usize, code: u32): i32 {
   if (code == CALL_CREATE_VCPU) return sysCreateVcpu(object);
   if (code == CALL_SET_FILE_SIZE) return sysFileSetSize(object, arg(call, 1) * PAGE_BYTES);
   if (code == CALL_PSMASH) return snpRmptablePsmash(<u32>object);
+  if (code == CALL_HOST_WRITE) return hostWritePfn(<u32>object);
+  if (code == CALL_FIRMWARE_PAGE) return firmwarePage(object, <u64>arg(call, 1), <u32>arg(call, 2));
   if (code == CALL_PUT_FILE) sysFilePut(object);
   if (code == CALL_DESTROY_VM) sysDestroyVm(object);
   return 0;
+}
+
+/** The page is the firmware's to change for a while, as in SNP_LAUNCH_UPDATE: no RMPUPDATE of the host gets through. */
+function firmwarePage(kvm: usize, gfn: u64, pfn: u32): i32 {
+  return rmpMakePrivate(pfn, gfn << PAGE_SHIFT, rmpLevel(pfn), load32(kvm + KVM_ASID), true);
+}
+
+/** Gives the file's inode a mapping of its own, as a stacked file system does: `inode->i_mapping` is not `file->f_mapping` then. */
+export function stackFile(file: usize): void {
+  store32(<usize>load32(file + FILE_INODE) + INODE_I_MAPPING, <u32>kzalloc(EMPTY_MAPPING));
 }
 
 /** KVM_SET_USER_MEMORY_REGION of address space 0, with every length in pages. */

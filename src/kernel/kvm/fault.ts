@@ -7,11 +7,12 @@
 import { EFAULT, ENOMEM } from '../abi/errno';
 import {
   KVM_ASID, KVM_EXIT_MEMORY_FAULT, KVM_EXIT_MMIO, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_INVALIDATE_START,
-  KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_PRIVATE, KVM_MEM_READONLY, KVM_MEMORY_EXIT_FLAG_PRIVATE, KVM_MEMSLOT_INVALID, KVM_MMU_LOCK, SLOT_FLAGS,
+  KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_PRIVATE, KVM_MEM_READONLY, KVM_MEMORY_EXIT_FLAG_PRIVATE, KVM_MEMSLOT_INVALID, KVM_MMU_LOCK, LPAGE_DISALLOWED,
+  LPAGE_MIXED, SLOT_FLAGS,
 } from '../abi/kvm';
 import { NO_PFN, PTRS_PER_2M } from '../abi/layout';
 import { PFERR_GUEST_ENC_BIT, PFERR_PRESENT_BIT, PFERR_RMP_BIT, PFERR_WRITE_BIT, PG_LEVEL_2M, PG_LEVEL_4K } from '../abi/snp';
-import { V_PLANT_DOUBLE_ASSIGN, V_PLANT_NO_RETRY_CHECK, V_PLANT_RETRY_FOREVER } from '../abi/variants';
+import { V_B17, V_B29, V_B61, V_PLANT_DOUBLE_ASSIGN, V_PLANT_NO_RETRY_CHECK, V_PLANT_RETRY_FOREVER } from '../abi/variants';
 import {
   MMU_NO_EARLY_RETRY, TDP_MAX_GFN, VCPU_COUNT_EXITS, VCPU_COUNT_MAPPED_2M, VCPU_COUNT_MAPPED_4K, VCPU_COUNT_SPURIOUS, VCPU_EXIT_FLAGS,
   VCPU_EXIT_GPA, VCPU_EXIT_REASON, VCPU_EXIT_SIZE, VCPU_KVM, VCPU_ROOT, VCPU_ROOT_TABLE,
@@ -151,7 +152,7 @@ function sharedFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, w
 @inline
 function checkStale(vcpu: usize, kvm: usize, gfn: u64, seq: u64): i32 {
   // Into a root that a memslot update has thrown away nothing may be mapped (B29).
-  if (tdpRootObsolete(load32(vcpu + VCPU_ROOT))) return RET_PF_RETRY;
+  if (!variant(V_B29) && tdpRootObsolete(load32(vcpu + VCPU_ROOT))) return RET_PF_RETRY;
   if (variant(V_PLANT_NO_RETRY_CHECK)) return 0;
   return mmuInvalidateRetryGfn(kvm, seq, gfn) ? RET_PF_RETRY_STALE : 0;
 }
@@ -198,9 +199,16 @@ function maxMappingLevel(kvm: usize, slot: usize, gfn: u64, pfn: u32, order: u32
   return largeLevel(kvm, slot, gfn, pfn);
 }
 
+/** Which LPAGE_* flags forbid a large page: with B17 the mixed attributes do not, with B61 the crooked offset does not. */
+// @ts-ignore: decorator
+@inline
+function largeForbidden(): u32 {
+  return variant(V_B17) ? LPAGE_DISALLOWED : variant(V_B61) ? LPAGE_MIXED : LPAGE_DISALLOWED | LPAGE_MIXED;
+}
+
 function largeLevel(kvm: usize, slot: usize, gfn: u64, pfn: u32): i32 {
-  if ((((<u32>gfn) ^ pfn) & (PTRS_PER_2M - 1)) != 0) return PG_LEVEL_4K;
-  if (kvmLpageInfo(slot, gfn, PG_LEVEL_2M) != 0) return PG_LEVEL_4K;
+  if (!variant(V_B61) && (((<u32>gfn) ^ pfn) & (PTRS_PER_2M - 1)) != 0) return PG_LEVEL_4K;
+  if ((kvmLpageInfo(slot, gfn, PG_LEVEL_2M) & largeForbidden()) != 0) return PG_LEVEL_4K;
   if ((load32(slot + SLOT_FLAGS) & KVM_MEM_LOG_DIRTY_PAGES) != 0) return PG_LEVEL_4K;
   if (load32(kvm + KVM_INVALIDATE_IN_PROGRESS) != 0) {
     const first = gfn & ~(<u64>PTRS_PER_2M - 1);

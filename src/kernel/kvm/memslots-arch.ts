@@ -8,8 +8,9 @@ import {
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { TDP_MAX_GFN } from '../abi/vcpu';
+import { V_B23 } from '../abi/variants';
 import { kfree, kzalloc, vfree, vmalloc } from '../heap';
-import { fillBytes, load32, load64, load8, store32, store8 } from '../point';
+import { fillBytes, load32, load64, load8, store32, store8, variant } from '../point';
 import { kvmMemAttributesEmpty, kvmRangeMixed } from './attributes';
 
 
@@ -94,7 +95,7 @@ function allocMetadata(kvm: usize, slot: usize): i32 {
     kvmArchFreeSlot(slot);
     return -ENOMEM;
   }
-  if (kvmMemAttributesEmpty(kvm)) return 0;
+  if (kvmMemAttributesEmpty(kvm) || variant(V_B23)) return 0;
   initMixed(kvm, slot, LEVEL_2M);
   initMixed(kvm, slot, LEVEL_1G);
   return 0;

@@ -11,7 +11,7 @@ import {
 } from '../abi/kvm';
 import { NT_SLOT } from '../abi/names';
 import { OOPS_GENERATION_BUSY, ORACLE_KERNEL_BUG } from '../abi/oops';
-import { V_PLANT_STALE_SLOT } from '../abi/variants';
+import { V_B25, V_PLANT_STALE_SLOT } from '../abi/variants';
 import { kfree, kmalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
 import { bugOn } from '../oops';
@@ -49,7 +49,7 @@ function inactiveMemslots(kvm: usize, asId: u32): usize {
 function publishWhenQuiet(kvm: usize, asId: u32, slots: usize): void {
   spinLock(kvm + KVM_MN_LOCK);
   prepareToRcuwait(kvm + KVM_MN_RCUWAIT);
-  while (load32(kvm + KVM_MN_ACTIVE) != 0) {
+  while (load32(kvm + KVM_MN_ACTIVE) != 0 && !variant(V_B25)) {
     spinUnlock(kvm + KVM_MN_LOCK);
     kvmCount(kvm, KC_MN_WAITS);
     rcuwaitSleep(kvm + KVM_MN_RCUWAIT);

@@ -114,15 +114,18 @@ export function kvmDiscardShared(kvm: usize, hvaStart: u64, hvaEnd: u64): i32 {
 export function hostWriteUser(kvm: usize, hva: u64, token: u32): i32 {
   const pfn = getUserPage(kvm, hva >> PAGE_SHIFT);
   if (pfn == <u32>NO_PFN) return -ENOMEM;
-  const error = rmpCheckHostWrite(pfn);
-  if (error != 0) {
-    if (oraclesOn()) oops(ORACLE_HOST_PAGE, OOPS_HOST_WRITE_RMP, <f64>pfn, <f64>error);
-    putPage(pfn);
-    return -EFAULT;
-  }
-  setPageContent(pfn, token);
+  const ret = hostWritePfn(pfn);
+  if (ret == 0) setPageContent(pfn, token);
   putPage(pfn);
-  return 0;
+  return ret;
+}
+
+/** The host writes to a page, through its direct map as it is now. 0, or -EFAULT when the RMP forbids it: on hardware the end of the host. @context any. */
+export function hostWritePfn(pfn: u32): i32 {
+  const error = rmpCheckHostWrite(pfn);
+  if (error == 0) return 0;
+  if (oraclesOn()) oops(ORACLE_HOST_PAGE, OOPS_HOST_WRITE_RMP, <f64>pfn, <f64>error);
+  return -EFAULT;
 }
 
 /** What the VMM reads at `hva` (0 in memory that was never touched). @context any. */

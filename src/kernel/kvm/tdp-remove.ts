@@ -3,16 +3,19 @@
 //
 // `shared` says in which mode the caller holds mmu_lock. Shared: other faults walk the same tables at the same time, so every entry of a removed
 // table, empty ones too, is frozen first: a fault that still stands in the table cannot install anything that nobody would find again.
-import { KVM_MMU_LOCK } from '../abi/kvm';
+import { KVM_ID, KVM_MMU_LOCK } from '../abi/kvm';
+import { OOPS_LEAF_OF_FREE_PAGE, ORACLE_STALE_MAPPING } from '../abi/oops';
 import { MMU_YIELDS, MMU_ZAPPED, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
+import { pageRefcount } from '../mm/page';
+import { oops } from '../oops';
 import {
-  atomicAdd32, atomicAdd64, atomicCas64, atomicLoad64, atomicStore64, atomicXchg64, cpuRelax, load32, load64, store64,
+  atomicAdd32, atomicAdd64, atomicCas64, atomicLoad64, atomicStore64, atomicXchg64, cpuRelax, load32, load64, oraclesOn, store64,
 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { readLock, readUnlock, rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
 import { kvmFlushRemoteTlbs } from './requests';
-import { SPTE_FROZEN, spteIsLeaf, spteIsPresent, spteTable, tdpEntry, tdpFreeTable, TDP_ENTRIES, tdpNextGfn } from './tdp-spte';
+import { SPTE_FROZEN, spteIsLeaf, spteIsPresent, sptePfn, spteTable, tdpEntry, tdpFreeTable, TDP_ENTRIES, tdpNextGfn } from './tdp-spte';
 
 /**
  * Clears a leaf that stands in the way while others may fault on it: frozen, flushed, then 0, so that whoever installs next does so after the flush.
@@ -43,6 +46,12 @@ function freeze(sptep: usize, shared: bool): u64 {
   return spte;
 }
 
+/** Whoever gives a page away has to zap all roots first, the invalid ones too (B31): a leaf that still stands names a page in use. */
+function checkLeaf(kvm: usize, spte: u64): void {
+  const pfn = sptePfn(spte);
+  if (pageRefcount(pfn) == 0) oops(ORACLE_STALE_MAPPING, OOPS_LEAF_OF_FREE_PAGE, load32(kvm + KVM_ID), <f64>pfn);
+}
+
 /**
  * Empties and frees a table of `level` that no entry points to any more; returns the leafs it held.
  * @context mmu_lock, RCU section; TLBs still to be flushed before that section ends. kernel: handle_removed_pt().
@@ -52,7 +61,10 @@ export function tdpRemoveTable(kvm: usize, table: usize, level: i32, shared: boo
   for (let n: u32 = 0; n < TDP_ENTRIES; n++) {
     const spte = freeze(table + (<usize>n << 3), shared);
     if (!spteIsPresent(spte)) continue;
-    if (spteIsLeaf(spte, level)) leafs++;
+    if (spteIsLeaf(spte, level)) {
+      if (oraclesOn()) checkLeaf(kvm, spte);
+      leafs++;
+    }
     else leafs += tdpRemoveTable(kvm, spteTable(spte), level - 1, shared);
   }
   tdpFreeTable(kvm, table);

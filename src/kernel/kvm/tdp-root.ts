@@ -2,19 +2,21 @@
 // invalid at once (no fault maps into it any more), vCPUs are told to let go, and its tables are torn down while faults already fill a new one.
 // kernel: arch/x86/kvm/mmu/tdp_mmu.c kvm_tdp_mmu_get_vcpu_root_hpa(), kvm_tdp_mmu_put_root(), kvm_tdp_mmu_invalidate_all_roots() (6.8).
 import { EIO, ENOMEM } from '../abi/errno';
-import { KVM_BUGGED, KVM_MMU_LOCK, KVM_TDP_ROOT } from '../abi/kvm';
+import { KVM_BUGGED, KVM_ID, KVM_MMU_LOCK, KVM_TDP_ROOT } from '../abi/kvm';
+import { OOPS_DEAD_ROOT, ORACLE_STALE_MAPPING } from '../abi/oops';
 import {
   KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, MMU_PAGES_LOCK, MMU_ROOTS, MMU_VALID_GEN, ROOT_GEN, ROOT_INVALID, ROOT_NEXT, ROOT_REFS, ROOT_SCHEDULED,
   ROOT_SIZE, ROOT_STATE, ROOT_TABLE, VCPU_KVM, VCPU_ROOT, VCPU_ROOT_TABLE,
 } from '../abi/vcpu';
 import { kfree, kzalloc } from '../heap';
-import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, load32, store32 } from '../point';
+import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, load32, load64, oraclesOn, store32 } from '../point';
+import { oops } from '../oops';
 import { kfreeRcu } from '../sync/rcu';
 import { readLock, readUnlock, writeLock, writeUnlock } from '../sync/rwlock';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { kvmMakeAllCpusRequest } from './requests';
 import { tlbFlush } from './tlb';
-import { tdpAllocTable, tdpFreeTable } from './tdp-spte';
+import { tdpAllocTable, TDP_ENTRIES, tdpFreeTable } from './tdp-spte';
 import { tdpZapRootShared } from './tdp-remove';
 
 /** Whether the root is no longer the one that faults may map into. @context any; decisive under mmu_lock. kernel: is_obsolete_root(). */
@@ -38,6 +40,13 @@ function rootGetUnlessZero(root: usize): bool {
   return false;
 }
 
+/** A root is torn down before its last reference goes; what a fault has mapped into it since (B29) would be lost with all its tables. */
+function checkEmpty(kvm: usize, table: usize): void {
+  for (let n: usize = 0; n < TDP_ENTRIES; n++) {
+    if (load64(table + (n << 3)) != 0) oops(ORACLE_STALE_MAPPING, OOPS_DEAD_ROOT, load32(kvm + KVM_ID), <f64>(<u64>n << 27));
+  }
+}
+
 /** Drops a reference; the last one frees the root, whose entries are gone by then. @context mmu_lock held in either mode. kernel: kvm_tdp_mmu_put_root(). */
 export function tdpRootPut(kvm: usize, root: usize): void {
   if (atomicSub32(root + ROOT_REFS, 1) != 1) return;
@@ -46,6 +55,7 @@ export function tdpRootPut(kvm: usize, root: usize): void {
   while (load32(link) != <u32>root) link = <usize>load32(link) + ROOT_NEXT;
   store32(link, load32(root + ROOT_NEXT));
   spinUnlock(kvm + MMU_PAGES_LOCK);
+  if (oraclesOn()) checkEmpty(kvm, load32(root + ROOT_TABLE));
   tdpFreeTable(kvm, load32(root + ROOT_TABLE));
   kfreeRcu(root, ROOT_SIZE);
 }

@@ -3,12 +3,13 @@
 import { KVM_MMU_LOCK } from '../abi/kvm';
 import { PTRS_PER_2M } from '../abi/layout';
 import { MMU_ROOTS, MMU_YIELDS, MMU_ZAPPED, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
-import { atomicAdd32, atomicAdd64, atomicXchg64, load32, load64, store64 } from '../point';
+import { V_B31, V_B33 } from '../abi/variants';
+import { atomicAdd32, atomicAdd64, atomicXchg64, load32, load64, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
 import { kvmFlushRemoteTlbs } from './requests';
-import { tdpRootGet, tdpRootPut } from './tdp-root';
+import { tdpRootGet, tdpRootObsolete, tdpRootPut } from './tdp-root';
 import { SPTE_LARGE, SPTE_PRESENT, SPTE_STABLE, spteIsPresent, spteTable, tdpEntry, tdpNextGfn } from './tdp-spte';
 
 /** Leaf tables between two looks at who waits for mmu_lock: 16 tables are about 10 us. */
@@ -110,7 +111,8 @@ export function tdpZapLeafs(kvm: usize, start: u64, end: u64, canYield: bool): b
   while (root != 0) {
     // A reference while the lock may be dropped, and the next root is read before it is given back (B32).
     if (yields) tdpRootGet(root);
-    flush = zapLeafs(kvm, root, start, last, yields, flush);
+    const skipped = variant(V_B31) && tdpRootObsolete(root);
+    if (!skipped) flush = zapLeafs(kvm, root, start, last, yields, variant(V_B33) ? false : flush);
     const next: usize = load32(root + ROOT_NEXT);
     if (yields) tdpRootPut(kvm, root);
     root = next;

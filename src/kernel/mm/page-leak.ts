@@ -2,7 +2,7 @@
 // kernel: drivers/crypto/ccp/sev-dev.c of RFC v8 patch 23 (snp_mark_pages_offline), arch/x86/virt/svm/sev.c snp_leak_pages.
 import { LOCK_SNP_LEAKED } from '../abi/layout';
 import { PG_LEAKED, REGION_COMPOUND, REGION_LEAKED, REGION_STATE } from '../abi/mm';
-import { V_B15 } from '../abi/variants';
+import { V_B15, V_B44 } from '../abi/variants';
 import { kmalloc } from '../heap';
 import { atomicOr32, load32, store32, variant } from '../point';
 import { spinLock, spinUnlock } from '../sync/spinlock';
@@ -26,7 +26,7 @@ export function snpLeakPages(pfn: u32, npages: u32): void {
   }
   spinLock(LOCK_SNP_LEAKED);
   for (let n: u32 = 0; n < npages; n++) {
-    if (!markLeaked(pfn + n)) continue;
+    if (!markLeaked(pfn + n) && !variant(V_B44)) continue;
     const node = kmalloc(LEAK_SIZE);
     if (node != 0) listAdd(node, pfn + n);
     store32(PAGE_LEAK_COUNT, load32(PAGE_LEAK_COUNT) + 1);

@@ -8,7 +8,7 @@ import {
   SGP_WRITE, STAT_BLKSIZE, STAT_BLOCKS, STAT_BYTES, STAT_INO,
 } from '../abi/mm';
 import { DEBUG_RESTRICTEDMEM_UNBIND } from '../abi/debug';
-import { V_B01, V_B03, V_B04, V_B10 } from '../abi/variants';
+import { V_B01, V_B03, V_B04, V_B10, V_B18 } from '../abi/variants';
 import { prDebug } from '../debug';
 import { load32, load64, store32, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock, synchronizeRcu } from '../sync/rcu';
@@ -147,7 +147,7 @@ function punchHole(rm: usize, mode: i32, offset: i64, length: i64): i32 {
   downRead(rm + RM_LOCK);
   notifyRange(rm, NOTIFIER_OPS_INVALIDATE_START, start, end);
   if (variant(V_B03)) upRead(rm + RM_LOCK);
-  const ret = shmemFallocate(load32(rm + RM_MEMFD), mode, offset, length);
+  const ret = variant(V_B18) ? 0 : shmemFallocate(load32(rm + RM_MEMFD), mode, offset, length);
   if (variant(V_B03)) downRead(rm + RM_LOCK);
   notifyRange(rm, NOTIFIER_OPS_INVALIDATE_END, start, end);
   upRead(rm + RM_LOCK);

@@ -6,21 +6,22 @@ import {
   SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
 import { NO_PFN, SH_MAX_TASKS, SH_OOPS_COUNT, SH_PARTITION_COUNT, SH_PFN_COUNT, SH_VM_LIST, TASK_HELD, TASK_HELD_COUNT, TASK_RUNNING, TASK_STATE } from '../abi/layout';
-import { PAGE_REF_MASK, PG_LEAKED, PTRS_PER_FOLIO, REGION_ZONE, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';
+import { PG_LEAKED, PTRS_PER_FOLIO, REGION_ZONE, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';
 import {
-  OOPS_AUDIT_ASSIGNED_ELSEWHERE, OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
+  OOPS_AUDIT_ASSIGNED_ELSEWHERE, OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_DEAD_ROOT, OOPS_AUDIT_LEAK_LIST, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
   OOPS_AUDIT_MN_ACTIVE, OOPS_AUDIT_SEQUENCE, OOPS_AUDIT_SPTE_ATTRIBUTE, OOPS_AUDIT_SPTE_FREE, OOPS_AUDIT_SPTE_NO_SLOT, OOPS_AUDIT_SPTE_NOT_IN_FILE,
   OOPS_AUDIT_SPTE_RMP, OOPS_AUDIT_TLB_STALE, OOPS_AUDIT_ZONE, ORACLE_BALANCE, ORACLE_CONSERVATION, ORACLE_HOST_PAGE, ORACLE_LOCKING,
   ORACLE_ONE_OWNER, ORACLE_STALE_MAPPING,
 } from '../abi/oops';
-import { KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_REQUESTS } from '../abi/vcpu';
+import { KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, MMU_ROOTS, ROOT_INVALID, ROOT_NEXT, ROOT_SCHEDULED, ROOT_STATE, ROOT_TABLE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_REQUESTS } from '../abi/vcpu';
 import { kvmMemIsPrivate } from '../kvm/attributes';
 import { gfnToMemslot } from '../kvm/memslots';
 import { tdpLookup, tdpNextLeaf } from '../kvm/tdp';
 import { tlbNext } from '../kvm/tlb';
-import { pageAddress, putPage } from '../mm/page';
+import { pageAddress, pageRefcount, putPage } from '../mm/page';
 import { regionAddress, regionFirstPfn, zoneOfRegion } from '../mm/page-region';
-import { lostPages, pageIsFree, zoneAudit } from '../mm/page-stat';
+import { snpLeakListLength } from '../mm/page-leak';
+import { leakedPages, lostPages, pageIsFree, zoneAudit } from '../mm/page-stat';
 import { restrictedmemFindPage } from '../mm/restrictedmem';
 import { oopsRecord } from '../oops';
 import { atomicLoad32, load32, load64 } from '../point';
@@ -36,6 +37,7 @@ export function sysAudit(): i32 {
   for (let kvm: usize = load32(SH_VM_LIST); kvm != 0; kvm = load32(kvm + KVM_NEXT)) {
     auditVm(kvm);
     auditMappings(kvm);
+    auditDeadRoots(kvm);
     auditTlbs(kvm);
     auditBindings(kvm);
   }
@@ -51,6 +53,8 @@ function auditPages(): void {
   }
   const lost = lostPages();
   if (lost != 0) oopsRecord(ORACLE_CONSERVATION, OOPS_AUDIT_LOST_PAGES, lost, 0, 0, 0, 0);
+  const listed = snpLeakListLength();
+  if (listed != <i32>leakedPages()) oopsRecord(ORACLE_CONSERVATION, OOPS_AUDIT_LEAK_LIST, listed, leakedPages(), 0, 0, 0);
   const count = usedRegionCount();
   for (let number: u32 = 0; number < count; number++) {
     const region = regionAddress(number);
@@ -111,6 +115,19 @@ function auditVm(kvm: usize): void {
   if (active != 0) oopsRecord(ORACLE_BALANCE, OOPS_AUDIT_MN_ACTIVE, id, active, 0, 0, 0);
 }
 
+/** Oracle 2: a root that was torn down stays empty, although vCPUs may still hold it: no fault has mapped into it since (B29). */
+function auditDeadRoots(kvm: usize): void {
+  for (let root: usize = load32(kvm + MMU_ROOTS); root != 0; root = load32(root + ROOT_NEXT)) {
+    if ((load32(root + ROOT_STATE) & (ROOT_INVALID | ROOT_SCHEDULED)) != ROOT_INVALID) continue;
+    const table: usize = load32(root + ROOT_TABLE);
+    for (let n: usize = 0; n < 512; n++) {
+      if (load64(table + (n << 3)) == 0) continue;
+      oopsRecord(ORACLE_STALE_MAPPING, OOPS_DEAD_ROOT, load32(kvm + KVM_ID), <f64>(<u64>n << 27), 0, 0, 0);
+      break;
+    }
+  }
+}
+
 /** Oracles 2 and 5: every leaf of the current page table against slot, attribute, file, allocator and RMP. */
 function auditMappings(kvm: usize): void {
   const leaf = stackPush(LEAF_SIZE);
@@ -128,7 +145,7 @@ function auditMappings(kvm: usize): void {
 
 function auditPage(kvm: usize, gfn: u64, pfn: u32, isPrivate: bool): void {
   const id = load32(kvm + KVM_ID);
-  if (pageIsFree(pfn) || (atomicLoad32(pageAddress(pfn)) & PAGE_REF_MASK) == 0) {
+  if (pageIsFree(pfn) || pageRefcount(pfn) == 0) {
     oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_FREE, id, <f64>gfn, pfn, 0, 0);
     return;
   }

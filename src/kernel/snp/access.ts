@@ -76,7 +76,9 @@ function regionHasAssigned(pfn: u32): bool {
  */
 export function rmpCheckHostWrite(pfn: u32): u32 {
   if (!rmpCovers(pfn)) return 0;
-  if (directMapIsSplit(pfn) ? rmpAssigned(pfn) : regionHasAssigned(pfn)) return HOST_PF_RMP_WRITE;
+  // Splitting the mapping ends with a TLB flush, which waits for a write that is under way: no write meets the old mapping and the new state.
+  const wide = !directMapIsSplit(pfn) && regionHasAssigned(pfn) && !directMapIsSplit(pfn);
+  if (wide || rmpAssigned(pfn)) return HOST_PF_RMP_WRITE;
   return inUse(pfn) ? HOST_PF_RMP_WRITE : 0;
 }
 

@@ -9,7 +9,7 @@ import {
 import { RM_MEMFD, SHMEM_I_PAGES } from '../abi/mm';
 import { OOPS_DOUBLE_ASSIGN, ORACLE_ONE_OWNER } from '../abi/oops';
 import { PG_LEVEL_2M, PG_LEVEL_4K, SNPC_SKIPPED } from '../abi/snp';
-import { V_B07, V_B08 } from '../abi/variants';
+import { V_B07, V_B08, V_B61 } from '../abi/variants';
 import { mmuInvalidateRetryGfn } from '../kvm/invalidate';
 import { kvmRestrictedmemGetPfn } from '../kvm/restrictedmem_kvm';
 import { putPage } from '../mm/page';
@@ -94,6 +94,7 @@ export function snpMakePageShared(pfn: u32, level: i32): i32 {
  * when pfn, gfn and (by pgoff) the slot are aligned alike (B61).
  */
 export function assignLevel(slot: usize, gfn: u64, endGfn: u64, pfn: u32, order: u32): i32 {
+  if (variant(V_B61) && order >= 9) return PG_LEVEL_2M;
   if (order < 9 || (pfn & (PTRS_PER_2M - 1)) != 0 || (gfn & (PTRS_PER_2M - 1)) != 0) return PG_LEVEL_4K;
   const base = load64(slot + SLOT_BASE_GFN);
   if (((base ^ load64(slot + SLOT_RM_INDEX)) & (PTRS_PER_2M - 1)) != 0) return PG_LEVEL_4K;

@@ -10,6 +10,10 @@ import { liveObjects, newVm } from './support.js';
 const FIXED = 1;
 const SPURIOUS = 2;
 
+/** Without oracles: these page tables map PFNs that nobody has allocated. */
+const bootBare = (options: Parameters<typeof bootGuestKernel>[0] = {}): TestKernel =>
+  bootGuestKernel({ ...options, oracles: false });
+
 interface Mmu {
   k: TestKernel;
   kvm: number;
@@ -41,7 +45,7 @@ function unmap({ k, kvm }: Mmu, start: number, end: number): boolean {
 const gfnsOf = (m: Mmu): number[] => leafs(m.k, m.kvm).map((leaf) => leaf.gfn);
 
 describe('kvm_tdp_mmu_map', () => {
-  const k = bootGuestKernel();
+  const k = bootBare();
 
   it('installs one 4K leaf with the pfn, private, writable, accessed and dirty', () => {
     const m = newMmu(k);
@@ -96,7 +100,7 @@ describe('kvm_tdp_mmu_map', () => {
 });
 
 describe('tdp_mmu_zap_leafs', () => {
-  const k = bootGuestKernel();
+  const k = bootBare();
 
   it('takes exactly [start, end) and says whether anything went', () => {
     const m = newMmu(k);
@@ -182,7 +186,7 @@ describe('tdp_mmu_zap_leafs', () => {
 
 describe('roots', () => {
   it('a memslot update gives a vCPU a new root and frees the old one with all its tables', () => {
-    const k = bootGuestKernel();
+    const k = bootBare();
     const m = newMmu(k);
     const live = liveObjects(k);
     for (let gfn = 0; gfn < 4096; gfn += 256) map(m, gfn, 1 + gfn, 1);
@@ -198,7 +202,7 @@ describe('roots', () => {
   });
 
   it('a vCPU keeps its obsolete root alive, and fills nothing into it', () => {
-    const k = bootGuestKernel();
+    const k = bootBare();
     const m = newMmu(k);
     map(m, 1, 1, 1);
     k.x.kvmMmuZapAllFast(m.kvm);
@@ -207,7 +211,7 @@ describe('roots', () => {
   });
 
   it('destroying the VM gives every object back', () => {
-    const k = bootGuestKernel();
+    const k = bootBare();
     const live = liveObjects(k);
     const m = newMmu(k);
     for (let gfn = 0; gfn < 1 << 20; gfn += 4099) map(m, gfn, gfn, 1);
@@ -218,7 +222,7 @@ describe('roots', () => {
 
 describe('faults of several CPUs', () => {
   it('link and fill the same tables at once without losing a leaf or a table', async () => {
-    const k = bootGuestKernel({ perturbMeanPoints: 20, perturbNs: 3000 });
+    const k = bootBare({ perturbMeanPoints: 20, perturbNs: 3000 });
     const m = newMmu(k);
     const pages = 1500;
     const results = await k.threads(
@@ -246,7 +250,7 @@ describe('faults of several CPUs', () => {
   });
 
   it('collapse to 2M and fill 4K against each other and end with one or the other', async () => {
-    const k = bootGuestKernel({ perturbMeanPoints: 15, perturbNs: 3000 });
+    const k = bootBare({ perturbMeanPoints: 15, perturbNs: 3000 });
     const m = newMmu(k);
     await k.threads(
       4,
