@@ -1,18 +1,16 @@
 // `rmptorture explore <scenario or file>`: explores interleavings under the controlled scheduler.
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command } from 'commander';
-import { nowNs, wallMs } from '../host/clock.js';
-import { environmentFingerprint } from '../host/environment.js';
+import { nowNs } from '../host/clock.js';
 import { UsageError } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
-import type { Counterexample } from '../explore/counterexample.js';
 import type { Exploration, ExploreResult } from '../explore/explore.js';
 import type { PointSet, Target } from '../explore/target.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
+import { outFolder } from './out-folder.js';
 import { interruptible } from './signals.js';
 
 interface Options {
@@ -112,15 +110,13 @@ async function explore(what: string, options: Options): Promise<number> {
   const { loadTarget } = await import('./target.js');
   const { strategyNamed } = await import('../explore/strategies/named.js');
   const { traceOf } = await import('../explore/trace-file.js');
+  const { exploreDocument } = await import('../report/explore-document.js');
   const { exploreText } = await import('../report/explore.js');
   const bySearch = options.strategy === STATES;
   const strategy = bySearch ? undefined : strategyNamed(options.strategy);
   const { executions, durationMs, seed, target: asked, overrides } = readOptions(options);
   const targetOptions = { ...asked, frozenClock: bySearch };
-  const stamp = new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19);
-  const out = path.resolve(options.out ?? path.join('results', `${stamp}-explore`));
-  if (options.out !== undefined && existsSync(path.join(out, 'result.json')))
-    throw new UsageError('--out', `--out ${options.out}: there is a result.json already; name another folder`);
+  const out = outFolder(options.out, 'explore');
   const target = await loadTarget(what, targetOptions, overrides);
   const interrupt = interruptible();
   // A search runs in one go: no signal would be handled before its end, so Ctrl-C shall simply end the process.
@@ -134,11 +130,7 @@ async function explore(what: string, options: Options): Promise<number> {
         : await sample(new Explorer(target, strategy, { executions, seed, countTraces: true }), {
             over: () => interrupt.signal.aborted || elapsedMs() >= durationMs,
             elapsedMs,
-            draw:
-              options.quiet !== true &&
-              options.json !== true &&
-              process.stderr.isTTY &&
-              process.env['CI'] === undefined,
+            draw: drawsProgress(options),
           });
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
@@ -153,7 +145,12 @@ async function explore(what: string, options: Options): Promise<number> {
       await writeFile(traceFile, `${JSON.stringify(trace)}\n`);
     }
     const bound = { points: target.points, stepLimit: targetOptions.stepLimit };
-    const document = documentOf(target, result, small, { tookMs, partial: interrupt.signal.aborted, traceFile, bound });
+    const document = exploreDocument(target, result, small, {
+      tookMs,
+      partial: interrupt.signal.aborted,
+      traceFile,
+      bound,
+    });
     await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
     process.stdout.write(
       options.json === true
@@ -192,51 +189,8 @@ function originOf(what: string): string {
   return path.extname(what) === '' ? what : path.resolve(what);
 }
 
-/** The `explore` result document. */
-function documentOf(
-  target: Target,
-  result: ExploreResult,
-  small: Counterexample | undefined,
-  run: { tookMs: number; partial: boolean; traceFile: string; bound: { points: PointSet; stepLimit: number } },
-) {
-  return {
-    schema: 'rmptorture/explore/1',
-    command: 'explore',
-    scenario: target.name,
-    strategy: result.strategy,
-    seed: result.seed,
-    verdict: result.verdict,
-    complete: result.complete,
-    partial: run.partial,
-    bound: run.bound,
-    executions: result.executions,
-    steps: result.steps,
-    longestExecution: result.longest,
-    stepLimitHits: result.stepLimitHits,
-    states: result.states ?? 0,
-    distinctTraces: result.distinctTraces,
-    wallMs: run.tookMs,
-    executionsPerSecond: result.executions / Math.max(run.tookMs / 1000, 1e-9),
-    environment: environmentFingerprint(),
-    ...(small === undefined ? {} : { violation: violationOf(target, small, run.traceFile) }),
-  };
-}
-
-function violationOf(target: Target, { failure, constraints, found }: Counterexample, traceFile: string) {
-  return {
-    oracle: failure.kind,
-    message: failure.message,
-    thread: failure.thread,
-    executionIndex: failure.executionIndex,
-    trace: traceFile,
-    threads: target.threadNames.length,
-    preemptions: failure.preemptions,
-    switches: failure.switches,
-    steps: failure.steps.length,
-    found,
-    /** Pairs of steps, from 0, whose order the failure needs. */
-    orders: constraints.map(({ earlier, later }) => [earlier, later]),
-  };
+function drawsProgress({ quiet, json }: Options): boolean {
+  return quiet !== true && json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
 }
 
 function drawProgress({ executions, distinctTraces }: ExploreResult, tookMs: number): void {

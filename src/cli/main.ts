@@ -6,6 +6,7 @@ import { EXIT_INTERNAL, EXIT_PASSED, EXIT_USAGE } from './exit-codes.js';
 import { exploreCommand } from './explore.js';
 import { importCommand } from './import.js';
 import { replayCommand } from './replay.js';
+import { reproCommand } from './repro.js';
 import { tortureCommand } from './torture.js';
 
 /** Runs one command line; resolves with the exit code. Never throws. */
@@ -21,6 +22,7 @@ export async function main(args: readonly string[]): Promise<number> {
   program.addCommand(tortureCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(exploreCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(replayCommand((code) => (result.code = code)).copyInheritedSettings(program));
+  program.addCommand(reproCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(importCommand((code) => (result.code = code)).copyInheritedSettings(program));
   // With no command the main job runs.
   const commandLine = args.length === 0 ? ['torture'] : args;

@@ -1,6 +1,8 @@
 // Finds what the user wants explored: one of our scenarios by name, a scenario file (.yaml, .json, .js), or a program (.ts).
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { scenarioOf as scenarioOfBug } from '../catalogue/bug.js';
+import { BUGS } from '../catalogue/index.js';
 import { UsageError } from '../host/errors.js';
 import { readDocument } from '../torture/document.js';
 import { compileProgram } from '../explore/compile.js';
@@ -34,10 +36,12 @@ async function loadScenario(what: string, extension: string): Promise<Scenario> 
   if (extension === '.js' || extension === '.mjs') return scenarioOf(what);
   const found = PROTOCOL_SCENARIOS.find(({ name }) => name === what);
   if (found !== undefined) return found;
+  const bug = BUGS.find(({ id }) => id === what.toUpperCase());
+  if (bug !== undefined) return scenarioOfBug(bug, false);
   const known = PROTOCOL_SCENARIOS.map(({ name }) => name).join(', ');
   throw new UsageError(
     'explore',
-    `explore: no scenario is called '${what}'; known are ${known}; a file ends in .yaml, .js or .ts`,
+    `explore: no scenario is called '${what}'; known are ${known}, and the bugs of rmptorture repro; a file ends in .yaml, .js or .ts`,
   );
 }
 

@@ -1,18 +1,17 @@
 // `rmptorture torture [profile.yaml]`: runs a load profile on real threads with every oracle on.
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
 import { LOG_LEVELS, type LogLevel } from '../host/log.js';
-import { wallMs } from '../host/clock.js';
 import { tortureText } from '../report/torture.js';
 import { showCount } from '../report/units.js';
 import type { TortureResult } from '../torture/run.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
+import { outFolder } from './out-folder.js';
 import { interruptible } from './signals.js';
 
 interface Options {
@@ -65,12 +64,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const seed = readSeed(options.seed ?? profile.seed);
   const workers = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };
   const logLevel = readLogLevel(options.logLevel);
-  const out = resolve(
-    options.out ?? join('results', `${new Date(wallMs()).toISOString().replaceAll(':', '-').slice(0, 19)}-torture`),
-  );
-  if (options.out !== undefined && existsSync(join(out, 'result.json'))) {
-    throw new UsageError('--out', `--out ${options.out}: there is a result.json already; name another folder`);
-  }
+  const out = outFolder(options.out, 'torture');
   const interrupt = interruptible();
   const draw =
     options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;

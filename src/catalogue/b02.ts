@@ -1,0 +1,22 @@
+// B02: release looks the object up through the wrong mapping.
+import { closeFile, deleteSlot, SMALL, type Bug } from './bug.js';
+
+export const B02: Bug = {
+  id: 'B02',
+  title: 'release looks the object up through the wrong mapping',
+  source: 'the first hunk of the same patch',
+  invariant: 'release frees exactly the object that creation made',
+  story:
+    "release() follows inode->i_mapping; creation attached the object to file->f_mapping. Where the two differ it finds nothing, or somebody else's object.",
+  fix: 'use file->f_mapping, as every other method does',
+  remark:
+    'In the tree that was read both mappings are the same; the scenario gives the inode one of its own, as a stacked file system would.',
+  variants: ['B02'],
+  verdicts: ['kernel-bug'],
+  strategy: 'pos',
+  scenario: {
+    ...SMALL,
+    files: { memory: { pages: 4, stacked: true } },
+    threads: { release: [deleteSlot(0), closeFile()] },
+  },
+};

@@ -1,0 +1,51 @@
+// The catalogue: every bug that can be run, in the order of the numbers.
+import { B01 } from './b01.js';
+import { B02 } from './b02.js';
+import { B03 } from './b03.js';
+import { B04 } from './b04.js';
+import { B05 } from './b05.js';
+import { B07 } from './b07.js';
+import { B08 } from './b08.js';
+import { B09 } from './b09.js';
+import { B10 } from './b10.js';
+import { B12 } from './b12.js';
+import { B13 } from './b13.js';
+import { B14 } from './b14.js';
+import { B15 } from './b15.js';
+import { B17 } from './b17.js';
+import { B18 } from './b18.js';
+import { B23 } from './b23.js';
+import { B25 } from './b25.js';
+import { B29 } from './b29.js';
+import { B30 } from './b30.js';
+import { B31 } from './b31.js';
+import { B33 } from './b33.js';
+import { B44 } from './b44.js';
+import { B61 } from './b61.js';
+import type { Bug } from './bug.js';
+
+export const BUGS: readonly Bug[] = [
+  B01,
+  B02,
+  B03,
+  B04,
+  B05,
+  B07,
+  B08,
+  B09,
+  B10,
+  B12,
+  B13,
+  B14,
+  B15,
+  B17,
+  B18,
+  B23,
+  B25,
+  B29,
+  B30,
+  B31,
+  B33,
+  B44,
+  B61,
+];

@@ -1,0 +1,102 @@
+// Bugs of the catalogue that cannot be run here, each with the reason.
+import type { OutOfReach } from './bug.js';
+
+const NO_GUEST_MEMFD = 'of guest_memfd, the later protocol, which is not modelled';
+const NO_DEVICES = 'devices and their buses are not modelled';
+const NO_GUEST_BUFFER =
+  'buffers that host and guest share (GHCB, page state changes) are not modelled; here the VMM makes those calls';
+const WEAK_MEMORY = 'needs weaker ordering than the sequential consistency of WebAssembly atomics';
+const ONLY_SLOWER = 'makes the kernel slower, not wrong: no invariant to break';
+
+export const OUT_OF_REACH: readonly OutOfReach[] = [
+  {
+    id: 'B06',
+    title: 'the last aligned 2M chunk of a hook is done page by page',
+    why: `${ONLY_SLOWER}; variant B06 shows it in numbers`,
+  },
+  {
+    id: 'B11',
+    title: 'the walk of memory failure finds no file',
+    why: 'that nobody is told breaks no invariant; variant B11 shows it',
+  },
+  {
+    id: 'B16',
+    title: 'RMPUPDATE fails for a neighbour that is being updated',
+    why: 'a refused RMPUPDATE ends in a leaked page, which is allowed',
+  },
+  { id: 'B19', title: 'a hole punch against a fault that prepares the page again', why: NO_GUEST_MEMFD },
+  { id: 'B20', title: 'a memslot is freed while its file is dying', why: NO_GUEST_MEMFD },
+  { id: 'B21', title: 'a grace period that protects nobody', why: 'superfluous code breaks no invariant' },
+  { id: 'B22', title: 'user pages are got under the invalidate lock', why: NO_GUEST_MEMFD },
+  { id: 'B24', title: 'populating shared gfns', why: NO_GUEST_MEMFD },
+  {
+    id: 'B26',
+    title: 'range_end without the range_start of a notifier that refused',
+    why: 'one notifier, which never refuses',
+  },
+  {
+    id: 'B27',
+    title: 'unregistering a notifier against the end of the address space',
+    why: 'address spaces do not end here',
+  },
+  { id: 'B28', title: 'a notifier is unregistered between start and end', why: 'address spaces do not end here' },
+  { id: 'B32', title: 'a root is freed while it is walked', why: 'reads of freed memory are not watched' },
+  { id: 'B34', title: 'a range flush begins at the wrong gfn', why: 'flushes are of whole TLBs here' },
+  { id: 'B35', title: 'shadow pages are reclaimed under the read lock', why: 'shadow paging is not modelled' },
+  { id: 'B36', title: 'races of the gfn_to_pfn cache', why: 'the cache is not modelled' },
+  { id: 'B37', title: 'expedited grace periods got slow', why: ONLY_SLOWER },
+  { id: 'B38', title: 'an MMIO entry over a present one', why: 'MMIO leaves no page-table entries here' },
+  { id: 'B39', title: 'the first vCPU against its creation', why: WEAK_MEMORY },
+  { id: 'B40', title: 'devices are destroyed before their readers have left', why: NO_DEVICES },
+  { id: 'B41', title: 'a bus is read before what announced it', why: NO_DEVICES },
+  {
+    id: 'B42',
+    title: 'no early look at the sequence number',
+    why: `${ONLY_SLOWER}; a switch of the MMU turns the look off`,
+  },
+  {
+    id: 'B43',
+    title: 'a page-table entry that comes back, and a lost dirty bit',
+    why: 'dirty bits of page-table entries are not followed',
+  },
+  {
+    id: 'B45',
+    title: 'an RMP fault that another vCPU has cured',
+    why: 'guest accesses validate whole mappings, so no two vCPUs split one',
+  },
+  { id: 'B46', title: 'the host writes to a page that VMRUN uses', why: 'interrupt controllers are not modelled' },
+  {
+    id: 'B47',
+    title: 'the end of the RMP table shares a 2M region with memory',
+    why: 'a matter of the memory map: layouts keep the region reserved',
+  },
+  { id: 'B48', title: 'a page state buffer is read twice', why: NO_GUEST_BUFFER },
+  { id: 'B49', title: 'a GHCB is read twice', why: NO_GUEST_BUFFER },
+  { id: 'B50', title: 'a vCPU is destroyed inside VMRUN', why: 'guests cannot destroy vCPUs here' },
+  {
+    id: 'B51',
+    title: 'encrypted cache lines are written back late',
+    why: 'caches are not modelled; reclaims are counted',
+  },
+  { id: 'B52', title: 'encrypted regions are registered without the lock', why: 'SEV regions are not modelled' },
+  { id: 'B53', title: 'a region is flushed after the lock was dropped', why: 'SEV regions are not modelled' },
+  { id: 'B54', title: 'a second LAUNCH_FINISH', why: 'the launch of a guest is not modelled' },
+  { id: 'B55', title: 'where to reset the RMP', why: 'a choice of design: see B07 and B08' },
+  { id: 'B56', title: 'an rwsem reader without ACQUIRE', why: WEAK_MEMORY },
+  {
+    id: 'B57',
+    title: 'a waiter that is not the first spins for a hand-over',
+    why: 'needs priorities of real-time threads',
+  },
+  { id: 'B58', title: 'a queued rwlock writer without ACQUIRE', why: WEAK_MEMORY },
+  {
+    id: 'B59',
+    title: 'a sibling entry of a sibling entry',
+    why: 'no operation of a scenario stores the ranges it needs; the XArray has tests of its own',
+  },
+  {
+    id: 'B60',
+    title: 'a lock is held across the grace period of its readers',
+    why: 'no reader takes it here; lockdep has the rule',
+  },
+];

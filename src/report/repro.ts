@@ -1,0 +1,96 @@
+// The catalogue as text: the list of bugs, one bug's case with its failing interleaving, and the table of a run over all of them.
+import type { Bug, OutOfReach } from '../catalogue/bug.js';
+import type { Half, Reproduction } from '../catalogue/reproduce.js';
+import { failureText } from './explore.js';
+import { leftTable, showCount } from './units.js';
+
+const WIDTH = 110;
+const LABEL = 9;
+
+/** Text in lines of at most `width`, all but the first indented. */
+function wrapped(label: string, text: string): string {
+  const lines: string[] = [];
+  let line = label.padEnd(LABEL);
+  for (const word of text.split(' ')) {
+    if (line.length + word.length >= WIDTH) {
+      lines.push(line.trimEnd());
+      line = ' '.repeat(LABEL);
+    }
+    line += `${word} `;
+  }
+  return [...lines, line.trimEnd()].join('\n');
+}
+
+/** The case report, without the run. */
+export function caseText(bug: Bug): string {
+  return [
+    `${bug.id}: ${bug.title}`,
+    wrapped('source', bug.source),
+    wrapped('breaks', bug.invariant),
+    wrapped('how', bug.story),
+    wrapped('fix', bug.fix),
+    ...(bug.remark === undefined ? [] : [wrapped('model', bug.remark)]),
+  ].join('\n');
+}
+
+export function listText(bugs: readonly Bug[], outOfReach: readonly OutOfReach[]): string {
+  const rows = bugs.map((bug) => [bug.id, bug.title, bug.verdicts[0]!, Object.keys(bug.scenario.threads).join(' x ')]);
+  return [
+    ...leftTable([['bug', 'what', 'verdict', 'threads'], ...rows]),
+    '',
+    'not to be shown here:',
+    ...leftTable(outOfReach.map(({ id, title, why }) => [id, title, why])),
+    '',
+    'rmptorture repro <bug> shows one failing and fixed; repro --all shows all.',
+    '',
+  ].join('\n');
+}
+
+function effort({ result, tookMs }: Half): string {
+  const count = `${showCount(result.executions)} execution${result.executions === 1 ? '' : 's'}`;
+  return `${count}, ${result.strategy}, ${Math.round(tookMs)} ms`;
+}
+
+function passed(half: Half): string {
+  if (half.result.complete) return `every interleaving passes (${effort(half)})`;
+  return `no violation in what was tried (${effort(half)})`;
+}
+
+function outcome(half: Half): string {
+  const { violation } = half.result;
+  return violation === undefined ? passed(half) : `${violation.kind} (${effort(half)})`;
+}
+
+export function reproText({ bug, buggy, fixed, confirmed }: Reproduction): string {
+  const lines = [caseText(bug), '', `with the mistake (variant ${bug.variants.join(', ')}): ${outcome(buggy)}`];
+  if (buggy.counterexample !== undefined) {
+    const { failure, constraints } = buggy.counterexample;
+    lines.push('', failureText(buggy.target, failure, constraints));
+  }
+  lines.push('', `without it: ${outcome(fixed)}`);
+  if (fixed.counterexample !== undefined) {
+    lines.push('', failureText(fixed.target, fixed.counterexample.failure, fixed.counterexample.constraints));
+  }
+  lines.push(
+    '',
+    confirmed ? 'SUCCESS' : `FAILURE: expected ${bug.verdicts.join(' or ')}, and nothing once it is fixed`,
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/** A row a bug: both halves. */
+export function allText(reproductions: readonly Reproduction[]): string {
+  const rows = reproductions.map(({ bug, buggy, fixed, confirmed }) => [
+    bug.id,
+    outcome(buggy),
+    outcome(fixed),
+    confirmed ? '' : 'NOT CONFIRMED',
+  ]);
+  const wrong = reproductions.filter(({ confirmed }) => !confirmed).length;
+  return [
+    ...leftTable([['bug', 'with the mistake', 'without it', ''], ...rows]),
+    '',
+    wrong === 0 ? `SUCCESS: ${reproductions.length} bugs` : `FAILURE: ${wrong} of ${reproductions.length} bugs`,
+    '',
+  ].join('\n');
+}

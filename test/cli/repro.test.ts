@@ -1,0 +1,64 @@
+// `rmptorture repro` from outside: list, one bug, wrong input; what it writes.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { folder, run } from './child.js';
+
+describe('repro', () => {
+  it.concurrent('without a bug lists the catalogue and the bugs that cannot be shown', async () => {
+    const { code, stdout } = await run(folder(), 'repro');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^B05 the last page of an invalidation is never zapped +stale-mapping guest x punch$/m);
+    expect(stdout).toMatch(/^B56 .* needs weaker ordering/m);
+  });
+
+  it.concurrent('shows a bug failing, step by step, and fixed; the failing execution can be replayed', async () => {
+    const cwd = folder();
+    const args = ['repro', 'b03', '--executions', '100', '--duration', '1s', '--out', 'out'];
+    const { code, stdout } = await run(cwd, ...args);
+    expect(code).toBe(0);
+    expect(stdout).toContain('B03: the lock is dropped between invalidate_start and invalidate_end');
+    expect(stdout).toMatch(/^with the mistake \(variant B03\): balance \(/m);
+    expect(stdout).toMatch(/^without it: no violation in what was tried/m);
+    expect(stdout).toMatch(/before .*punch/);
+    expect(existsSync(join(cwd, 'out/B03.trace.json'))).toBe(true);
+    const replayed = await run(cwd, 'replay', 'out/B03.trace.json');
+    expect(replayed.code).toBe(1);
+    expect(replayed.stdout).toContain('balance: vm0');
+  });
+
+  it.concurrent('--json prints one document with both explorations, the same that it writes', async () => {
+    const cwd = folder();
+    const { code, stdout } = await run(cwd, 'repro', 'B09', '--executions', '50', '--json', '--out', 'out');
+    expect(code).toBe(0);
+    const document: unknown = JSON.parse(stdout);
+    expect(document).toEqual(JSON.parse(readFileSync(join(cwd, 'out/result.json'), 'utf8')));
+    expect(document).toMatchObject({
+      schema: 'rmptorture/repro/1',
+      command: 'repro',
+      bugs: [
+        {
+          bug: 'B09',
+          confirmed: true,
+          buggy: { schema: 'rmptorture/explore/1', verdict: 'violation', violation: { oracle: 'host-page' } },
+          fixed: { verdict: 'no-violation', complete: true },
+        },
+      ],
+    });
+  });
+
+  it.concurrent.each([
+    [['B99'], "repro: no bug is called 'B99'; rmptorture repro lists them"],
+    [['B56'], 'repro: B56 (an rwsem reader without ACQUIRE) cannot be shown: needs weaker ordering'],
+    [['B05', '--all'], 'repro: B05 or --all, not both'],
+    [['B05', '--executions', '0'], '--executions 0: expected a whole number from 1'],
+    [['B05', '--strategy', 'luck'], '--strategy luck: unknown strategy'],
+    [['B05', '--duration', 'soon'], '"soon" is not a duration'],
+  ])('%j is refused with a line, and nothing is written', async (args, message) => {
+    const cwd = folder();
+    const { code, stdout, stderr } = await run(cwd, 'repro', ...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(message);
+    expect(existsSync(join(cwd, 'results'))).toBe(false);
+  });
+});
