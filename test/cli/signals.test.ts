@@ -1,8 +1,22 @@
 // Signals: one ends the run in order, a second one ends the process at once.
+import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { folder, PROFILE, start, STUCK } from './child.js';
+
+const DEBUG = ['--debug', 'kvm_restrictedmem_*'];
+
+/** The invalidator's pr_debug lines come on stderr, some each 20 ms: after five of them some operations are over, and the warm-up. */
+async function linesOf(child: ChildProcess, count: number): Promise<void> {
+  let lines = 0;
+  await new Promise<void>((resolve) => {
+    child.stderr!.on('data', (text: string) => {
+      lines += text.split('\n').length - 1;
+      if (lines >= count) resolve();
+    });
+  });
+}
 
 describe('a signal', () => {
   it.concurrent.each([
@@ -10,16 +24,9 @@ describe('a signal', () => {
     ['SIGTERM', 143],
   ] as const)('%s ends the run in order: code %i, and a partial report', async (signal, expected) => {
     const cwd = folder();
-    const args = ['small.yaml', '--duration', '10m', '--json', '--out', 'out', '--debug', 'kvm_restrictedmem_*'];
+    const args = ['small.yaml', '--duration', '10m', '--json', '--out', 'out', ...DEBUG];
     const { child, ended } = start(cwd, ['torture', ...args]);
-    // The invalidator's pr_debug lines come on stderr, one each 20 ms: after five of them some operations are over, and after the warm-up.
-    let lines = 0;
-    await new Promise<void>((resolve) => {
-      child.stderr!.on('data', (text: string) => {
-        lines += text.split('\n').length - 1;
-        if (lines >= 5) resolve();
-      });
-    });
+    await linesOf(child, 5);
     child.kill(signal);
     const { code, stdout, stderr } = await ended;
     expect(code).toBe(expected);
@@ -30,10 +37,8 @@ describe('a signal', () => {
 
   it.concurrent('does not hide a violation that the last audit finds: code 1, and a partial report', async () => {
     const cwd = folder(`${PROFILE}variants: [lose-page]\n`);
-    const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--json', '--debug', 'kvm_*']);
-    await new Promise<void>((resolve) => {
-      child.stderr!.once('data', () => resolve());
-    });
+    const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--json', ...DEBUG]);
+    await linesOf(child, 20);
     child.kill('SIGINT');
     const { code, stdout } = await ended;
     expect(code).toBe(1);
