@@ -1,6 +1,6 @@
 // Creating and destroying a VM. The order of destruction matters: everything that may still call back must be gone before what it calls into.
 // kernel: virt/kvm/kvm_main.c kvm_create_vm(), kvm_destroy_vm() (6.8).
-import { EBUSY, EINVAL, ENOMEM } from '../abi/errno';
+import { ENOMEM } from '../abi/errno';
 import { LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMU, LC_MN_INVALIDATE, LC_SLOTS, LC_SLOTS_ARCH } from '../abi/classes';
 import {
   KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
@@ -8,17 +8,16 @@ import {
   KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP,
   SLOTS_AS_ID, SLOTS_GENERATION, SLOTS_GFN_ROOT, SLOTS_NODE_INDEX, SLOTS_SIZE,
 } from '../abi/kvm';
-import { LOCK_ASID, LOCK_KVM, SH_HOOK, SH_VM_LIST, SUBSYS_KVM } from '../abi/layout';
+import { LOCK_KVM, SH_HOOK, SH_VM_LIST, SUBSYS_KVM } from '../abi/layout';
 import { NT_KVM_LOCK, NT_VM } from '../abi/names';
 import { OOPS_INVALIDATE_LEFT_OPEN, ORACLE_BALANCE } from '../abi/oops';
-import { SNP_ASID_LIMIT, SNP_ASID_USED } from '../abi/snp';
 import { V_B13 } from '../abi/variants';
 import { kfree, kzalloc } from '../heap';
 import { xaInit } from '../mm/xarray';
 import { nameObject, unnameObject } from '../names';
 import { oops } from '../oops';
 import { atomicAdd32, atomicLoad32, load32, oraclesOn, store32, store64, variant } from '../point';
-import { sevAsidFree, sevAsidNew } from '../snp/asid';
+import { sevAsidFree, sevAsidNew, sevAsidTake } from '../snp/asid';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { rcuwaitInit } from '../sync/rcuwait';
 import { rwlockInit } from '../sync/rwlock';
@@ -92,25 +91,10 @@ function unnameVm(kvm: usize): void {
   unnameObject(kvm + KVM_MN_LOCK);
 }
 
-/**
- * Takes one certain ASID out of the pool that sevAsidNew() draws from. 0, -EINVAL (no such ASID), -EBUSY (in use, or freed and not flushed since).
- * @context sleeps: takes the ASID lock.
- */
-function takeAsid(asid: u32): i32 {
-  if (asid > <u32>SNP_ASID_LIMIT) return -EINVAL;
-  const word: usize = (<usize>(asid >>> 5) << 2) + SNP_ASID_USED;
-  const bit = <u32>1 << (asid & 31);
-  mutexLock(LOCK_ASID);
-  const used = (load32(word) & bit) != 0;
-  store32(word, load32(word) | bit);
-  mutexUnlock(LOCK_ASID);
-  return used ? -EBUSY : 0;
-}
-
 /** @context sleeps: takes the ASID lock. kernel: sev_guest_init() of an SNP guest. 0, -EBUSY, -EINVAL. */
 function sevVmInit(kvm: usize, asid: u32): i32 {
   if (load32(kvm + KVM_TYPE) != KVM_TYPE_SNP) return 0;
-  const got = asid != 0 ? takeAsid(asid) : sevAsidNew();
+  const got = asid != 0 ? sevAsidTake(asid) : sevAsidNew();
   if (got < 0) return got;
   store32(kvm + KVM_ASID, asid != 0 ? asid : <u32>got);
   return 0;

@@ -11,7 +11,7 @@ import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { downRead, upRead } from '../sync/rwsem';
 import { stackPop, stackPush } from '../task';
 import { fgetFileUnlessZero, fputFile, restrictedmemOf, SB_INODES } from './restrictedmem-file';
-import { shmemIndexOf } from './shmem-walk';
+import { shmemHolds, shmemIndexOf } from './shmem-walk';
 import { XA_PRESENT, xaFind, xaFindAfter } from './xarray';
 
 /**
@@ -27,7 +27,7 @@ export function restrictedmemErrorPage(pfn: u32): i32 {
     if (index >= 0) {
       downRead(rm + RM_LOCK);
       // Under the lock the page may have been punched out meanwhile: then there is nobody left to tell.
-      if (shmemIndexOf(load32(rm + RM_MEMFD), pfn) == index) notifyError(rm, <u64>index, <u64>index + 1, <u64>index);
+      if (shmemHolds(load32(rm + RM_MEMFD), <u64>index, pfn)) notifyError(rm, <u64>index, <u64>index + 1, <u64>index);
       upRead(rm + RM_LOCK);
       fputFile(file);
       return 0;

@@ -38,8 +38,8 @@ export function shmemWalkPages(pfn: u32, index: u64, end: u64): u64 {
   return min<u64>(PTRS_PER_FOLIO - (pfn & (PTRS_PER_FOLIO - 1)), end - index);
 }
 
-/** Whether the file holds `pfn` at `index`. */
-function holds(f: usize, index: u64, pfn: u32): bool {
+/** Whether the file holds `pfn` at `index`. @context any; takes rcu_read_lock. */
+export function shmemHolds(f: usize, index: u64, pfn: u32): bool {
   const entry = xaLoad(f + SHMEM_I_PAGES, index);
   if (entry == 0) return false;
   const value = xaToValue(entry);
@@ -57,7 +57,7 @@ export function shmemIndexOf(f: usize, pfn: u32): i64 {
   if (atomicLoad32(region + REGION_FILE_HINT) == <u32>f) {
     const first = atomicLoad64(region + REGION_INDEX_HINT) & ~(<u64>PTRS_PER_FOLIO - 1);
     for (let n: u64 = 0; n < <u64>PTRS_PER_FOLIO; n++) {
-      if (holds(f, first + n, pfn)) return <i64>(first + n);
+      if (shmemHolds(f, first + n, pfn)) return <i64>(first + n);
     }
   }
   return searchCache(f, pfn);

@@ -2,7 +2,7 @@
 // and DF_FLUSH), which is done once for all freed ones, when none is left. kernel: arch/x86/kvm/svm/sev.c sev_asid_new, sev_asid_free,
 // __sev_recycle_asids.
 import { LOCK_ASID } from '../abi/layout';
-import { EBUSY } from '../abi/errno';
+import { EBUSY, EINVAL } from '../abi/errno';
 import {
   SNP_ASID_FLUSHES, SNP_ASID_LIMIT, SNP_ASID_RECLAIM, SNP_ASID_USED, SNP_MAX_ASID, SNP_MAX_ASID_DEFAULT, SNP_MIN_ASID,
 } from '../abi/snp';
@@ -53,6 +53,19 @@ export function sevAsidNew(): i32 {
   if (asid != 0) setBit(SNP_ASID_USED, asid);
   mutexUnlock(LOCK_ASID);
   return asid == 0 ? -EBUSY : <i32>asid;
+}
+
+/**
+ * Takes one certain ASID out of the pool that sevAsidNew() draws from. 0, -EINVAL (no such ASID), -EBUSY (in use, or freed and not flushed since).
+ * @context may sleep: takes LOCK_ASID.
+ */
+export function sevAsidTake(asid: u32): i32 {
+  if (asid > <u32>SNP_ASID_LIMIT) return -EINVAL;
+  mutexLock(LOCK_ASID);
+  const used = testBit(SNP_ASID_USED, asid);
+  setBit(SNP_ASID_USED, asid);
+  mutexUnlock(LOCK_ASID);
+  return used ? -EBUSY : 0;
 }
 
 /** Gives an ASID back; it stays unusable until the next flush. @context may sleep: takes LOCK_ASID. */
