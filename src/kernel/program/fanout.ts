@@ -34,7 +34,7 @@ const SEGMENTS_MAX: u32 = 64;
 /** Below this many pages the hand-over costs more than it saves (a wake-up is 10-50 us, a page 25 ns). */
 const FANOUT_MIN_PAGES: u64 = 8192;
 /** A home worker that has not come after this time is late. */
-const LATE_NS: i64 = 200_000;
+const LATE_NS: i64 = 60_000;
 const WAIT_ROUND_NS: i64 = 20_000_000;
 
 export function fanoutInit(): void {
@@ -78,11 +78,8 @@ export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u6
 /** Lets the home workers come; when not all of them have in good time, does what they have not begun. */
 function awaitHomes(): void {
   const all = JOB_OPEN | atomicLoad32(JOB_HOMES);
-  for (let n = 0; n < 2; n++) {
-    const state = atomicLoad32(JOB_STATE);
-    if (state == all) return;
-    futexWait(JOB_STATE, state, LATE_NS);
-  }
+  const state = atomicLoad32(JOB_STATE);
+  if (state != all) futexWait(JOB_STATE, state, LATE_NS);
   if (atomicLoad32(JOB_STATE) != all) takeOver(<u32>popcnt<u32>(load32(JOB_HOME_MASK)));
 }
 
