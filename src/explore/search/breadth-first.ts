@@ -26,6 +26,8 @@ class BreadthFirst<S> {
   /** By entry: the entry the state was reached from, and the thread that ran. */
   #from = new Float64Array(1024);
   #entries = 0;
+  /** By entry: what the choices within its step were answered, where there were any. */
+  readonly #answers = new Map<number, readonly number[]>();
   #transitions = 0;
   #executions = 0;
   #next: Waiting<S>[] = [];
@@ -67,17 +69,24 @@ class BreadthFirst<S> {
       if (n % STATES_BETWEEN_LOOKS === 0 && this.#options.stop()) this.#limits.add('stop');
       if (this.#limits.size > 0) return undefined;
       this.#machine.restore(saved);
-      let fresh = true;
       for (let left = this.#machine.enabled(); left !== 0; left &= left - 1) {
-        if (!fresh) this.#machine.restore(saved);
-        fresh = false;
-        const thread = lowest(left);
-        this.#transitions++;
-        const failed = this.#machine.step(thread);
-        if (failed !== undefined) return this.#failing(failed, entry, thread);
-        const failure = this.#enter(entry, thread);
+        const failure = this.#allWays(saved, entry, lowest(left));
         if (failure !== undefined) return failure;
+        this.#machine.restore(saved);
       }
+    }
+    return undefined;
+  }
+
+  /** A thread's step from a state that the machine is in, once for each answer to the choices within it. */
+  #allWays(saved: S, entry: number, thread: number): SearchResult['violation'] {
+    for (let next: readonly number[] | undefined = []; next !== undefined; next = this.#machine.nextAnswers()) {
+      if (next.length > 0) this.#machine.restore(saved);
+      this.#transitions++;
+      const failed = this.#machine.step(thread, next);
+      if (failed !== undefined) return this.#failing(failed, entry, thread);
+      const failure = this.#enter(entry, thread);
+      if (failure !== undefined) return failure;
     }
     return undefined;
   }
@@ -105,16 +114,18 @@ class BreadthFirst<S> {
       larger.set(this.#from);
       this.#from = larger;
     }
+    if (thread >= 0 && this.#machine.answers.length > 0) this.#answers.set(this.#entries, this.#machine.answers);
     this.#from[this.#entries] = (from + 1) * 2 ** THREAD_BITS + Math.max(0, thread);
     return this.#entries++;
   }
 
   /** The way from the start to a failing step of `thread`. */
   #failing(failure: Failure, entry: number, thread: number): SearchResult['violation'] {
-    const schedule = thread < 0 ? [] : [thread]; // the start itself
+    // From the end to the start. Without a thread it is the start itself that fails.
+    const schedule = thread < 0 ? [] : [...this.#machine.answers.toReversed(), thread];
     for (let at = entry; at > 0;) {
       const word = this.#from[at]!;
-      schedule.push(word % 2 ** THREAD_BITS);
+      schedule.push(...(this.#answers.get(at)?.toReversed() ?? []), word % 2 ** THREAD_BITS);
       at = Math.floor(word / 2 ** THREAD_BITS) - 1;
     }
     return { ...failure, schedule: schedule.toReversed() };

@@ -13,6 +13,7 @@ export interface DepthFirstOptions extends SearchLimits {
 /** Bits of a state's word in the visited set: who was asleep at it, and whether it lies on the present way. */
 const ASLEEP = 0x00ffffff;
 const ON_WAY = 0x01000000;
+const NO_ANSWERS: readonly number[] = [];
 
 interface Frame<S> {
   saved: S;
@@ -23,6 +24,9 @@ interface Frame<S> {
   done: number;
   asleep: number;
   chosen: number;
+  /** To the choices within the chosen thread's step: what they were answered, and what they will be the next time. */
+  answers: readonly number[];
+  again: readonly number[] | undefined;
   operations: (Operation | undefined)[];
   /** The machine is in this state, nothing has to be restored. */
   fresh: boolean;
@@ -60,7 +64,7 @@ class DepthFirst<S> {
     let failure = this.#enter(0);
     for (let top = this.#stack.at(-1); failure === undefined && top !== undefined; top = this.#stack.at(-1)) {
       if (this.#spent()) break;
-      if (top.todo === 0) this.#leave(top);
+      if (top.todo === 0 && top.again === undefined) this.#leave(top);
       else failure = this.#step(top);
     }
     if (this.#visited.bitStates > 0) this.#limits.add('bits');
@@ -73,7 +77,7 @@ class DepthFirst<S> {
       deepest: this.#deepest,
       ...(failure === undefined
         ? {}
-        : { violation: { ...failure, schedule: this.#stack.map(({ chosen }) => chosen) } }),
+        : { violation: { ...failure, schedule: this.#stack.flatMap(({ chosen, answers }) => [chosen, ...answers]) } }),
     };
   }
 
@@ -86,20 +90,24 @@ class DepthFirst<S> {
 
   #leave(top: Frame<S>): void {
     this.#stack.pop();
-    this.#setOnWay(top, false);
+    if (!this.#options.sleepSets) this.#leaveWay(top);
   }
 
   #step(top: Frame<S>): Failure | undefined {
     const machine = this.#machine;
     if (!top.fresh) machine.restore(top.saved);
     top.fresh = false;
-    const thread = lowest(top.todo);
-    top.todo &= ~(1 << thread);
-    top.chosen = thread;
+    if (top.again === undefined) {
+      top.chosen = lowest(top.todo);
+      top.todo &= ~(1 << top.chosen);
+    }
+    const thread = top.chosen;
     const asleep = this.#options.sleepSets ? stillAsleep(top, thread) : 0;
     top.done |= 1 << thread;
     this.#transitions++;
-    const failure = machine.step(thread);
+    const failure = machine.step(thread, top.again ?? NO_ANSWERS);
+    top.answers = machine.answers;
+    top.again = machine.nextAnswers();
     return failure ?? this.#enter(asleep);
   }
 
@@ -114,16 +122,16 @@ class DepthFirst<S> {
       return undefined;
     }
     const { hashLow: low, hashHigh: high } = machine;
-    const seen = this.#visited.insert(low, high, asleep | ON_WAY);
+    const seen = this.#visited.insert(low, high, this.#options.sleepSets ? asleep : ON_WAY);
     if (seen === Seen.AgainByBits) return undefined;
     let todo = enabled & ~asleep;
     if (seen === Seen.Again) {
       const word = this.#visited.word(low, high)!;
-      if ((word & ON_WAY) !== 0) return this.#options.sleepSets ? undefined : this.#loop(low, high);
+      if ((word & ON_WAY) !== 0) return this.#loop(low, high);
       // Steps that slept when the state was left, and would not sleep now.
       todo = word & ASLEEP & ~asleep;
       if (todo === 0) return undefined;
-      this.#visited.exchangeWord(low, high, word, (word & asleep & ASLEEP) | ON_WAY);
+      this.#visited.exchangeWord(low, high, word, word & asleep & ASLEEP);
     }
     this.#push(low, high, enabled, todo, asleep);
     return undefined;
@@ -135,12 +143,26 @@ class DepthFirst<S> {
     for (let left = enabled; left !== 0; left &= left - 1) operations[lowest(left)] = machine.operation(lowest(left));
     const done = 0;
     const saved = machine.save();
-    this.#stack.push({ saved, low, high, enabled, todo, done, asleep, chosen: -1, operations, fresh: true });
+    const [chosen, answers, again] = [-1, NO_ANSWERS, undefined];
+    this.#stack.push({
+      saved,
+      low,
+      high,
+      enabled,
+      todo,
+      done,
+      asleep,
+      chosen,
+      answers,
+      again,
+      operations,
+      fresh: true,
+    });
   }
 
-  #setOnWay({ low, high }: Frame<S>, on: boolean): void {
+  #leaveWay({ low, high }: Frame<S>): void {
     const word = this.#visited.word(low, high);
-    if (word !== undefined) this.#visited.exchangeWord(low, high, word, on ? word | ON_WAY : word & ~ON_WAY);
+    if (word !== undefined) this.#visited.exchangeWord(low, high, word, word & ~ON_WAY);
   }
 
   #atEnd(): Failure | undefined {

@@ -9,8 +9,15 @@ export interface SearchMachine<S> {
   unfinished(): number;
   /** What the thread's next step will do; undefined when that is unknown, which is taken for anything. */
   operation(thread: number): Operation | undefined;
-  /** One step of an enabled thread. The violation it made, if it did. */
-  step(thread: number): Failure | undefined;
+  /**
+   * One step of an enabled thread; the violation it made, if it did. Choices that are no threads (which sleeper a wake-up meets) are answered by
+   * `answers` in the order of the questions, those behind its end by 0.
+   */
+  step(thread: number, answers?: readonly number[]): Failure | undefined;
+  /** What the choices within the last step were answered. */
+  readonly answers: readonly number[];
+  /** Answers that lead the last step another way, so that all ways come in turn; undefined when this was the last one. */
+  nextAnswers(): readonly number[] | undefined;
   /** Looks at the state when every thread has finished. */
   atRest(): Failure | undefined;
   save(): S;
@@ -45,7 +52,16 @@ export interface SearchResult {
   /** Executions that ran to their end. */
   executions: number;
   deepest: number;
+  /** The schedule is a tape: threads, and behind each the answers to the choices within its step. */
   violation?: Failure & { schedule: number[] };
+}
+
+/** Counts answers up as an odometer does: the last one that is not at its end goes on, those behind it start again. */
+export function answersAfter(answers: readonly number[], counts: readonly number[]): readonly number[] | undefined {
+  for (let n = answers.length - 1; n >= 0; n--) {
+    if (answers[n]! + 1 < counts[n]!) return [...answers.slice(0, n), answers[n]! + 1];
+  }
+  return undefined;
 }
 
 /** Lowest thread of a set. */

@@ -1,16 +1,17 @@
 // A target as a machine with saved states, for the searches. A state is what differs from the one the executions start from: blocks of memory that were
 // written, the threads' blocks and their stacks as deep as they are in use. A block's contents are shared by all states that have them, with their part of
-// the hash, so that a step costs what it wrote. The hash leaves out what no later step reads: stacks above their tops, signs of life. Choices that are no threads (which sleeper a wake-up meets, which wait times out) are not branched on: who meets one is `limited`.
+// the hash, so that a step costs what it wrote. The hash leaves out what no later step reads: stacks above their tops, signs of life.
 import * as control from '../../kernel/abi/control.js';
 import * as layout from '../../kernel/abi/layout.js';
-import type { Operation } from '../dpor/dependence.js';
+import { POINT_FUTEX_WAIT } from '../../kernel/abi/point.js';
+import type { Operation, Touch } from '../dpor/dependence.js';
 import { findingOf } from '../finding.js';
 import type { Ending, SchedulerNotes } from '../machine.js';
 import { operationOf } from '../operation.js';
 import { mixHigh, mixLow } from '../state-hash.js';
 import type { Strategy } from '../strategy.js';
 import type { Target } from '../target.js';
-import type { Failure, SearchMachine } from './machine.js';
+import { answersAfter, type Failure, type SearchMachine } from './machine.js';
 
 /** Contents of a block of memory, and what they change about the hash of the start. */
 interface Block {
@@ -29,12 +30,18 @@ export interface SavedState {
   ending: Ending;
 }
 
+const NOTHING: readonly number[] = [];
+
 /** Makes one step of one thread, then gives up for now. */
 class OneStep implements Strategy {
   readonly name = 'step';
   readonly exhaustive = false;
   thread = -1;
-  limited = false;
+  /** What the choices within the step are answered; then 0. */
+  given: readonly number[] = [];
+  answers: readonly number[] = NOTHING;
+  /** How many answers each choice had. */
+  counts: readonly number[] = NOTHING;
 
   begin(): boolean {
     return true;
@@ -46,12 +53,16 @@ class OneStep implements Strategy {
     return thread;
   }
 
-  choose(): number {
-    this.limited = true;
-    return 0;
+  choose(count: number): number {
+    const answer = this.given[this.answers.length] ?? 0;
+    this.answers = [...this.answers, answer];
+    this.counts = [...this.counts, count];
+    return answer;
   }
 }
 
+/** What is left of the early ends of waits: a word beside all of memory's. */
+const ALLOWANCES: Touch = { first: -1, end: 0, write: true };
 const BLOCK_WORDS = control.BLOCK_SIZE / 4;
 
 export class StateMachine implements SearchMachine<SavedState> {
@@ -70,6 +81,8 @@ export class StateMachine implements SearchMachine<SavedState> {
   #threadsHigh = 0;
   #ending: Ending = 'given-up';
   #threadsStale = true;
+  /** Waits may end early, so often in all: they depend on one another then. */
+  readonly #hasAllowances: boolean;
 
   constructor(target: Target) {
     this.#target = target;
@@ -79,11 +92,8 @@ export class StateMachine implements SearchMachine<SavedState> {
     this.#dirty = bytes.subarray(dirtyAt + this.#firstBlock, dirtyAt + (stateEnd >>> control.BLOCK_SHIFT));
     this.#dirtyWords = new Int32Array(this.#dirty.buffer, this.#dirty.byteOffset, this.#dirty.length >>> 2);
     target.machine.start(this.#step);
-  }
-
-  /** A choice was met that was not branched on: the search is not complete. */
-  get limited(): boolean {
-    return this.#step.limited;
+    const { spurious, timeouts } = target.machine.notes();
+    this.#hasAllowances = spurious > 0 || timeouts > 0;
   }
 
   enabled(): number {
@@ -103,11 +113,24 @@ export class StateMachine implements SearchMachine<SavedState> {
   }
 
   operation(thread: number): Operation {
-    return operationOf(this.#target.machine, thread);
+    const operation = operationOf(this.#target.machine, thread);
+    if (!this.#hasAllowances || this.#target.machine.kind(thread) !== POINT_FUTEX_WAIT) return operation;
+    return { ...operation, touches: [...operation.touches, ALLOWANCES] };
   }
 
-  step(thread: number): Failure | undefined {
+  get answers(): readonly number[] {
+    return this.#step.answers;
+  }
+
+  nextAnswers(): readonly number[] | undefined {
+    return answersAfter(this.#step.answers, this.#step.counts);
+  }
+
+  step(thread: number, answers: readonly number[] = []): Failure | undefined {
     this.#step.thread = thread;
+    this.#step.given = answers;
+    this.#step.answers = NOTHING;
+    this.#step.counts = NOTHING;
     this.#ending = this.#target.machine.advance();
     this.#learn(thread);
     if (this.#ending === 'given-up' || this.#ending === 'finished') return undefined;
@@ -258,6 +281,11 @@ export class StateMachine implements SearchMachine<SavedState> {
     this.#threadsHigh = 0;
     const { machine } = this.#target;
     const { words } = machine.memory;
+    if (this.#hasAllowances) {
+      const { spurious, timeouts } = machine.notes();
+      this.#threadsLow = mixLow(0, (spurious << 16) | timeouts);
+      this.#threadsHigh = mixHigh(0, (spurious << 16) | timeouts);
+    }
     for (let thread = 0; thread < machine.threadCount; thread++) {
       const block = (control.THREADS + thread * control.THREAD_SIZE) / 4;
       const finished = machine.status(thread) === control.STATUS_FINISHED;

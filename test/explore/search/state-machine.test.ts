@@ -4,18 +4,19 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CompiledProgram, compileProgram } from '#src/explore/compile.js';
-import { explore } from '#src/explore/explore.js';
+import { explore, type ExploreResult } from '#src/explore/explore.js';
 import { programTarget } from '#src/explore/program-target.js';
+import { exploreStates } from '#src/explore/search/explore-states.js';
 import { depthFirst } from '#src/explore/search/depth-first.js';
 import type { SearchResult } from '#src/explore/search/machine.js';
 import { StateMachine } from '#src/explore/search/state-machine.js';
 import { RandomWalk } from '#src/explore/strategies/random.js';
-import type { Target } from '#src/explore/target.js';
+import type { Target, TargetOptions } from '#src/explore/target.js';
 import { VisitedSet } from '#src/explore/visited.js';
 
 const SOURCE = `
 import { check } from 'rmptorture/assert';
-import { atomicAdd32, atomicLoad32, atomicStore32, cpuRelax, load32, store32 } from 'rmptorture/point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake, load32, store32 } from 'rmptorture/point';
 import { mutexInit, mutexLock, mutexUnlock } from 'rmptorture/sync';
 
 const A: usize = 65672;
@@ -41,6 +42,19 @@ function both(first: usize, second: usize): void { mutexLock(first); mutexLock(s
 export function abba_thread0(): void { both(LOCK, LOCK + 64); }
 export function abba_thread1(): void { both(LOCK + 64, LOCK); }
 
+function sleeps(): void { futexWait(B, 0, -1); }
+export function woken_thread0(): void { sleeps(); }
+export function woken_thread1(): void { sleeps(); }
+export function woken_thread2(): void { futexWake(B, 1); atomicStore32(B, 1); futexWake(B, 2); }
+
+function timed(me: i32): void { if (futexWait(B, 0, 1000) == 2) atomicCas32(A, 0, me); }
+export function timed_thread0(): void { timed(1); }
+export function timed_thread1(): void { timed(2); }
+export function timed_finish(): void { check(atomicLoad32(A) == 1, 6); }
+
+export function early_thread0(): void { check(futexWait(B, 0, -1) != 0 || atomicLoad32(B) == 1, 7); }
+export function early_thread1(): void { atomicStore32(B, 1); futexWake(B, 1); }
+
 export function flag_thread0(): void { while (atomicLoad32(A) == 0) cpuRelax(); check(atomicLoad32(B) == 1, 4); }
 export function flag_thread1(): void { atomicStore32(B, 1); atomicStore32(A, 1); }
 `;
@@ -54,26 +68,25 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const targetOf = (name: string): Target =>
-  programTarget(program, { name, prefix: `${name}_`, stepLimit: 2000, frozenClock: true });
+const targetOf = (name: string, options: TargetOptions = {}): Target =>
+  programTarget(program, { name, prefix: `${name}_`, stepLimit: 2000, frozenClock: true, ...options });
 
-function search(name: string, sleepSets = true): SearchResult & { limited: boolean } {
+function search(name: string, sleepSets = true): SearchResult {
   const machine = new StateMachine(targetOf(name));
   const limits = { states: 100_000, depth: 500, stop: () => false };
-  const result = depthFirst(machine, VisitedSet.create(4 << 20), { ...limits, sleepSets });
-  return { ...result, limited: machine.limited };
+  return depthFirst(machine, VisitedSet.create(4 << 20), { ...limits, sleepSets });
 }
 
 describe('every state of a program', () => {
   it('is seen once: two threads of three additions have 15 before the end', () => {
     // 4 x 4 places, of which the last is the end, which needs no look at what comes after it.
-    expect(search('adds', false)).toMatchObject({ complete: true, limited: false, states: 15 });
+    expect(search('adds', false)).toMatchObject({ complete: true, states: 15 });
   });
 
   it.each(['mutex', 'flag', 'adds'])('passes: %s, with and without sleep sets', (name) => {
     const [with_, without] = [search(name, true), search(name, false)];
-    expect(with_).toMatchObject({ complete: true, limited: false });
-    expect(without).toMatchObject({ complete: true, limited: false });
+    expect(with_).toMatchObject({ complete: true });
+    expect(without).toMatchObject({ complete: true });
     expect(with_.transitions).toBeLessThanOrEqual(without.transitions);
   });
 
@@ -83,6 +96,34 @@ describe('every state of a program', () => {
 
   it('includes the deadlock of two mutexes', () => {
     expect(search('abba').violation?.kind).toBe('deadlock');
+  });
+});
+
+describe('choices that are no threads', () => {
+  const every = (name: string, options: TargetOptions = {}): ExploreResult =>
+    exploreStates(targetOf(name, options), { states: 100_000, depth: 500, bytes: 1 << 20, stop: () => false });
+
+  it('are every sleeper that a wake-up may meet', () => {
+    const machine = new StateMachine(targetOf('woken'));
+    for (const thread of [0, 1]) machine.step(thread);
+    const saved = machine.save();
+    machine.step(2);
+    expect([machine.answers, machine.nextAnswers(), machine.enabled()]).toEqual([[0], [1], 0b101]);
+    machine.restore(saved);
+    machine.step(2, [1]);
+    expect([machine.answers, machine.nextAnswers(), machine.enabled()]).toEqual([[1], undefined, 0b110]);
+    expect(every('woken')).toMatchObject({ verdict: 'no-violation', complete: true });
+  });
+
+  it('are every wait that may time out when nobody can run, and the failure they lead to is replayed', () => {
+    const { verdict, violation } = every('timed');
+    expect(verdict).toBe('violation');
+    expect(violation).toMatchObject({ kind: 'assertion' });
+  });
+
+  it('are returns from a wait for no reason, as many as are allowed', () => {
+    expect(every('early')).toMatchObject({ verdict: 'no-violation', complete: true });
+    expect(every('early', { spuriousWakeups: 1 }).violation).toMatchObject({ kind: 'assertion' });
   });
 });
 

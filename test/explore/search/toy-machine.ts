@@ -1,6 +1,6 @@
 // A tiny machine with saved states: each thread is a list of instructions over shared words and registers of its own.
 import type { Operation } from '#src/explore/dpor/dependence.js';
-import type { Failure, SearchMachine } from '#src/explore/search/machine.js';
+import { answersAfter, type Failure, type SearchMachine } from '#src/explore/search/machine.js';
 import { StateHash } from '#src/explore/state-hash.js';
 
 /** `r` is the thread's register. A jump costs no step of its own. */
@@ -9,6 +9,8 @@ export type Instruction =
   | { op: 'store'; word: number; value: number | 'r' }
   | { op: 'add'; value: number }
   | { op: 'exchange'; word: number; expected: number; value: number }
+  /** Stores one of 0 .. count - 1: which, is a choice. */
+  | { op: 'choose'; word: number; count: number }
   | { op: 'wait'; word: number; value: number }
   | { op: 'jump'; to: number; unless?: number }
   | { op: 'check'; word: number; value: number; message: string };
@@ -21,6 +23,9 @@ export class ToyMachine implements SearchMachine<Int32Array> {
   readonly #state: Int32Array;
   readonly #hash: StateHash;
   readonly #final: ((shared: Int32Array) => Failure | undefined) | undefined;
+
+  answers: readonly number[] = [];
+  #counts: readonly number[] = [];
 
   constructor(code: readonly (readonly Instruction[])[], final?: (shared: Int32Array) => Failure | undefined) {
     this.#code = code;
@@ -70,12 +75,18 @@ export class ToyMachine implements SearchMachine<Int32Array> {
   operation(thread: number): Operation | undefined {
     const instruction = this.#at(thread)!;
     if (instruction.op === 'jump' || instruction.op === 'add') return undefined;
-    const write = instruction.op === 'store' || instruction.op === 'exchange';
+    const write = ['store', 'exchange', 'choose'].includes(instruction.op);
     return { kind: 'access', touches: [{ first: instruction.word, end: instruction.word + 1, write }] };
   }
 
-  step(thread: number): Failure | undefined {
+  nextAnswers(): readonly number[] | undefined {
+    return answersAfter(this.answers, this.#counts);
+  }
+
+  step(thread: number, answers: readonly number[] = []): Failure | undefined {
     const instruction = this.#at(thread)!;
+    this.answers = [];
+    this.#counts = [];
     const [pc, r] = [SHARED + 2 * thread, SHARED + 2 * thread + 1];
     const state = this.#state;
     let failure: Failure | undefined;
@@ -87,6 +98,11 @@ export class ToyMachine implements SearchMachine<Int32Array> {
       if (state[r] === instruction.expected) state[instruction.word] = instruction.value;
     } else if (instruction.op === 'check' && state[instruction.word] !== instruction.value) {
       failure = { kind: 'check', message: instruction.message };
+    }
+    if (instruction.op === 'choose') {
+      this.answers = [answers[0] ?? 0];
+      this.#counts = [instruction.count];
+      state[instruction.word] = this.answers[0]!;
     }
     state[pc]!++;
     this.#settle(thread);
@@ -142,10 +158,12 @@ export function everyState(machine: ToyMachine): { states: number; failures: Set
       seen.set(key, depth);
       for (let thread = 0; thread < 8; thread++) {
         if ((enabled & (1 << thread)) === 0) continue;
-        machine.restore(saved);
-        const failure = machine.step(thread);
-        if (failure === undefined) next.push(machine.save());
-        else fail(failure.kind, depth + 1);
+        for (let ways: readonly number[] | undefined = []; ways !== undefined; ways = machine.nextAnswers()) {
+          machine.restore(saved);
+          const failure = machine.step(thread, ways);
+          if (failure === undefined) next.push(machine.save());
+          else fail(failure.kind, depth + 1);
+        }
       }
     }
     frontier = next;
