@@ -26,7 +26,8 @@ export type Operation =
   | { op: 'set-private' | 'set-shared'; vm: string; gfn: number; pages: number }
   | { op: 'memory-failure'; pfn: number }
   | { op: 'discard-shared'; vm: string; hva: number; pages: number }
-  | { op: 'close-file'; file: string }
+  /** One more descriptor of the file, and one fewer; the last one releases it. */
+  | { op: 'open-file' | 'close-file'; file: string }
   | { op: 'set-file-size'; file: string; pages: number }
   | { op: 'destroy-vm'; vm: string }
   | { op: 'create-vcpu'; vm: string }
@@ -138,6 +139,8 @@ function simpleCall(
       return { code: calls.CALL_MEMORY_FAILURE, args: [operation.pfn] };
     case 'discard-shared':
       return { code: calls.CALL_DISCARD_SHARED, args: [vm(operation.vm).address, operation.hva, operation.pages] };
+    case 'open-file':
+      return { code: calls.CALL_GET_FILE, args: [file(operation.file)] };
     case 'close-file':
       return { code: calls.CALL_PUT_FILE, args: [file(operation.file)] };
     case 'set-file-size':

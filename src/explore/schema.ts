@@ -33,7 +33,7 @@ const operation = z.discriminatedUnion('op', [
   ...(['set-private', 'set-shared'] as const).map((op) => z.strictObject({ op: z.literal(op), vm: name, gfn, pages })),
   z.strictObject({ op: z.literal('memory-failure'), pfn: pages }),
   z.strictObject({ op: z.literal('discard-shared'), vm: name, hva: pages, pages }),
-  z.strictObject({ op: z.literal('close-file'), file: name }),
+  ...(['open-file', 'close-file'] as const).map((op) => z.strictObject({ op: z.literal(op), file: name })),
   z.strictObject({ op: z.literal('set-file-size'), file: name, pages }),
   z.strictObject({ op: z.literal('destroy-vm'), vm: name }),
   z.strictObject({ op: z.literal('create-vcpu'), vm: name }),

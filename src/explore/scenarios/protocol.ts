@@ -1,18 +1,19 @@
 // The protocol's meetings: two parts of the invalidation protocol on the same pages at the same time. Each must pass with RFC v8; variants bring one
 // mistake back.
-import type { Scenario } from '../scenario.js';
+import type { Operation, Scenario } from '../scenario.js';
 
 const FILE = { file: 'memory' } as const;
 const VM = { vm: 'guest' } as const;
+const bindSlot: Operation = { op: 'set-slot', ...VM, slot: 0, gfn: 8, pages: 4, flags: 4, ...FILE, start: 0 };
+const makePrivate: Operation = { op: 'set-private', ...VM, gfn: 8, pages: 4 };
 /** A guest with one vCPU whose gfns 8..11 are the file's first four pages. */
 const bound = {
   files: { memory: { pages: 4 } },
   vms: { guest: { vcpus: 1, gfns: 64 } },
-  setup: [
-    { op: 'set-slot', ...VM, slot: 0, gfn: 8, pages: 4, flags: 4, ...FILE, start: 0 },
-    { op: 'set-private', ...VM, gfn: 8, pages: 4 },
-  ],
+  setup: [bindSlot, makePrivate],
 } satisfies Partial<Scenario>;
+
+const write = (gfn: number): Operation => ({ op: 'touch', ...VM, gfn, write: true, value: 7 });
 
 export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
   {
@@ -57,5 +58,93 @@ export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
       unbind: [{ op: 'delete-slot', ...VM, slot: 0 }],
       fault: [{ op: 'touch', ...VM, gfn: 9, write: true, value: 3 }],
     },
+  },
+  {
+    name: 'punch-unbind',
+    about:
+      'a hole is punched while its memslot goes: every notifier is told begin and end in pairs, and the pages go once',
+    ...bound,
+    setup: [...bound.setup, write(8), write(9)],
+    threads: {
+      punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 2 }],
+      unbind: [{ op: 'delete-slot', ...VM, slot: 0 }],
+    },
+  },
+  {
+    name: 'bind-fault',
+    about:
+      'a memslot is bound and made private while a vCPU faults in it: it meets no memslot, shared memory or the file, never a mixture',
+    files: bound.files,
+    vms: bound.vms,
+    threads: { bind: [bindSlot, makePrivate], fault: [write(9)] },
+  },
+  {
+    name: 'move-discard',
+    about:
+      'a memslot of shared memory moves while the host takes its pages away: start and end of the notifier see the same memslots',
+    vms: bound.vms,
+    setup: [
+      { op: 'set-slot', ...VM, slot: 1, gfn: 16, pages: 4, hva: 256 },
+      { op: 'touch', ...VM, gfn: 17, write: true, private: false, value: 5 },
+    ],
+    threads: {
+      move: [{ op: 'set-slot', ...VM, slot: 1, gfn: 32, pages: 4, hva: 256 }],
+      discard: [{ op: 'discard-shared', ...VM, hva: 256, pages: 4 }],
+    },
+  },
+  {
+    name: 'convert-fault',
+    about:
+      'pages become shared while a vCPU writes to one as private memory: no mapping may disagree with the attributes',
+    ...bound,
+    setup: [...bound.setup, write(9)],
+    threads: { convert: [{ op: 'set-shared', ...VM, gfn: 8, pages: 4 }], fault: [write(9)] },
+  },
+  {
+    name: 'convert-punch',
+    about: 'pages are made private while they are punched out: none may be assigned again once its hook has run (B08)',
+    ...bound,
+    setup: [bindSlot, { op: 'allocate', ...FILE, start: 0, pages: 2 }],
+    threads: {
+      convert: [{ op: 'set-private', ...VM, gfn: 8, pages: 2 }],
+      punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 2 }],
+    },
+  },
+  {
+    name: 'punch-release',
+    about:
+      'a hole is punched while memslot and descriptor go: whoever lets go last releases the file, with no page assigned',
+    ...bound,
+    setup: [...bound.setup, write(9), { op: 'open-file', ...FILE }],
+    threads: {
+      punch: [
+        { op: 'punch-hole', ...FILE, start: 0, pages: 2 },
+        { op: 'close-file', ...FILE },
+      ],
+      release: [
+        { op: 'delete-slot', ...VM, slot: 0 },
+        { op: 'close-file', ...FILE },
+      ],
+    },
+  },
+  {
+    name: 'failure-unbind',
+    about: 'a page fails while its memslot goes: the notifier that is told lives, and is bound',
+    ...bound,
+    setup: [...bound.setup, write(9)],
+    threads: { failure: [{ op: 'memory-failure', pfn: 16 }], unbind: [{ op: 'delete-slot', ...VM, slot: 0 }] },
+  },
+  {
+    name: 'hook-psmash',
+    about: 'the hook splits a 2M page to give 4K of it back while another CPU splits the same page',
+    host: { pages: 2048 },
+    files: { memory: { pages: 512, huge: true } },
+    vms: { guest: { vcpus: 1, gfns: 1024 } },
+    setup: [
+      { op: 'set-slot', ...VM, slot: 0, gfn: 512, pages: 512, flags: 4, ...FILE },
+      { op: 'set-private', ...VM, gfn: 512, pages: 512 },
+      write(600),
+    ],
+    threads: { punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 1 }], smash: [{ op: 'psmash', pfn: 512 }] },
   },
 ];

@@ -1,6 +1,6 @@
 // The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
 import {
-  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_HOST_WRITE, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE,
+  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_HOST_WRITE, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE,
   CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SIZE, CALL_TOUCH,
 } from '../abi/calls';
 import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
@@ -9,6 +9,7 @@ import { FILE_INODE, INODE_I_MAPPING } from '../abi/mm';
 import { kzalloc } from '../heap';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { current, load32, loadF64, store32 } from '../point';
+import { fgetFile } from '../mm/restrictedmem-file';
 import { rmpMakePrivate, snpRmptablePsmash } from '../snp/helpers';
 import { rmpLevel } from '../snp/rmp';
 import { lockdepHeldNothing } from '../sync/lockdep';
@@ -50,6 +51,7 @@ function make(call: usize, code: u32): i32 {
   if (code == CALL_PSMASH) return snpRmptablePsmash(<u32>object);
   if (code == CALL_HOST_WRITE) return hostWritePfn(<u32>object);
   if (code == CALL_FIRMWARE_PAGE) return firmwarePage(object, <u64>arg(call, 1), <u32>arg(call, 2));
+  if (code == CALL_GET_FILE) fgetFile(object);
   if (code == CALL_PUT_FILE) sysFilePut(object);
   if (code == CALL_DESTROY_VM) sysDestroyVm(object);
   return 0;

@@ -1,0 +1,19 @@
+// rmptorture/explore: interleavings of the modelled kernel, and of programs of your own, under a scheduler that chooses every step. See docs/explore.md.
+export { compileProgram, type CompiledProgram } from './explore/compile.js';
+export {
+  Exploration,
+  explore,
+  replay,
+  type ExploreOptions,
+  type ExploreResult,
+  type Failure,
+} from './explore/explore.js';
+export { programTarget, type ProgramOptions } from './explore/program-target.js';
+export type { Expectation, Operation, Scenario } from './explore/scenario.js';
+export { scenarioTarget } from './explore/scenario-target.js';
+export { PROTOCOL_SCENARIOS } from './explore/scenarios/protocol.js';
+export { strategyNamed } from './explore/strategies/named.js';
+export type { ChoiceKind, Strategy, StrategyEnd, View } from './explore/strategy.js';
+export type { PointSet, Target, TargetOptions } from './explore/target.js';
+export { expectNoViolation, ViolationFound, type Budget } from './report/expect-no-violation.js';
+export { UsageError } from './host/errors.js';
