@@ -32,6 +32,7 @@ export function machineMemory(stateBytes: number, threads: number): MachineMemor
   const savedThreads = place(threads * (control.REGION_SIZE_BYTES + control.THREAD_SIZE));
   const regions = place(threads * control.REGION_SIZE_BYTES);
   const dirty = place(stateEnd >> control.BLOCK_SHIFT);
+  const dirtyList = place((stateEnd >> control.BLOCK_SHIFT) * 4);
   const mapAddress = place(stateEnd >> 2);
   const silentMap = place(stateEnd >> 2);
   const pages = Math.ceil(next / PAGE);
@@ -42,6 +43,7 @@ export function machineMemory(stateBytes: number, threads: number): MachineMemor
   };
   set(control.CONTROL_MAP, silentMap);
   set(control.CONTROL_DIRTY, dirty);
+  set(control.CONTROL_DIRTY_LIST, dirtyList);
   set(control.CONTROL_STATE_START, stateStart);
   set(control.CONTROL_STATE_END, stateEnd);
   set(control.CONTROL_SAVED, saved);

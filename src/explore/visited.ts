@@ -23,6 +23,8 @@ const HEADER_WORDS = 16;
 const SLOT_WORDS = 3;
 const PROBES_BEFORE_FULL = 256;
 const FILTER_BITS_A_STATE = 3;
+/** A growing set starts so large. */
+const SMALL_BYTES = 1 << 20;
 
 /** What workers need to share a set: posted as it is. */
 export interface VisitedHandle {
@@ -39,14 +41,28 @@ function mix(value: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-export class VisitedSet {
-  readonly #words: Int32Array;
-  readonly #slots: number;
-  readonly #filter: number;
-  readonly #filterBits: number;
-  readonly #buffer: SharedArrayBuffer;
+/** A table and a filter within `bytes`. */
+function tableOf(bytes: number): VisitedHandle {
+  const words = Math.max(256, Math.floor(bytes / 4));
+  const slots = Math.floor((((words - HEADER_WORDS) / SLOT_WORDS) * 7) / 8);
+  return { buffer: new SharedArrayBuffer(words * 4), slots };
+}
 
-  private constructor(handle: VisitedHandle) {
+export class VisitedSet {
+  #words!: Int32Array;
+  #slots = 0;
+  #filter = 0;
+  #filterBits = 0;
+  #buffer!: SharedArrayBuffer;
+  /** A set of one thread grows up to so many bytes. */
+  readonly #mostBytes: number;
+
+  private constructor(handle: VisitedHandle, mostBytes = 0) {
+    this.#mostBytes = mostBytes;
+    this.#use(handle);
+  }
+
+  #use(handle: VisitedHandle): void {
     this.#buffer = handle.buffer;
     this.#words = new Int32Array(handle.buffer);
     this.#slots = handle.slots;
@@ -56,9 +72,12 @@ export class VisitedSet {
 
   /** A set within `bytes` of memory, which is only committed as it fills: seven eighths table, one eighth filter. */
   static create(bytes: number): VisitedSet {
-    const words = Math.max(256, Math.floor(bytes / 4));
-    const slots = Math.floor((((words - HEADER_WORDS) / SLOT_WORDS) * 7) / 8);
-    return new VisitedSet({ buffer: new SharedArrayBuffer(words * 4), slots });
+    return new VisitedSet(tableOf(bytes));
+  }
+
+  /** A set for one thread, which takes no more memory than it needs, up to `bytes`: a large empty one costs a page fault for each of its first states. */
+  static growing(bytes: number): VisitedSet {
+    return new VisitedSet(tableOf(Math.min(bytes, SMALL_BYTES)), bytes);
   }
 
   /** The same set on another thread. */
@@ -127,7 +146,8 @@ export class VisitedSet {
       const at = HEADER_WORDS + slot * SLOT_WORDS;
       let seen = Atomics.load(this.#words, at);
       if (seen === 0) {
-        if (!add || this.#isFull()) return -1;
+        if (!add) return -1;
+        if (this.#isFull()) return this.#grow() ? this.#find(low, high, add) : -1;
         seen = Atomics.compareExchange(this.#words, at, 0, first);
         if (seen === 0) {
           Atomics.store(this.#words, at + 1, second);
@@ -150,6 +170,19 @@ export class VisitedSet {
 
   #isFull(): boolean {
     return this.states >= this.#slots * 0.75;
+  }
+
+  /** Makes the table twice as large, if it may. */
+  #grow(): boolean {
+    const bytes = Math.min(this.#buffer.byteLength * 2, this.#mostBytes);
+    if (bytes <= this.#buffer.byteLength) return false;
+    const before = this.#words;
+    const end = this.#filter;
+    this.#use(tableOf(bytes));
+    for (let at = HEADER_WORDS; at < end; at += SLOT_WORDS) {
+      if (before[at] !== 0) this.insert(before[at]!, before[at + 1]!, before[at + 2]!);
+    }
+    return true;
   }
 
   #insertBits(low: number, high: number): Seen {

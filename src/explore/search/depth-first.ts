@@ -1,7 +1,7 @@
 // Depth-first search over states: every state once, every step from it once, unless a sleep set shows that the step leads nowhere new. A state found
 // again on the way that leads to it is a loop: a livelock if fairness does not end it.
 // Sleep sets with stored states after Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996, section 5.
-import { conflict, type Operation } from '../dpor/dependence.js';
+import { conflict } from '../dpor/dependence.js';
 import { Seen, type VisitedSet } from '../visited.js';
 import { lowest, type Failure, type SearchLimits, type SearchMachine, type SearchResult } from './machine.js';
 
@@ -15,8 +15,9 @@ const ASLEEP = 0x00ffffff;
 const ON_WAY = 0x01000000;
 const NO_ANSWERS: readonly number[] = [];
 
-interface Frame<S> {
-  saved: S;
+interface Frame {
+  /** The state, for the machine to go back to. */
+  mark: number;
   low: number;
   high: number;
   enabled: number;
@@ -27,8 +28,7 @@ interface Frame<S> {
   /** To the choices within the chosen thread's step: what they were answered, and what they will be the next time. */
   answers: readonly number[];
   again: readonly number[] | undefined;
-  operations: (Operation | undefined)[];
-  /** The machine is in this state, nothing has to be restored. */
+  /** The machine is in this state, nothing has to be undone. */
   fresh: boolean;
 }
 
@@ -48,7 +48,7 @@ class DepthFirst<S> {
   readonly #machine: SearchMachine<S>;
   readonly #visited: VisitedSet;
   readonly #options: DepthFirstOptions;
-  readonly #stack: Frame<S>[] = [];
+  readonly #stack: Frame[] = [];
   readonly #limits = new Set<SearchResult['limits'][number]>();
   #transitions = 0;
   #executions = 0;
@@ -88,21 +88,21 @@ class DepthFirst<S> {
     return true;
   }
 
-  #leave(top: Frame<S>): void {
+  #leave(top: Frame): void {
     this.#stack.pop();
     if (!this.#options.sleepSets) this.#leaveWay(top);
   }
 
-  #step(top: Frame<S>): Failure | undefined {
+  #step(top: Frame): Failure | undefined {
     const machine = this.#machine;
-    if (!top.fresh) machine.restore(top.saved);
+    if (!top.fresh) machine.back(top.mark);
     top.fresh = false;
     if (top.again === undefined) {
       top.chosen = lowest(top.todo);
       top.todo &= ~(1 << top.chosen);
     }
     const thread = top.chosen;
-    const asleep = this.#options.sleepSets ? stillAsleep(top, thread) : 0;
+    const asleep = this.#options.sleepSets ? this.#stillAsleep(top, thread) : 0;
     top.done |= 1 << thread;
     this.#transitions++;
     const failure = machine.step(thread, top.again ?? NO_ANSWERS);
@@ -138,29 +138,12 @@ class DepthFirst<S> {
   }
 
   #push(low: number, high: number, enabled: number, todo: number, asleep: number): void {
-    const machine = this.#machine;
-    const operations: (Operation | undefined)[] = [];
-    for (let left = enabled; left !== 0; left &= left - 1) operations[lowest(left)] = machine.operation(lowest(left));
-    const done = 0;
-    const saved = machine.save();
-    const [chosen, answers, again] = [-1, NO_ANSWERS, undefined];
-    this.#stack.push({
-      saved,
-      low,
-      high,
-      enabled,
-      todo,
-      done,
-      asleep,
-      chosen,
-      answers,
-      again,
-      operations,
-      fresh: true,
-    });
+    const mark = this.#machine.mark();
+    const [done, chosen, answers, again] = [0, -1, NO_ANSWERS, undefined];
+    this.#stack.push({ mark, low, high, enabled, todo, done, asleep, chosen, answers, again, fresh: true });
   }
 
-  #leaveWay({ low, high }: Frame<S>): void {
+  #leaveWay({ low, high }: Frame): void {
     const word = this.#visited.word(low, high);
     if (word !== undefined) this.#visited.exchangeWord(low, high, word, word & ~ON_WAY);
   }
@@ -188,17 +171,19 @@ class DepthFirst<S> {
       message: `the last ${loop.length} steps can repeat for ever, and a fair scheduler does not end it`,
     };
   }
-}
 
-/** Who sleeps behind `thread`'s step: who slept or was tried before and does not depend on it. */
-function stillAsleep<S>(frame: Frame<S>, thread: number): number {
-  const operation = frame.operations[thread];
-  if (operation === undefined) return 0;
-  let asleep = 0;
-  for (let left = (frame.asleep | frame.done) & ~(1 << thread); left !== 0; left &= left - 1) {
-    const other = lowest(left);
-    const pending = frame.operations[other];
-    if (pending !== undefined && !conflict(pending, operation)) asleep |= 1 << other;
+  /** Who sleeps behind `thread`'s step: who slept or was tried before and does not depend on it. The machine is in the frame's state. */
+  #stillAsleep(frame: Frame, thread: number): number {
+    let left = (frame.asleep | frame.done) & ~(1 << thread);
+    if (left === 0) return 0;
+    const operation = this.#machine.operation(thread);
+    if (operation === undefined) return 0;
+    let asleep = 0;
+    for (; left !== 0; left &= left - 1) {
+      const other = lowest(left);
+      const pending = this.#machine.operation(other);
+      if (pending !== undefined && !conflict(pending, operation)) asleep |= 1 << other;
+    }
+    return asleep;
   }
-  return asleep;
 }

@@ -23,7 +23,7 @@ export function exploreStates(target: Target, options: StateOptions): ExploreRes
   if (target.machine.threadCount > MOST_THREADS) throw new RangeError(`at most ${MOST_THREADS} threads`);
   const machine = new StateMachine(target);
   const { states, depth, stop } = options;
-  const found = depthFirst(machine, VisitedSet.create(options.bytes), { states, depth, stop, sleepSets: true });
+  const found = depthFirst(machine, VisitedSet.growing(options.bytes), { states, depth, stop, sleepSets: true });
   machine.release();
   const result = {
     strategy: 'states',

@@ -20,6 +20,10 @@ export interface SearchMachine<S> {
   nextAnswers(): readonly number[] | undefined;
   /** Looks at the state when every thread has finished. */
   atRest(): Failure | undefined;
+  /** Notes the present state; what it returns leads `back` there until a state noted before it was gone back to. */
+  mark(): number;
+  back(mark: number): void;
+  /** A state that can be put back at any time. */
   save(): S;
   restore(saved: S): void;
   /** Hash of the whole state, two u32. Equal states have equal hashes. */

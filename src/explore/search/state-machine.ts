@@ -1,6 +1,6 @@
-// A target as a machine with saved states, for the searches. A state is what differs from the one the executions start from: blocks of memory that were
-// written, the threads' blocks and their stacks as deep as they are in use. A block's contents are shared by all states that have them, with their part of
-// the hash, so that a step costs what it wrote. The hash leaves out what no later step reads: stacks above their tops, signs of life.
+// A target as a machine with saved states, for the searches. After each step the words it may have written are compared with what they were: a journal
+// keeps the difference, so that a step and the way back cost what was written, and the hash follows. Left out is what no later step reads: stacks above
+// their tops, signs of life, what a finished thread last announced.
 import * as control from '../../kernel/abi/control.js';
 import * as layout from '../../kernel/abi/layout.js';
 import { POINT_FUTEX_WAIT } from '../../kernel/abi/point.js';
@@ -11,21 +11,21 @@ import { operationOf } from '../operation.js';
 import { mixHigh, mixLow } from '../state-hash.js';
 import type { Strategy } from '../strategy.js';
 import type { Target } from '../target.js';
+import type { MachineMemory } from '../memory.js';
+import { Journal } from './journal.js';
 import { answersAfter, type Failure, type SearchMachine } from './machine.js';
 
-/** Contents of a block of memory, and what they change about the hash of the start. */
-interface Block {
-  contents: Uint8Array;
-  low: number;
-  high: number;
+/** A saved state: words that differ from the start, as pairs of index and value. */
+export interface SavedState {
+  words: Int32Array;
+  notes: SchedulerNotes;
+  ending: Ending;
 }
 
-/** A saved state. */
-export interface SavedState {
-  /** By number: the blocks that differ from the start. */
-  blocks: ReadonlyMap<number, Block>;
-  threads: Uint8Array;
-  stacks: readonly Uint8Array[];
+interface Mark {
+  length: number;
+  low: number;
+  high: number;
   notes: SchedulerNotes;
   ending: Ending;
 }
@@ -64,36 +64,44 @@ class OneStep implements Strategy {
 /** What is left of the early ends of waits: a word beside all of memory's. */
 const ALLOWANCES: Touch = { first: -1, end: 0, write: true };
 const BLOCK_WORDS = control.BLOCK_SIZE / 4;
+// What a block of memory holds.
+const SHARED = 0;
+const TASK_HEAD = 1;
+const TASK_STACK = 2;
 
 export class StateMachine implements SearchMachine<SavedState> {
   readonly #target: Target;
   readonly #step = new OneStep();
-  /** Blocks that differ from the start. */
-  readonly #now = new Map<number, Block>();
-  /** The map of what the last step wrote. */
+  readonly #words: Int32Array;
+  readonly #journal: Journal;
   readonly #dirty: Uint8Array;
-  readonly #dirtyWords: Int32Array;
-  readonly #firstBlock: number;
-  /** Added up over the blocks; the threads' part comes on top. */
-  #low = 0;
-  #high = 0;
-  #threadsLow = 0;
-  #threadsHigh = 0;
+  readonly #dirtyList: number;
+  /** By block: SHARED, ... */
+  readonly #sorts: Uint8Array;
+  readonly #tasks: number;
+  readonly #marks: Mark[] = [];
   #ending: Ending = 'given-up';
-  #threadsStale = true;
   /** Waits may end early, so often in all: they depend on one another then. */
   readonly #hasAllowances: boolean;
 
   constructor(target: Target) {
     this.#target = target;
-    const { bytes, words, stateStart, stateEnd } = target.machine.memory;
-    const dirtyAt = words[control.CONTROL_DIRTY / 4]!;
-    this.#firstBlock = stateStart >>> control.BLOCK_SHIFT;
-    this.#dirty = bytes.subarray(dirtyAt + this.#firstBlock, dirtyAt + (stateEnd >>> control.BLOCK_SHIFT));
-    this.#dirtyWords = new Int32Array(this.#dirty.buffer, this.#dirty.byteOffset, this.#dirty.length >>> 2);
+    const { bytes, words } = target.machine.memory;
     target.machine.start(this.#step);
-    const { spurious, timeouts } = target.machine.notes();
-    this.#hasAllowances = spurious > 0 || timeouts > 0;
+    this.#words = words;
+    this.#dirty = bytes.subarray(words[control.CONTROL_DIRTY / 4]);
+    this.#dirtyList = words[control.CONTROL_DIRTY_LIST / 4]! / 4;
+    this.#tasks = words[layout.SH_TASKS / 4]! >>> 0;
+    this.#sorts = blockSorts(target.machine.memory);
+    this.#journal = new Journal(words);
+    for (let block = 0; block < this.#sorts.length; block++) if (this.#sorts[block] !== SHARED) this.#takeBlock(block);
+    for (let thread = 0; thread < target.machine.threadCount; thread++) this.#forgetAbove(thread);
+    this.#takeThreads();
+    // The state the search starts from is this one.
+    this.#journal.low = this.#journal.high = 0;
+    const notes = target.machine.notes();
+    this.#hasAllowances = notes.spurious > 0 || notes.timeouts > 0;
+    this.mark();
   }
 
   enabled(): number {
@@ -143,168 +151,155 @@ export class StateMachine implements SearchMachine<SavedState> {
     return found;
   }
 
-  /** Takes in what a step of `thread` wrote. Of its own stack more may have become dead than was written. */
+  /** Takes in what a step of `thread` wrote. */
   #learn(thread: number): void {
-    const first = this.#firstBlock;
-    const words = this.#dirtyWords;
-    for (let word = 0; word < words.length; word++) {
-      if (words[word] === 0) continue;
-      for (let at = word * 4; at < word * 4 + 4; at++) {
-        if (this.#dirty[at] === 0) continue;
-        this.#dirty[at] = 0;
-        this.#put(first + at, this.#blockOf(first + at));
-      }
+    const words = this.#words;
+    const task = thread < 0 ? 0 : this.#target.machine.task(thread);
+    const before = this.#journal.known[(task + layout.TASK_STACK_TOP) / 4]!;
+    const count = words[control.CONTROL_DIRTY_COUNT / 4]!;
+    for (let n = 0; n < count; n++) {
+      const block = words[this.#dirtyList + n]!;
+      this.#dirty[block] = 0;
+      this.#takeBlock(block);
     }
+    words[control.CONTROL_DIRTY_COUNT / 4] = 0;
     if (thread >= 0) {
-      const task = this.#target.machine.task(thread);
-      const end = (task + layout.TASK_STACK_END) >>> control.BLOCK_SHIFT;
-      for (let block = (task + layout.TASK_STACK) >>> control.BLOCK_SHIFT; block < end; block++) {
-        if (this.#now.has(block)) this.#put(block, this.#blockOf(block));
+      // More of the task's own stack may be in use no longer than was written.
+      const top = words[(task + layout.TASK_STACK_TOP) / 4]!;
+      if (top < before) this.#journal.forget((task + top) >>> 2, (task + before) >>> 2);
+      this.#takeStack(thread);
+    }
+    this.#takeThreads();
+  }
+
+  #takeBlock(block: number): void {
+    const first = block * BLOCK_WORDS;
+    const sort = this.#sorts[block];
+    if (sort === SHARED) this.#journal.take(first, first + BLOCK_WORDS);
+    else if (sort === TASK_STACK) {
+      const task = taskOf(this.#tasks, block * control.BLOCK_SIZE);
+      const top = (task + this.#words[(task + layout.TASK_STACK_TOP) / 4]!) >>> 2;
+      const live = Math.max(first, Math.min(first + BLOCK_WORDS, top));
+      this.#journal.take(first, live);
+      this.#journal.forget(live, first + BLOCK_WORDS);
+    } else {
+      for (let n = first; n < first + BLOCK_WORDS; n++) {
+        // Cleared, since the stack may hold a copy of what was counted.
+        if (isCounter(n * 4, this.#tasks)) this.#words[n] = 0;
+        else this.#journal.take(n, n + 1);
       }
     }
-    this.#threadsStale = true;
   }
 
-  /** The state now has `block` at `number`; undefined: as at the start. */
-  #put(number: number, block: Block | undefined): void {
-    const before = this.#now.get(number);
-    if (before !== undefined) {
-      this.#low = (this.#low - before.low) | 0;
-      this.#high = (this.#high - before.high) | 0;
+  /** The stack a thread was suspended with, as deep as it is in use. */
+  #takeStack(thread: number): void {
+    const { machine } = this.#target;
+    const journal = this.#journal;
+    const first = machine.region(thread) >>> 2;
+    const end = machine.status(thread) === control.STATUS_FINISHED ? first : this.#words[first]! >>> 2;
+    const before = journal.known[first]! >>> 2;
+    journal.take(first, end);
+    for (let n = Math.max(first, end); n < before; n++) journal.note(n, 0);
+  }
+
+  /** What earlier executions left above a thread's stack. */
+  #forgetAbove(thread: number): void {
+    const region = this.#target.machine.region(thread) >>> 2;
+    this.#journal.forget(this.#words[region]! >>> 2, region + control.REGION_SIZE_BYTES / 4);
+  }
+
+  /** The threads' blocks. The result of a wait is read only by a thread that returns from one. */
+  #takeThreads(): void {
+    const { machine } = this.#target;
+    const journal = this.#journal;
+    for (let thread = 0; thread < machine.threadCount; thread++) {
+      const block = (control.THREADS + thread * control.THREAD_SIZE) / 4;
+      const kind = block + control.THREAD_KIND / 4;
+      const result = block + control.THREAD_RESULT / 4;
+      journal.take(block, kind);
+      if (machine.status(thread) === control.STATUS_FINISHED) {
+        for (let n = kind; n <= result; n++) journal.note(n, 0);
+      } else {
+        journal.take(kind, result);
+        journal.note(result, machine.kind(thread) === 0 ? this.#words[result]! : 0);
+      }
     }
-    if (block === undefined) this.#now.delete(number);
-    else {
-      this.#now.set(number, block);
-      this.#low = (this.#low + block.low) | 0;
-      this.#high = (this.#high + block.high) | 0;
-    }
   }
 
-  /** What lies in memory at a block; undefined when that is what lay there at the start. */
-  #blockOf(number: number): Block | undefined {
-    const { bytes, words } = this.#target.machine.memory;
-    const at = number * control.BLOCK_SIZE;
-    const from = number * BLOCK_WORDS;
-    const start = this.#startOf(number) >>> 2;
-    const [live, counters] = this.#readsOf(at);
-    let low = 0;
-    let high = 0;
-    let same = true;
-    for (let n = 0; n < BLOCK_WORDS; n++) {
-      const value = words[from + n]!;
-      const before = words[start + n]!;
-      if (value === before) continue;
-      same = false;
-      if (n >= live || (counters && isCounter(at + n * 4, this.#tasks()))) continue;
-      low = (low + mixLow(from + n, value) - mixLow(from + n, before)) | 0;
-      high = (high + mixHigh(from + n, value) - mixHigh(from + n, before)) | 0;
-    }
-    return same ? undefined : { contents: bytes.slice(at, at + control.BLOCK_SIZE), low, high };
+  mark(): number {
+    const { length, low, high } = this.#journal;
+    this.#marks.push({ length, low, high, notes: this.#target.machine.notes(), ending: this.#ending });
+    return this.#marks.length - 1;
   }
 
-  #tasks(): number {
-    return this.#target.machine.memory.words[layout.SH_TASKS / 4]! >>> 0;
-  }
-
-  /** Of the block at an address: how many of its words may be read again, and whether it holds counters that nobody reads. */
-  #readsOf(address: number): [live: number, counters: boolean] {
-    const { words } = this.#target.machine.memory;
-    const tasks = this.#tasks();
-    const end = tasks + words[layout.SH_MAX_TASKS / 4]! * layout.TASK_SIZE;
-    if (address < tasks || address >= end) return [BLOCK_WORDS, false];
-    const inside = (address - tasks) % layout.TASK_SIZE;
-    if (inside < layout.TASK_STACK) return [BLOCK_WORDS, inside === 0];
-    if (inside >= layout.TASK_STACK_END) return [BLOCK_WORDS, false];
-    const top = words[(address - inside + layout.TASK_STACK_TOP) / 4]!;
-    return [Math.max(0, Math.min(BLOCK_WORDS, (top - inside) >> 2)), false];
-  }
-
-  /** Address of the copy of a block as it was at the start. */
-  #startOf(number: number): number {
-    const { words, stateStart } = this.#target.machine.memory;
-    return words[control.CONTROL_SAVED / 4]! + number * control.BLOCK_SIZE - stateStart;
+  back(mark: number): void {
+    const { length, low, high, notes, ending } = this.#marks[mark]!;
+    this.#marks.length = mark + 1;
+    this.#journal.back(length);
+    this.#journal.low = low;
+    this.#journal.high = high;
+    this.#target.machine.takeUp(notes);
+    this.#ending = ending;
   }
 
   save(): SavedState {
-    const { machine } = this.#target;
-    const { bytes, words } = machine.memory;
-    const end = control.THREADS + machine.threadCount * control.THREAD_SIZE;
-    const stacks = Array.from({ length: machine.threadCount }, (_, thread) => {
-      const region = machine.region(thread);
-      return bytes.slice(region, words[region / 4]);
-    });
-    const threads = bytes.slice(control.THREADS, end);
-    return { blocks: new Map(this.#now), threads, stacks, notes: machine.notes(), ending: this.#ending };
+    const places = this.#journal.changed();
+    const words = new Int32Array(places.size * 2);
+    let at = 0;
+    for (const place of places) {
+      words[at++] = place;
+      words[at++] = this.#journal.known[place]!;
+    }
+    return { words, notes: this.#target.machine.notes(), ending: this.#ending };
   }
 
-  restore({ blocks, threads, stacks, notes, ending }: SavedState): void {
-    const { machine } = this.#target;
-    const { bytes } = machine.memory;
-    for (const number of this.#now.keys()) {
-      if (blocks.has(number)) continue;
-      const start = this.#startOf(number);
-      bytes.copyWithin(number * control.BLOCK_SIZE, start, start + control.BLOCK_SIZE);
-      this.#put(number, undefined);
+  restore({ words, notes, ending }: SavedState): void {
+    this.back(0);
+    for (let at = 0; at < words.length; at += 2) {
+      this.#words[words[at]!] = words[at + 1]!;
+      this.#journal.note(words[at]!, words[at + 1]!);
     }
-    for (const [number, block] of blocks) {
-      if (this.#now.get(number) === block) continue;
-      bytes.set(block.contents, number * control.BLOCK_SIZE);
-      this.#put(number, block);
-    }
-    bytes.set(threads, control.THREADS);
-    for (const [thread, stack] of stacks.entries()) bytes.set(stack, machine.region(thread));
-    machine.takeUp(notes);
+    this.#target.machine.takeUp(notes);
     this.#ending = ending;
-    this.#threadsStale = true;
   }
 
-  /** Leaves the machine to others: what was written must be known to its own saved state. */
+  /** Leaves the machine to others, in the state the executions start from. */
   release(): void {
-    for (const number of this.#now.keys()) this.#dirty[number - this.#firstBlock] = 1;
+    this.back(0);
   }
 
   get hashLow(): number {
-    this.#hashThreads();
-    return (this.#low + this.#threadsLow) >>> 0;
+    return (this.#journal.low + (this.#hasAllowances ? mixLow(0, this.#allowances()) : 0)) >>> 0;
   }
 
   get hashHigh(): number {
-    this.#hashThreads();
-    return (this.#high + this.#threadsHigh) >>> 0;
+    return (this.#journal.high + (this.#hasAllowances ? mixHigh(0, this.#allowances()) : 0)) >>> 0;
   }
 
-  /** The threads' blocks, and their stacks as deep as they are in use. */
-  #hashThreads(): void {
-    if (!this.#threadsStale) return;
-    this.#threadsStale = false;
-    this.#threadsLow = 0;
-    this.#threadsHigh = 0;
-    const { machine } = this.#target;
-    const { words } = machine.memory;
-    if (this.#hasAllowances) {
-      const { spurious, timeouts } = machine.notes();
-      this.#threadsLow = mixLow(0, (spurious << 16) | timeouts);
-      this.#threadsHigh = mixHigh(0, (spurious << 16) | timeouts);
-    }
-    for (let thread = 0; thread < machine.threadCount; thread++) {
-      const block = (control.THREADS + thread * control.THREAD_SIZE) / 4;
-      const finished = machine.status(thread) === control.STATUS_FINISHED;
-      this.#mix(block, block + (finished ? control.THREAD_KIND : control.THREAD_RESULT) / 4);
-      // Read only while the thread returns from a wait.
-      if (machine.kind(thread) === 0 && !finished)
-        this.#mix(block + control.THREAD_RESULT / 4, block + control.THREAD_SIZE / 4);
-      const region = machine.region(thread) / 4;
-      if (!finished) this.#mix(region, words[region]! >>> 2);
-    }
+  /** What is left of the early ends of waits. */
+  #allowances(): number {
+    const { spurious, timeouts } = this.#target.machine.notes();
+    return (spurious << 16) | timeouts;
   }
+}
 
-  #mix(first: number, end: number): void {
-    const { words } = this.#target.machine.memory;
-    for (let n = first; n < end; n++) {
-      this.#threadsLow = (this.#threadsLow + mixLow(n, words[n]!)) | 0;
-      this.#threadsHigh = (this.#threadsHigh + mixHigh(n, words[n]!)) | 0;
-    }
+/** Address of the task that an address lies in. */
+function taskOf(tasks: number, address: number): number {
+  return address - ((address - tasks) % layout.TASK_SIZE);
+}
+
+/** By block of memory: what it holds. */
+function blockSorts({ words, stateEnd }: MachineMemory): Uint8Array {
+  const sorts = new Uint8Array(stateEnd >>> control.BLOCK_SHIFT);
+  const tasks = words[layout.SH_TASKS / 4]! >>> 0;
+  const end = tasks + words[layout.SH_MAX_TASKS / 4]! * layout.TASK_SIZE;
+  for (let at = tasks; at < end; at += control.BLOCK_SIZE) {
+    const inside = at - taskOf(tasks, at);
+    if (inside === 0) sorts[at >>> control.BLOCK_SHIFT] = TASK_HEAD;
+    else if (inside >= layout.TASK_STACK && inside < layout.TASK_STACK_END)
+      sorts[at >>> control.BLOCK_SHIFT] = TASK_STACK;
   }
+  return sorts;
 }
 
 /** Words of a task that only its watchdog reads. */

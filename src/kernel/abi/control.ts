@@ -3,7 +3,7 @@
 export const CONTROL = 32768;
 /** Map of the points: a byte for each word of memory, MAP_*; 0: accesses to it are announced to nobody. */
 export const CONTROL_MAP = 32768;
-/** Map of what was written since the state was saved: a byte for each block of BLOCK_SIZE bytes. */
+/** Map of what was written since the state was saved: a byte for each block of BLOCK_SIZE bytes, by address >> BLOCK_SHIFT. */
 export const CONTROL_DIRTY = 32772;
 /** 1 while a suspended thread is on the way back to where it stopped. */
 export const CONTROL_RESUMING = 32776;
@@ -23,6 +23,9 @@ export const CONTROL_THREAD_COUNT = 32804;
 export const CONTROL_SAVED_THREADS = 32808;
 /** What the futex wait returns that has just come back: 0 woken, 2 timed out. */
 export const CONTROL_RESULT = 32812;
+/** The blocks that were written since, in the order of their first write: how many, and the address of the list of their numbers (u32). */
+export const CONTROL_DIRTY_COUNT = 32816;
+export const CONTROL_DIRTY_LIST = 32820;
 
 /** A block for each virtual thread. */
 export const THREADS = 33024;

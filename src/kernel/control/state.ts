@@ -1,21 +1,9 @@
 // Saving the state that the set-up left and bringing it back before each execution: only the blocks that were written, and each thread's stack as deep
 // as it was. So an execution costs what it does, not what the host's tables measure.
 import {
-  BLOCK_SHIFT, BLOCK_SIZE, CONTROL_DIRTY, CONTROL_RESUMING, CONTROL_SAVED, CONTROL_SAVED_THREADS, CONTROL_STATE_END, CONTROL_STATE_START,
+  BLOCK_SHIFT, BLOCK_SIZE, CONTROL_DIRTY, CONTROL_DIRTY_COUNT, CONTROL_DIRTY_LIST, CONTROL_RESUMING, CONTROL_SAVED, CONTROL_SAVED_THREADS, CONTROL_STATE_END, CONTROL_STATE_START,
   CONTROL_SUSPENDING, CONTROL_THREAD_COUNT, REGION_SIZE_BYTES, THREADS, THREAD_REGION, THREAD_SIZE,
 } from '../abi/control';
-
-// @ts-ignore: decorator
-@inline
-function dirtyMap(): usize {
-  return load<u32>(CONTROL_DIRTY) + (load<u32>(CONTROL_STATE_START) >> BLOCK_SHIFT);
-}
-
-// @ts-ignore: decorator
-@inline
-function blockCount(): usize {
-  return (load<u32>(CONTROL_STATE_END) - load<u32>(CONTROL_STATE_START)) >> BLOCK_SHIFT;
-}
 
 /** Copy of a thread: its block, then its region as far as it is in use. */
 // @ts-ignore: decorator
@@ -28,7 +16,8 @@ function savedThread(thread: u32): usize {
 export function saveState(): void {
   const start: usize = load<u32>(CONTROL_STATE_START);
   memory.copy(load<u32>(CONTROL_SAVED), start, <usize>load<u32>(CONTROL_STATE_END) - start);
-  memory.fill(dirtyMap(), 0, blockCount());
+  memory.fill(load<u32>(CONTROL_DIRTY), 0, load<u32>(CONTROL_STATE_END) >> BLOCK_SHIFT);
+  store<u32>(CONTROL_DIRTY_COUNT, 0);
   const count = load<u32>(CONTROL_THREAD_COUNT);
   for (let thread: u32 = 0; thread < count; thread++) {
     const block = <usize>thread * THREAD_SIZE + THREADS;
@@ -42,16 +31,15 @@ export function saveState(): void {
 export function restoreState(): void {
   const state: usize = load<u32>(CONTROL_STATE_START);
   const saved: usize = load<u32>(CONTROL_SAVED);
-  const dirty = dirtyMap();
-  const count = blockCount();
-  for (let n: usize = 0; n < count; n += 8) {
-    if (load<u64>(dirty + n) == 0) continue;
-    for (let at = n; at < n + 8; at++) {
-      if (load<u8>(dirty + at) == 0) continue;
-      store<u8>(dirty + at, 0);
-      copyBlock(state + (at << BLOCK_SHIFT), saved + (at << BLOCK_SHIFT));
-    }
+  const dirty: usize = load<u32>(CONTROL_DIRTY);
+  const list: usize = load<u32>(CONTROL_DIRTY_LIST);
+  const end = list + <usize>load<u32>(CONTROL_DIRTY_COUNT) * 4;
+  for (let at = list; at < end; at += 4) {
+    const block: usize = load<u32>(at);
+    store<u8>(dirty + block, 0);
+    copyBlock(block << BLOCK_SHIFT, saved + (block << BLOCK_SHIFT) - state);
   }
+  store<u32>(CONTROL_DIRTY_COUNT, 0);
   const threads = load<u32>(CONTROL_THREAD_COUNT);
   for (let thread: u32 = 0; thread < threads; thread++) restoreThread(thread);
   store<u32>(CONTROL_RESUMING, 0);

@@ -2,7 +2,7 @@
 // A point is the top of every such stack (it alone suspends and resumes), `runThreads` the bottom; all functions in between are instrumented.
 // After Binaryen's src/passes/Asyncify.cpp, which lets the runtime live inside the module: imports from "asyncify" are calls into its own state.
 import {
-  BLOCK_SHIFT, CONTROL_DIRTY, CONTROL_MAP, CONTROL_NEXT, CONTROL_REGION, CONTROL_RESUMING, CONTROL_SUSPENDING, MAP_ATOMIC, MAP_PLAIN, THREADS,
+  BLOCK_SHIFT, CONTROL_DIRTY, CONTROL_DIRTY_COUNT, CONTROL_DIRTY_LIST, CONTROL_MAP, CONTROL_NEXT, CONTROL_REGION, CONTROL_RESUMING, CONTROL_SUSPENDING, MAP_ATOMIC, MAP_PLAIN, THREADS,
   THREAD_ENTRY, THREAD_REGION, THREAD_SIZE, THREAD_STARTED, THREAD_TASK,
 } from '../abi/control';
 import { POINT_ATOMIC_LOAD, POINT_LOAD, POINT_RELAX, POINT_STORE } from '../abi/point';
@@ -60,7 +60,15 @@ function announced(p: usize, sort: u32): bool {
 // @ts-ignore: decorator
 @inline
 export function markDirty(p: usize): void {
-  store<u8>(<usize>load<u32>(CONTROL_DIRTY) + (p >> BLOCK_SHIFT), 1);
+  if (load<u8>(<usize>load<u32>(CONTROL_DIRTY) + (p >> BLOCK_SHIFT)) == 0) listDirty(p >> BLOCK_SHIFT);
+}
+
+/** The first write to a block since the state was saved. */
+function listDirty(block: usize): void {
+  store<u8>(<usize>load<u32>(CONTROL_DIRTY) + block, 1);
+  const count = load<u32>(CONTROL_DIRTY_COUNT);
+  store<u32>(<usize>load<u32>(CONTROL_DIRTY_LIST) + <usize>count * 4, <u32>block);
+  store<u32>(CONTROL_DIRTY_COUNT, count + 1);
 }
 
 /** A plain load of `bytes` bytes at `p`. @context here and below: any thread; a thread of a scenario may be suspended. */

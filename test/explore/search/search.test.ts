@@ -75,9 +75,12 @@ describe('the stateful searches', () => {
         }
         if (breadth.violation !== undefined) expect(stepsOf(code, breadth.violation.schedule)).toBe(all.shortest);
         else correct++;
-        saved += results[1]!.transitions - results[0]!.transitions;
+        if (results.every(({ complete }) => complete)) {
+          expect(results[0]!.transitions).toBeLessThanOrEqual(results[1]!.transitions);
+          saved += results[1]!.transitions - results[0]!.transitions;
+        }
       }),
-      { seed: 20261123, numRuns: 1000 },
+      { seed: 20261123, numRuns: 500 },
     );
     expect(correct).toBeGreaterThan(100);
     expect(saved).toBeGreaterThan(100);

@@ -26,6 +26,7 @@ export class ToyMachine implements SearchMachine<Int32Array> {
 
   answers: readonly number[] = [];
   #counts: readonly number[] = [];
+  readonly #marks: Int32Array[] = [];
 
   constructor(code: readonly (readonly Instruction[])[], final?: (shared: Int32Array) => Failure | undefined) {
     this.#code = code;
@@ -112,6 +113,15 @@ export class ToyMachine implements SearchMachine<Int32Array> {
 
   atRest(): Failure | undefined {
     return this.#final?.(this.#state);
+  }
+
+  mark(): number {
+    return this.#marks.push(this.save()) - 1;
+  }
+
+  back(mark: number): void {
+    this.#marks.length = mark + 1;
+    this.restore(this.#marks[mark]!);
   }
 
   save(): Int32Array {
