@@ -180,7 +180,7 @@ export class VisitedSet {
     const end = this.#filter;
     this.#use(tableOf(bytes));
     for (let at = HEADER_WORDS; at < end; at += SLOT_WORDS) {
-      if (before[at] !== 0) this.insert(before[at]!, before[at + 1]!, before[at + 2]!);
+      if (before[at] !== 0) this.insert(before[at]!, before[at + 1]!, before[at + 2]);
     }
     return true;
   }
