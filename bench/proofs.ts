@@ -104,6 +104,13 @@ export const PROOFS: readonly Proof[] = [
     finish: both(4),
   },
   { name: 'mutex3', claim: 'mutex: three threads', bodies: [MUTEX, MUTEX, MUTEX], setup: init.mutex, finish: both(3) },
+  {
+    name: 'mutex3x2',
+    claim: 'mutex: three threads, one of which comes twice and so overtakes the others',
+    bodies: [MUTEX, MUTEX + MUTEX, MUTEX],
+    setup: init.mutex,
+    finish: both(4),
+  },
   { name: 'mutextry', claim: 'mutex: a trylock beside a lock', bodies: [MUTEX, MUTEX_TRY], setup: init.mutex },
   { name: 'spin2', claim: 'spinlock: two threads', bodies: [SPIN, SPIN], setup: init.spin, finish: both(2) },
   { name: 'spin3', claim: 'spinlock: three threads', bodies: [SPIN, SPIN, SPIN], setup: init.spin, finish: both(3) },

@@ -9,9 +9,8 @@
 //   0                      free: the only state in which anybody may take it
 //   LOCKED                 held, nobody parked: release is 1 -> 0 and wakes nobody
 //   LOCKED|PARKED          held; release frees it and wakes one waiter, which competes with newcomers
-//   LOCKED|HANDOFF         held; release keeps LOCKED and clears HANDOFF and +12: the lock changes hands without being free
-//   LOCKED|PARKED|HANDOFF  likewise; PARKED stays for the new holder's release
-// PARKED or HANDOFF without LOCKED do not occur.
+//   LOCKED|PARKED|HANDOFF  held; release keeps LOCKED and PARKED and clears HANDOFF and +12: the lock changes hands without being free
+// PARKED without LOCKED, or HANDOFF without both, do not occur.
 // owner (+4)  task id + 1, 0 when free. reserved (+12) task id + 1 of the waiter that asked for the hand-off, 0: none.
 import { TASK_WAIT_LOCK, WAIT_SPIN } from '../abi/layout';
 import { LOCK_OWNER, LOCK_EXTRA } from '../abi/sync';
@@ -130,7 +129,8 @@ function wordAwaitHandoff(l: usize): void {
       atomicStore32(l + LOCK_EXTRA, 0);
       return;
     }
-    if (atomicCas32(l, word, word | HANDOFF) == word) break;
+    // PARKED, too: the wake-up that brought us here may have been the only one for several sleepers.
+    if (atomicCas32(l, word, word | PARKED | HANDOFF) == word) break;
   }
   while (atomicLoad32(l + LOCK_EXTRA) == self) park(l + LOCK_EXTRA, self);
 }
