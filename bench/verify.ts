@@ -84,7 +84,7 @@ function exploreScenario(scenario: (typeof PROTOCOL_SCENARIOS)[number], protocol
   for (let bound = 0; violation === undefined && bound <= 2; bound++) {
     const result = bounded(variant, new PreemptionBounding(bound), Infinity);
     violation = result.violation;
-    if (!result.complete) break;
+    if (!result.exhausted) break;
     preemptions = bound;
     schedules = result.executions;
   }

@@ -27,6 +27,7 @@ interface Options {
   json?: boolean;
   out?: string;
   quiet?: boolean;
+  list?: boolean;
 }
 
 const SLICE_MS = 50;
@@ -42,7 +43,11 @@ const MINIMISER_TRIES = 5000;
 export function exploreCommand(done: (code: number) => void): Command {
   return new Command('explore')
     .description('explore the interleavings of a scenario or of a program, every oracle on')
-    .argument('<scenario>', "a scenario's name, a scenario file (.yaml, .json, .js) or a program (.ts)")
+    .argument(
+      '[scenario]',
+      "a scenario's name, a scenario file (.yaml, .json, .js) or a program (.ts); without: lists the names",
+    )
+    .option('--list', 'list the scenarios, a line each')
     .option(
       '--strategy <name>',
       'portfolio (samplers by turns), random, pct, pos, surw, weighted, preemptions, delays, dpor, states',
@@ -61,7 +66,12 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--out <dir>', 'where to write the result files (default: results/<time>-explore)')
     .option('--quiet', 'no progress line')
     .option('--no-color', 'no colours')
-    .action(async (what: string, options: Options) => done(await explore(what, options)));
+    .action(async (what: string | undefined, options: Options) => {
+      if (what !== undefined && options.list !== true) return done(await explore(what, options));
+      const { scenarioList } = await import('./target.js');
+      process.stdout.write(scenarioList());
+      done(EXIT_PASSED);
+    });
 }
 
 function collect(value: string, before: string[]): string[] {

@@ -30,6 +30,13 @@ export async function loadTarget(what: string, options: TargetOptions, overrides
   return scenarioTarget({ ...(await loadScenario(what, extension)), ...overrides }, options);
 }
 
+/** What `explore` can be given by name, a line each. */
+export function scenarioList(): string {
+  const width = Math.max(...PROTOCOL_SCENARIOS.map(({ name }) => name.length));
+  const lines = PROTOCOL_SCENARIOS.map(({ name, about }) => `${name.padEnd(width)}  ${about}`);
+  return `${[...lines, `${BUGS[0]!.id} ...`.padEnd(width) + "  the scenario of a bug of the catalogue ('rmptorture repro' lists them)"].join('\n')}\n`;
+}
+
 async function loadScenario(what: string, extension: string): Promise<Scenario> {
   if (['.yaml', '.yml', '.json'].includes(extension))
     return readDocument(path.resolve(what), scenarioSchema) as Scenario;

@@ -33,6 +33,8 @@ export interface ExploreResult {
   verdict: 'no-violation' | 'violation' | 'inconclusive';
   /** Every interleaving of the target's points was covered. */
   complete: boolean;
+  /** The strategy has nothing left to try: with a bounded one, every interleaving within its bound was covered. */
+  exhausted: boolean;
   executions: number;
   steps: number;
   longest: number;
@@ -67,6 +69,7 @@ export class Exploration {
       seed: options.seed,
       verdict: 'inconclusive',
       complete: false,
+      exhausted: false,
       executions: 0,
       steps: 0,
       longest: 0,
@@ -99,7 +102,8 @@ export class Exploration {
     }
     const seed = seedOf(this.#options.seed, index);
     if (!strategy.begin(index, seed, machine)) {
-      result.complete = strategy.exhaustive && result.stepLimitHits === 0;
+      result.exhausted = result.stepLimitHits === 0;
+      result.complete = strategy.exhaustive && result.exhausted;
       this.#done = true;
       return;
     }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { main } from '#src/cli/main.js';
+import { PROTOCOL_SCENARIOS } from '#src/explore/scenarios/protocol.js';
 import { scenarioSchema } from '#src/explore/schema.js';
 
 const directory = mkdtempSync(path.join(tmpdir(), 'explore-'));
@@ -94,6 +95,18 @@ describe('explore', () => {
     const { code, stdout } = await run('replay', at('changed.json'));
     expect(code).toBe(4);
     expect(stdout).toMatch(/^step \d+: /);
+  });
+
+  it('lists the scenarios, a line each, when none is named', async () => {
+    for (const args of [[], ['--list']]) {
+      const { code, stdout } = await run('explore', ...args);
+      expect(code).toBe(0);
+      const lines = stdout.split('\n');
+      for (const [n, { name, about }] of PROTOCOL_SCENARIOS.entries()) {
+        expect(lines[n]).toMatch(new RegExp(`^${name} +\\S`));
+        expect(lines[n]!.endsWith(about)).toBe(true);
+      }
+    }
   });
 
   it('takes a scenario from a file', async () => {

@@ -79,6 +79,29 @@ export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
     threads: { bind: [bindSlot, makePrivate], fault: [write(9)] },
   },
   {
+    name: 'bind-punch',
+    about:
+      'a memslot is bound while its pages are punched out: no notifier is told of an end whose begin it has not seen',
+    files: bound.files,
+    vms: bound.vms,
+    setup: [makePrivate, { op: 'allocate', ...FILE, start: 0, pages: 2 }],
+    threads: { bind: [bindSlot], punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 2 }] },
+  },
+  {
+    name: 'move-punch',
+    about:
+      'private pages move to other gfns while they are punched out (KVM lets nobody move a private memslot: it goes, and comes elsewhere)',
+    ...bound,
+    setup: [...bound.setup, { op: 'set-private', ...VM, gfn: 16, pages: 4 }, write(9)],
+    threads: {
+      move: [
+        { op: 'delete-slot', ...VM, slot: 0 },
+        { ...bindSlot, gfn: 16 },
+      ],
+      punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 2 }],
+    },
+  },
+  {
     name: 'move-discard',
     about:
       'a memslot of shared memory moves while the host takes its pages away: start and end of the notifier see the same memslots',

@@ -30,6 +30,7 @@ export function exploreStates(target: Target, options: StateOptions): ExploreRes
     seed: 0,
     verdict: 'no-violation' as ExploreResult['verdict'],
     complete: found.complete,
+    exhausted: found.complete,
     executions: found.executions,
     steps: found.transitions,
     longest: found.deepest,
