@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Command } from 'commander';
 import { nowNs } from '../host/clock.js';
 import { UsageError } from '../host/errors.js';
-import { parseDuration } from '../host/units.js';
+import { parseDuration, parseSize } from '../host/units.js';
 import type { Exploration, ExploreResult } from '../explore/explore.js';
 import type { PointSet, Target } from '../explore/target.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
@@ -22,6 +22,7 @@ interface Options {
   steps: string;
   spurious: string;
   timeouts: string;
+  memory: string;
   variant: string[];
   protocol?: string;
   json?: boolean;
@@ -34,7 +35,8 @@ const SLICE_MS = 50;
 /** The strategy that is none: every state once. */
 const STATES = 'states';
 const MOST_STATES = 50_000_000;
-const VISITED_BYTES = 1 << 30;
+const LEAST_VISITED_BYTES = 1 << 16;
+const MOST_VISITED_BYTES = 2 ** 33;
 /** A failure is made small within this time and number of tries. */
 const MINIMISER_MS = 1000;
 const MINIMISER_TRIES = 5000;
@@ -60,6 +62,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--steps <n>', 'longest execution, in steps', '20000')
     .option('--spurious <n>', 'waits of an execution that may return without a wake-up', '0')
     .option('--timeouts <n>', 'waits of an execution that may time out although others can run', '0')
+    .option('--memory <size>', 'strategy states: room for visited states, such as 2GiB', '1GiB')
     .option('--variant <name>', 'turn a named mistake on, such as B05; may be repeated', collect, [])
     .option('--protocol <name>', 'rfc-v7 or rfc-v8 (default: as the scenario says)')
     .option('--json', 'print the result document on stdout, nothing else')
@@ -99,6 +102,7 @@ function readOptions(options: Options) {
     durationMs: options.duration === undefined ? Infinity : parseDuration(options.duration) / 1e6,
     seed:
       options.seed === undefined ? randomBytes(4).readUInt32LE() : wholeNumber('--seed', options.seed, 0, 2 ** 32 - 1),
+    memory: visitedBytes(options.memory),
     target: {
       stepLimit: wholeNumber('--steps', options.steps, 1, 10_000_000),
       spuriousWakeups: wholeNumber('--spurious', options.spurious, 0, 1000),
@@ -114,6 +118,13 @@ function readOptions(options: Options) {
   };
 }
 
+/** Bytes for the set of visited states. */
+function visitedBytes(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes >= LEAST_VISITED_BYTES && bytes <= MOST_VISITED_BYTES) return bytes;
+  throw new UsageError('--memory', `--memory ${text}: expected a size from 64KiB to 8GiB`);
+}
+
 async function explore(what: string, options: Options): Promise<number> {
   const { counterexampleOf } = await import('../explore/counterexample.js');
   const { Exploration: Explorer } = await import('../explore/explore.js');
@@ -124,24 +135,23 @@ async function explore(what: string, options: Options): Promise<number> {
   const { exploreText } = await import('../report/explore.js');
   const bySearch = options.strategy === STATES;
   const strategy = bySearch ? undefined : strategyNamed(options.strategy);
-  const { executions, durationMs, seed, target: asked, overrides } = readOptions(options);
+  const { executions, durationMs, seed, memory, target: asked, overrides } = readOptions(options);
   const targetOptions = { ...asked, frozenClock: bySearch };
   const out = outFolder(options.out, 'explore');
   const target = await loadTarget(what, targetOptions, overrides);
   const interrupt = interruptible();
-  // A search runs in one go: no signal would be handled before its end, so Ctrl-C shall simply end the process.
-  if (bySearch) interrupt.dispose();
   try {
     const startNs = nowNs();
     const elapsedMs = (): number => (nowNs() - startNs) / 1e6;
+    const course = {
+      over: () => interrupt.signal.aborted || elapsedMs() >= durationMs,
+      elapsedMs,
+      draw: drawsProgress(options),
+    };
     const result =
       strategy === undefined
-        ? await searchStates(target, targetOptions.stepLimit, () => elapsedMs() > durationMs)
-        : await sample(new Explorer(target, strategy, { executions, seed, countTraces: true }), {
-            over: () => interrupt.signal.aborted || elapsedMs() >= durationMs,
-            elapsedMs,
-            draw: drawsProgress(options),
-          });
+        ? await searchStates(target, { depth: targetOptions.stepLimit, bytes: memory }, course)
+        : await sample(new Explorer(target, strategy, { executions, seed, countTraces: true }), course);
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
     const traceFile = path.join(out, 'trace.json');
@@ -173,25 +183,52 @@ async function explore(what: string, options: Options): Promise<number> {
   }
 }
 
-/** Runs executions in slices, so that the clock, Ctrl-C and the progress line have their turn. */
-async function sample(
-  exploration: Exploration,
-  { over, elapsedMs, draw }: { over: () => boolean; elapsedMs: () => number; draw: boolean },
-): Promise<ExploreResult> {
+/** How long an exploration may go on, and whether anybody watches. */
+interface Course {
+  over: () => boolean;
+  elapsedMs: () => number;
+  draw: boolean;
+}
+
+function rate(count: number, seconds: number): number {
+  return Math.round(count / Math.max(seconds, 1e-9));
+}
+
+/** Runs an exploration in slices, so that the clock, Ctrl-C and the progress line have their turn. */
+async function inSlices(run: () => boolean, line: () => string, { over, elapsedMs, draw }: Course): Promise<void> {
   for (let done = false; !done && !over();) {
     const sliceEnd = elapsedMs() + SLICE_MS;
-    while (!done && elapsedMs() < sliceEnd) done = exploration.run(16);
-    if (draw) drawProgress(exploration.result, elapsedMs());
+    while (!done && elapsedMs() < sliceEnd) done = run();
+    if (draw) drawProgress(line());
     await setImmediate();
   }
   if (draw) process.stderr.write('\r\u001B[K');
-  return exploration.result;
 }
 
-/** The search over states runs in one go. */
-async function searchStates(target: Target, depth: number, stop: () => boolean): Promise<ExploreResult> {
-  const { exploreStates } = await import('../explore/search/explore-states.js');
-  return exploreStates(target, { states: MOST_STATES, depth, bytes: VISITED_BYTES, stop });
+async function sample(exploration: Exploration, course: Course): Promise<ExploreResult> {
+  const { result } = exploration;
+  const line = (): string => {
+    const seconds = course.elapsedMs() / 1000;
+    return `${seconds.toFixed(1)} s  ${result.executions} executions  ${rate(result.executions, seconds)}/s  ${result.distinctTraces} different traces`;
+  };
+  await inSlices(() => exploration.run(16), line, course);
+  return result;
+}
+
+async function searchStates(
+  target: Target,
+  { depth, bytes }: { depth: number; bytes: number },
+  course: Course,
+): Promise<ExploreResult> {
+  const { StateExploration } = await import('../explore/search/explore-states.js');
+  const exploration = new StateExploration(target, { states: MOST_STATES, depth, bytes, stop: () => false });
+  const line = (): string => {
+    const seconds = course.elapsedMs() / 1000;
+    const { states, frontier, share } = exploration.progress;
+    return `${seconds.toFixed(1)} s  ${states} states  ${rate(states, seconds)}/s  ${frontier} on the way  about ${(share * 100).toFixed(1)} % done`;
+  };
+  await inSlices(() => exploration.run(256), line, course);
+  return exploration.finish();
 }
 
 /** Files are found again from any folder; names stay names. */
@@ -203,9 +240,7 @@ function drawsProgress({ quiet, json }: Options): boolean {
   return quiet !== true && json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
 }
 
-function drawProgress({ executions, distinctTraces }: ExploreResult, tookMs: number): void {
-  const perSecond = Math.round(executions / Math.max(tookMs / 1000, 1e-9));
-  const line = `${(tookMs / 1000).toFixed(1)} s  ${executions} executions  ${perSecond}/s  ${distinctTraces} different traces`;
+function drawProgress(line: string): void {
   process.stderr.write(`\r\u001B[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`);
 }
 

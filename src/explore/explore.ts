@@ -44,6 +44,8 @@ export interface ExploreResult {
   distinctTraces: number;
   /** Of a search over states: how many were seen. */
   states?: number;
+  /** Of a search over states: what made it incomplete. */
+  limits?: readonly ('states' | 'depth' | 'stop' | 'bits')[];
   violation?: Failure;
 }
 

@@ -26,6 +26,7 @@ export function exploreDocument(
     longestExecution: result.longest,
     stepLimitHits: result.stepLimitHits,
     states: result.states ?? 0,
+    limits: result.limits ?? [],
     distinctTraces: result.distinctTraces,
     wallMs: run.tookMs,
     executionsPerSecond: result.executions / Math.max(run.tookMs / 1000, 1e-9),

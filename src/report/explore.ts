@@ -101,6 +101,11 @@ export function exploreText(
     `rmptorture explore: ${target.name}, ${target.threadNames.length} threads, strategy ${result.strategy}, seed ${result.seed}`,
     `${showCount(executions)} executions (${showCount(perSecond)}/s), ${showCount(steps)} steps, the longest ${longest}; ${result.states === undefined ? `${showCount(distinctTraces)} different traces` : `${showCount(result.states)} states`}`,
   ];
+  if (result.limits?.includes('bits') === true)
+    lines.push(
+      'the set of visited states was full: states beyond it were remembered as bits, and some may have been missed',
+    );
+  if (result.limits?.includes('states') === true) lines.push('the search ended at its largest number of states');
   if (stepLimitHits > 0)
     lines.push(`${stepLimitHits} executions were cut at the step limit: what comes behind it is unknown`);
   if (counterexample !== undefined) {

@@ -44,6 +44,32 @@ export function thread0(): void { add(); }
 export function thread1(): void { add(); }
 `;
 
+describe('explore --strategy states', () => {
+  it('is complete where every state was seen', async () => {
+    writeFileSync(at('states.ts'), PROGRAM);
+    const { code, stdout } = await explore(at('states.ts'), '--strategy', 'states', '--json', '--out', at('states'));
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ complete: true, states: 15, limits: [], verdict: 'no-violation' });
+  });
+
+  it('says so when its memory is full, and is not complete then', async () => {
+    const options = ['--strategy', 'states', '--memory', '64KiB', '--out', at('full')];
+    const { code, stdout } = await explore('punch-punch', ...options);
+    expect(code).toBe(4);
+    expect(stdout).toContain('remembered as bits');
+    expect(JSON.parse(readFileSync(path.join(at('full'), 'result.json'), 'utf8'))).toMatchObject({
+      complete: false,
+      limits: ['bits'],
+    });
+  });
+
+  it('refuses a size that makes no sense in one line', async () => {
+    const { code, stderr } = await explore('punch-punch', '--strategy', 'states', '--memory', '3');
+    expect(code).toBe(2);
+    expect(stderr).toContain('--memory 3: expected a size from 64KiB to 8GiB');
+  });
+});
+
 describe('explore', () => {
   it('passes with 0 and one document on stdout', async () => {
     const { code, stdout, stderr } = await explore(

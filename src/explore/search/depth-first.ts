@@ -21,6 +21,8 @@ interface Frame {
   low: number;
   high: number;
   enabled: number;
+  /** How many threads' steps were to be tried at first. */
+  ways: number;
   todo: number;
   done: number;
   asleep: number;
@@ -35,16 +37,26 @@ interface Frame {
 /** How often the caller is asked whether to stop. */
 const STEPS_BETWEEN_LOOKS = 1024;
 
+/** Threads of a set. */
+function count(mask: number): number {
+  let threads = 0;
+  for (let left = mask; left !== 0; left &= left - 1) threads++;
+  return threads;
+}
+
 /** Searches from the machine's present state. */
 export function depthFirst<S>(
   machine: SearchMachine<S>,
   visited: VisitedSet,
   options: DepthFirstOptions,
 ): SearchResult {
-  return new DepthFirst(machine, visited, options).run();
+  const search = new DepthFirst(machine, visited, options);
+  search.run(Infinity);
+  return search.result();
 }
 
-class DepthFirst<S> {
+/** The search in slices, so that the caller can look at Ctrl-C in between. */
+export class DepthFirst<S> {
   readonly #machine: SearchMachine<S>;
   readonly #visited: VisitedSet;
   readonly #options: DepthFirstOptions;
@@ -53,6 +65,8 @@ class DepthFirst<S> {
   #transitions = 0;
   #executions = 0;
   #deepest = 0;
+  #failure: Failure | undefined;
+  #begun = false;
 
   constructor(machine: SearchMachine<S>, visited: VisitedSet, options: DepthFirstOptions) {
     this.#machine = machine;
@@ -60,13 +74,43 @@ class DepthFirst<S> {
     this.#options = options;
   }
 
-  run(): SearchResult {
-    let failure = this.#enter(0);
-    for (let top = this.#stack.at(-1); failure === undefined && top !== undefined; top = this.#stack.at(-1)) {
+  /** Makes up to `transitions` more. True when the search is over. */
+  run(transitions: number): boolean {
+    const end = this.#transitions + transitions;
+    if (!this.#begun) {
+      this.#begun = true;
+      this.#failure = this.#enter(0);
+    }
+    for (let top = this.#stack.at(-1); this.#failure === undefined && top !== undefined; top = this.#stack.at(-1)) {
+      if (this.#transitions >= end) return false;
       if (this.#spent()) break;
       if (top.todo === 0 && top.again === undefined) this.#leave(top);
-      else failure = this.#step(top);
+      else this.#failure = this.#step(top);
     }
+    return true;
+  }
+
+  /** States on the present way. */
+  get frontier(): number {
+    return this.#stack.length;
+  }
+
+  /** What share of the ways from the start lies behind, if each way of a state leads to as much as the others: a guess. */
+  get share(): number {
+    let share = 0;
+    let weight = 1;
+    for (const [n, { ways, todo }] of this.#stack.entries()) {
+      weight /= ways;
+      // Below the last state of the way, one of the ways tried is not over yet.
+      share += weight * (ways - count(todo) - (n === this.#stack.length - 1 ? 0 : 1));
+    }
+    return this.#stack.length === 0 ? 1 : share;
+  }
+
+  /** What was found so far. A search that was not over is incomplete. */
+  result(): SearchResult {
+    const failure = this.#failure;
+    if (failure === undefined && this.#stack.length > 0 && this.#limits.size === 0) this.#limits.add('stop');
     if (this.#visited.bitStates > 0) this.#limits.add('bits');
     return {
       complete: failure === undefined && this.#limits.size === 0,
@@ -140,7 +184,8 @@ class DepthFirst<S> {
   #push(low: number, high: number, enabled: number, todo: number, asleep: number): void {
     const mark = this.#machine.mark();
     const [done, chosen, answers, again] = [0, -1, NO_ANSWERS, undefined];
-    this.#stack.push({ mark, low, high, enabled, todo, done, asleep, chosen, answers, again, fresh: true });
+    const ways = Math.max(1, count(todo));
+    this.#stack.push({ mark, ways, low, high, enabled, todo, done, asleep, chosen, answers, again, fresh: true });
   }
 
   #leaveWay({ low, high }: Frame): void {

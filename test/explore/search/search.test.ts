@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { breadthFirst } from '#src/explore/search/breadth-first.js';
-import { depthFirst } from '#src/explore/search/depth-first.js';
+import { DepthFirst, depthFirst } from '#src/explore/search/depth-first.js';
 import { VisitedSet } from '#src/explore/visited.js';
 import { everyState, type Instruction, ToyMachine } from './toy-machine.js';
 
@@ -135,6 +135,23 @@ describe('the stateful searches', () => {
     ]) {
       expect(result).toMatchObject({ complete: false, limits: [limit] });
     }
+  });
+
+  it('in slices find what they find in one go, and are not complete before the last one', () => {
+    const store = (n: number): Instruction => ({ op: 'store', word: n % 3, value: n });
+    const code: Instruction[][] = [0, 1].map((first) => Array.from({ length: 6 }, (_, n) => store(n + first)));
+    const options = { ...LIMITS, sleepSets: true };
+    const whole = depthFirst(new ToyMachine(code), set(), options);
+    const search = new DepthFirst(new ToyMachine(code), set(), options);
+    const shares = [];
+    while (!search.run(7)) shares.push(search.share);
+    expect(search.result()).toEqual(whole);
+    expect(search.share).toBe(1);
+    expect(shares.length).toBeGreaterThan(3);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    const stopped = new DepthFirst(new ToyMachine(code), set(), options);
+    expect(stopped.run(7)).toBe(false);
+    expect(stopped.result()).toMatchObject({ complete: false, limits: ['stop'], transitions: 7 });
   });
 
   it('are not complete when states had to be remembered as bits', () => {
