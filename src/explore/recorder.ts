@@ -11,6 +11,9 @@ export interface RecordedStep {
   bytes: number;
   /** Low word of the value to be written. */
   low: number;
+  /** Low word of what was there before, and whether the step changed it. */
+  before: number;
+  wrote: boolean;
   /** Threads that could have gone on instead. */
   others: number;
   /** Where in the source, if the recorder was given the means to know. */
@@ -50,6 +53,8 @@ export class Recorder implements Observer {
       address: view.address(thread),
       bytes: view.bytes(thread),
       low: view.low(thread),
+      before: this.#view.memory.words[view.address(thread) >>> 2]! >>> 0,
+      wrote: view.writes(thread),
       others: view.enabledCount - 1,
       ...(this.announced === undefined ? {} : { place: this.#places[thread] }),
     });

@@ -31,6 +31,16 @@ const MEMBERS: Record<number, [number, string][]> = {
     [kvm.KVM_MN_LOCK, 'mn_invalidate_lock'],
     [kvm.KVM_MN_RCUWAIT, 'mn_memslots_update_rcuwait'],
     [kvm.KVM_MEM_ATTR, 'mem_attr_array'],
+    [kvm.KVM_INVALIDATE_SEQ, 'mmu_invalidate_seq'],
+    [kvm.KVM_INVALIDATE_START, 'mmu_invalidate_range_start'],
+    [kvm.KVM_INVALIDATE_END, 'mmu_invalidate_range_end'],
+    [kvm.KVM_INVALIDATE_IN_PROGRESS, 'mmu_invalidate_in_progress'],
+    [kvm.KVM_MN_ACTIVE, 'mn_active_invalidate_count'],
+    [kvm.KVM_MEMSLOTS, 'memslots[0]'],
+    [kvm.KVM_MEMSLOTS + 4, 'memslots[1]'],
+    [kvm.KVM_TDP_ROOT, 'tdp_root'],
+    [kvm.KVM_ONLINE_VCPUS, 'online_vcpus'],
+    [kvm.KVM_BUGGED, 'vm_bugged'],
   ],
   [names.NT_RM]: [
     [mm.RM_LOCK, 'lock'],
@@ -38,6 +48,9 @@ const MEMBERS: Record<number, [number, string][]> = {
   ],
   [names.NT_SHMEM]: [[mm.SHMEM_I_PAGES, 'i_pages']],
 };
+/** Of these members a word inside is named, too: `mmu_lock+0x10`. */
+const STRUCTS = /lock|srcu|rcuwait|bindings|i_pages|mem_attr_array/;
+const STRUCT_BYTES = 64;
 
 const GLOBAL_LOCKS: [number, string][] = Object.entries(layout)
   .filter(([name, value]) => name.startsWith('LOCK_') && value >= layout.SH_LOCKS && value < layout.SH_OOPS)
@@ -104,8 +117,11 @@ function slotName(shard: Named, address: number): string | undefined {
 }
 
 function member(type: number, offset: number): string {
-  const known = MEMBERS[type]?.find(([at]) => at === offset);
+  const members = MEMBERS[type] ?? [];
+  const known = members.find(([at]) => at === offset);
   if (known !== undefined) return `.${known[1]}`;
+  const around = members.findLast(([at, name]) => at < offset && offset < at + STRUCT_BYTES && STRUCTS.test(name));
+  if (around !== undefined) return `.${around[1]}+0x${(offset - around[0]).toString(16)}`;
   return offset === 0 ? '' : `+0x${offset.toString(16)}`;
 }
 

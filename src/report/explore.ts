@@ -25,24 +25,35 @@ const KINDS: Record<number, string> = {
   [points.POINT_FUTEX_WAKE]: 'wake',
 };
 
-const VALUED = new Set<number>([
-  points.POINT_STORE,
-  points.POINT_ATOMIC_STORE,
-  points.POINT_XCHG,
-  points.POINT_CAS,
-  points.POINT_ADD,
-  points.POINT_SUB,
-  points.POINT_OR,
-  points.POINT_AND,
-]);
+const READS = new Set<number>([points.POINT_LOAD, points.POINT_ATOMIC_LOAD, points.POINT_FUTEX_WAIT]);
 
-/** What a step does, in words: `cas vm0.mmu_lock 255`. */
-export function stepText(target: Target, { kind, address, low }: RecordedStep): string {
+/** What a write leaves, by what was there and its operand. */
+const AFTER: Record<number, (before: number, operand: number) => number> = {
+  [points.POINT_STORE]: (_, operand) => operand,
+  [points.POINT_ATOMIC_STORE]: (_, operand) => operand,
+  [points.POINT_XCHG]: (_, operand) => operand,
+  [points.POINT_CAS]: (_, operand) => operand,
+  [points.POINT_ADD]: (before, operand) => before + operand,
+  [points.POINT_SUB]: (before, operand) => before - operand,
+  [points.POINT_OR]: (before, operand) => before | operand,
+  [points.POINT_AND]: (before, operand) => before & operand,
+};
+
+/** What a step does, in words: `cas vm0.mmu_lock 0 -> 255`, `load page[0x10].refcount = 1`. */
+export function stepText(target: Target, { kind, address, low, before, wrote }: RecordedStep): string {
   if (kind === 0) return 'goes on after its wait';
   const name = KINDS[kind] ?? `operation ${kind}`;
   if (kind === points.POINT_RELAX) return name;
-  const value = VALUED.has(kind) ? ` ${low >>> 0 > 0xffff ? `0x${(low >>> 0).toString(16)}` : low >>> 0}` : '';
-  return `${name} ${target.nameOf(address)}${value}`;
+  const object = `${name} ${target.nameOf(address)}`;
+  if (READS.has(kind)) return `${object} = ${number(before)}`;
+  if (kind === points.POINT_CAS && !wrote) return `${object} stays ${number(before)}`;
+  const after = AFTER[kind];
+  return after === undefined ? object : `${object} ${number(before)} -> ${number(after(before, low) >>> 0)}`;
+}
+
+/** Small numbers in decimal, others as the addresses and masks that they are. */
+function number(value: number): string {
+  return value > 0xffff ? `0x${value.toString(16)}` : String(value);
 }
 
 function rowOf(
