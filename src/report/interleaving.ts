@@ -33,6 +33,9 @@ const STEP_WIDTH = 5;
 const PLACE_WIDTH = 44;
 const MIN_COLUMN = 18;
 const ELLIPSIS = '..';
+const MOST_LINES = 400;
+const FIRST_LINES = 150;
+const LAST_LINES = 80;
 
 /** Text cut to a width, its end kept if it is a value (`... -> 1`). */
 function fit(text: string, width: number): string {
@@ -65,7 +68,14 @@ export function interleavingText(interleaving: Interleaving, width = 150): strin
     else lines.push(line(String(n + 1), only(thread, text), place));
     n += Math.max(1, folded);
   }
-  return `${[...lines, line('', [], ''), failure, ...constraintLines(interleaving)].join('\n')}\n`;
+  return `${[...shortened(lines), line('', [], ''), failure, ...constraintLines(interleaving)].join('\n')}\n`;
+}
+
+/** A table that nobody would read to its end, as of a livelock, without its middle. */
+function shortened(lines: readonly string[]): readonly string[] {
+  if (lines.length <= MOST_LINES) return lines;
+  const left = lines.length - FIRST_LINES - LAST_LINES;
+  return [...lines.slice(0, FIRST_LINES), `  ... ${left} lines more ...`, ...lines.slice(-LAST_LINES)];
 }
 
 /** How many steps from `n` on are one thread's alone and may be one line; 0 when the first is not. */

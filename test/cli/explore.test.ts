@@ -103,7 +103,7 @@ describe('explore', () => {
     const found = await explore('fault-punch-hole', '--variant', 'no-retry-check', '--out', at('failed'));
     expect(found.code).toBe(1);
     expect(found.stdout).toMatch(/vm0\.mmu_lock \d+ -> \d+ +\w+ sync\/rwlock\.ts:\d+/);
-    expect(found.stdout).toMatch(/cas rmp\[0x11\]\.lo \d+ +rmpupdateInsn snp\/instructions\.ts:\d+/);
+    expect(found.stdout).toMatch(/cas rmp\[0x11\]\.lo \d+ -> \d+ +rmpupdateInsn snp\/instructions\.ts:\d+/);
     expect(found.stdout).toContain('It needs each of these orders');
     expect(found.stdout).toMatch(/, 1, 2 now$/m);
     expect(found.stdout).toMatch(/^FAILURE: (?:host-page|stale-mapping)$/m);

@@ -59,6 +59,22 @@ It needs each of these orders; any one the other way round and it passes:
     expect(text).toContain('    4  d');
   });
 
+  it('leaves the middle of a very long table out, and says how much', () => {
+    const step = (n: number): StepRow => ({
+      thread: n % 2,
+      text: `turn ${n}`,
+      place: '',
+      local: false,
+      switchReason: '',
+    });
+    const steps = Array.from({ length: 1000 }, (_, n) => step(n));
+    const text = interleavingText({ threads: ['a', 'b'], steps, constraints: [], failure: 'livelock' });
+    expect(text).toContain('turn 147\n');
+    expect(text).toContain('\n  ... 772 lines more ...\n');
+    expect(text).toContain('turn 999\n');
+    expect(text).not.toContain('turn 500\n');
+  });
+
   it('keeps the new value of a text that is too long', () => {
     const steps = [row(0, 'vm0.memslots.set1.generation_that_is_long: 12 -> 13')];
     const text = interleavingText({ ...LOST_UPDATE, steps, constraints: [] }, 110);
