@@ -8,6 +8,7 @@ import { nowNs } from '../host/clock.js';
 import { UsageError } from '../host/errors.js';
 import { parseDuration, parseSize } from '../host/units.js';
 import type { Exploration, ExploreResult } from '../explore/explore.js';
+import type { ExploreJob } from '../explore/pool.js';
 import type { PointSet, Target } from '../explore/target.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
@@ -23,6 +24,7 @@ interface Options {
   spurious: string;
   timeouts: string;
   memory: string;
+  workers?: string;
   variant: string[];
   protocol?: string;
   json?: boolean;
@@ -62,6 +64,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--steps <n>', 'longest execution, in steps', '20000')
     .option('--spurious <n>', 'waits of an execution that may return without a wake-up', '0')
     .option('--timeouts <n>', 'waits of an execution that may time out although others can run', '0')
+    .option('--workers <n>', 'samplers: on so many threads; the executions are the same for any number')
     .option('--memory <size>', 'strategy states: room for visited states, such as 2GiB', '1GiB')
     .option('--variant <name>', 'turn a named mistake on, such as B05; may be repeated', collect, [])
     .option('--protocol <name>', 'rfc-v7 or rfc-v8 (default: as the scenario says)')
@@ -103,6 +106,7 @@ function readOptions(options: Options) {
     seed:
       options.seed === undefined ? randomBytes(4).readUInt32LE() : wholeNumber('--seed', options.seed, 0, 2 ** 32 - 1),
     memory: visitedBytes(options.memory),
+    workers: workersOf(options),
     target: {
       stepLimit: wholeNumber('--steps', options.steps, 1, 10_000_000),
       spuriousWakeups: wholeNumber('--spurious', options.spurious, 0, 1000),
@@ -116,6 +120,17 @@ function readOptions(options: Options) {
         : { protocol: oneOf('--protocol', options.protocol, ['rfc-v7', 'rfc-v8'] as const) }),
     },
   };
+}
+
+/** Searches go from one execution to the next: only samplers can be shared out. */
+function workersOf({ workers, strategy }: Options): number | undefined {
+  if (workers === undefined) return undefined;
+  if ([STATES, 'dpor', 'preemptions', 'delays'].includes(strategy))
+    throw new UsageError(
+      '--workers',
+      `--workers ${workers}: strategy ${strategy} is a search, which runs on one thread`,
+    );
+  return wholeNumber('--workers', workers, 1, 256);
 }
 
 /** Bytes for the set of visited states. */
@@ -135,7 +150,7 @@ async function explore(what: string, options: Options): Promise<number> {
   const { exploreText } = await import('../report/explore.js');
   const bySearch = options.strategy === STATES;
   const strategy = bySearch ? undefined : strategyNamed(options.strategy);
-  const { executions, durationMs, seed, memory, target: asked, overrides } = readOptions(options);
+  const { executions, durationMs, seed, memory, workers, target: asked, overrides } = readOptions(options);
   const targetOptions = { ...asked, frozenClock: bySearch };
   const out = outFolder(options.out, 'explore');
   const target = await loadTarget(what, targetOptions, overrides);
@@ -148,10 +163,13 @@ async function explore(what: string, options: Options): Promise<number> {
       elapsedMs,
       draw: drawsProgress(options),
     };
+    const job = { what, target: targetOptions, overrides, strategy: options.strategy, seed };
     const result =
       strategy === undefined
         ? await searchStates(target, { depth: targetOptions.stepLimit, bytes: memory }, course)
-        : await sample(new Explorer(target, strategy, { executions, seed, countTraces: true }), course);
+        : workers !== undefined
+          ? await sampleOnPool(job, { workers, executions }, course)
+          : await sample(new Explorer(target, strategy, { executions, seed, countTraces: true }), course);
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
     const traceFile = path.join(out, 'trace.json');
@@ -194,6 +212,11 @@ function rate(count: number, seconds: number): number {
   return Math.round(count / Math.max(seconds, 1e-9));
 }
 
+function samplingLine(tookMs: number, executions: number, distinctTraces: number): string {
+  const seconds = tookMs / 1000;
+  return `${seconds.toFixed(1)} s  ${executions} executions  ${rate(executions, seconds)}/s  ${distinctTraces} different traces`;
+}
+
 /** Runs an exploration in slices, so that the clock, Ctrl-C and the progress line have their turn. */
 async function inSlices(run: () => boolean, line: () => string, { over, elapsedMs, draw }: Course): Promise<void> {
   for (let done = false; !done && !over();) {
@@ -207,11 +230,22 @@ async function inSlices(run: () => boolean, line: () => string, { over, elapsedM
 
 async function sample(exploration: Exploration, course: Course): Promise<ExploreResult> {
   const { result } = exploration;
-  const line = (): string => {
-    const seconds = course.elapsedMs() / 1000;
-    return `${seconds.toFixed(1)} s  ${result.executions} executions  ${rate(result.executions, seconds)}/s  ${result.distinctTraces} different traces`;
-  };
+  const line = (): string => samplingLine(course.elapsedMs(), result.executions, result.distinctTraces);
   await inSlices(() => exploration.run(16), line, course);
+  return result;
+}
+
+async function sampleOnPool(
+  job: ExploreJob,
+  limits: { workers: number; executions: number },
+  { over, elapsedMs, draw }: Course,
+): Promise<ExploreResult> {
+  const { exploreOnPool } = await import('../explore/pool.js');
+  const progress = (executions: number, distinctTraces: number): void => {
+    if (draw) drawProgress(samplingLine(elapsedMs(), executions, distinctTraces));
+  };
+  const result = await exploreOnPool(job, { ...limits, over, progress });
+  if (draw) process.stderr.write('\r\u001B[K');
   return result;
 }
 

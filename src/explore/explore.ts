@@ -12,6 +12,8 @@ import { TraceHash } from './trace-hash.js';
 export interface ExploreOptions {
   executions: number;
   seed: number;
+  /** Number of the first one (0): a batch of a larger exploration. */
+  first?: number;
   /** Counts the executions that differ in more than the order of independent steps; some 20 ns a step. */
   countTraces?: boolean;
 }
@@ -80,6 +82,11 @@ export class Exploration {
     };
   }
 
+  /** Hashes of the different traces, where they are counted. */
+  get traces(): Iterable<number> {
+    return this.#traces?.hashes ?? [];
+  }
+
   /** Runs up to `executions` more. True when the exploration is over. */
   run(executions: number): boolean {
     const { machine } = this.#target;
@@ -97,8 +104,8 @@ export class Exploration {
     const { result } = this;
     const { machine } = this.#target;
     const strategy = this.#strategy;
-    const index = result.executions;
-    if (index >= this.#options.executions) {
+    const index = (this.#options.first ?? 0) + result.executions;
+    if (result.executions >= this.#options.executions) {
       this.#done = true;
       return;
     }

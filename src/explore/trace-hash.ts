@@ -83,6 +83,11 @@ export class TraceHash implements Observer {
     this.#seen.add(this.#sum);
   }
 
+  /** Hashes of the traces so far, each once. */
+  get hashes(): Iterable<number> {
+    return this.#seen;
+  }
+
   /** Different traces so far. 32-bit hashes: beyond some ten thousand, a few are counted as one. */
   get distinct(): number {
     return this.#seen.size;

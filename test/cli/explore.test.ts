@@ -45,13 +45,6 @@ export function thread1(): void { add(); }
 `;
 
 describe('explore --strategy states', () => {
-  it('is complete where every state was seen', async () => {
-    writeFileSync(at('states.ts'), PROGRAM);
-    const { code, stdout } = await explore(at('states.ts'), '--strategy', 'states', '--json', '--out', at('states'));
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ complete: true, states: 15, limits: [], verdict: 'no-violation' });
-  });
-
   it('says so when its memory is full, and is not complete then', async () => {
     const options = ['--strategy', 'states', '--memory', '64KiB', '--out', at('full')];
     const { code, stdout } = await explore('punch-punch', ...options);
@@ -67,6 +60,42 @@ describe('explore --strategy states', () => {
     const { code, stderr } = await explore('punch-punch', '--strategy', 'states', '--memory', '3');
     expect(code).toBe(2);
     expect(stderr).toContain('--memory 3: expected a size from 64KiB to 8GiB');
+  });
+});
+
+describe('explore --workers', () => {
+  const onWorkers = async (workers: number, ...args: string[]): Promise<Record<string, unknown>> => {
+    const options = ['--executions', '1100', '--workers', `${workers}`, '--json'];
+    const out = at(`workers-${workers}-${args.length}`);
+    const { stdout } = await explore('fault-punch-hole', ...options, '--out', out, ...args);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+  const whole = ({ executions, steps, distinctTraces, verdict }: Record<string, unknown>): unknown[] => [
+    executions,
+    steps,
+    distinctTraces,
+    verdict,
+  ];
+
+  it('makes the same executions on any number of threads', async () => {
+    const [one, two] = [await onWorkers(1), await onWorkers(2)];
+    expect(whole(one)).toEqual(whole(two));
+    expect(one).toMatchObject({ executions: 1100, verdict: 'no-violation', complete: false });
+  });
+
+  it('finds the same first failure on any number of threads', async () => {
+    const [one, two] = [
+      await onWorkers(1, '--variant', 'no-retry-check'),
+      await onWorkers(3, '--variant', 'no-retry-check'),
+    ];
+    expect(whole(one)).toEqual(whole(two));
+    expect(one['violation']).toMatchObject({ executionIndex: (one['executions'] as number) - 1 });
+  });
+
+  it('refuses to share out a search', async () => {
+    const { code, stderr } = await explore('punch-punch', '--strategy', 'dpor', '--workers', '2');
+    expect(code).toBe(2);
+    expect(stderr).toContain('--workers 2: strategy dpor is a search, which runs on one thread');
   });
 });
 
