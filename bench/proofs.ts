@@ -11,6 +11,7 @@ import {
   rcuReadLock, rcuReadUnlock, rcuwaitInit, rcuwaitSleep, rcuwaitWakeUp, readLock, readUnlock, rwlockInit, rwsemInit, spinLock, spinLockInit, spinTrylock,
   spinUnlock, srcuInit, srcuReadLock, srcuReadUnlock, synchronizeRcu, synchronizeSrcu, upRead, upWrite, writeLock, writeUnlock,
 } from 'rmptorture/sync';
+import { xaInit, xaLoad, xaMkValue, xaStoreRange } from 'rmptorture/xarray';
 
 const A: usize = 65672; // plain data, behind the lock
 const B: usize = 65676;
@@ -68,6 +69,14 @@ const PUBLISHED = 'store32(TOKEN, 1); store32(A, 1); store32(B, 2);';
 const WAITER =
   'prepareToRcuwait(lock()); while (atomicLoad32(A) == 0) rcuwaitSleep(lock()); finishRcuwait(lock()); check(atomicLoad32(B) == 1, 6);';
 const WAKER = 'atomicStore32(B, 1); atomicStore32(A, 1); rcuwaitWakeUp(lock());';
+
+/** Blocks of 4 and of 8 that end at 191: a reader meets siblings that change their head under it (the kernel's cbc02854331e, B59). */
+const XA_READER =
+  'const entry = xaLoad(lock(), 191); check(entry == 0 || entry == xaMkValue(1) || entry == xaMkValue(2), 8, entry);';
+const XA_STORE_8 = 'xaStoreRange(lock(), 184, 191, xaMkValue(2));';
+const XA_STORE_4 = 'xaStoreRange(lock(), 188, 191, xaMkValue(1));';
+const XA_ERASE = 'xaStoreRange(lock(), 184, 191, 0);';
+const XA_SETUP = `xaInit(lock(), 0); ${XA_STORE_4}`;
 
 const both = (count: number): string =>
   `check(load32(A) == ${count} && load32(B) == ${count}, 7, load32(A), load32(B));`;
@@ -189,6 +198,24 @@ export const PROOFS: readonly Proof[] = [
     setup: PUBLISHED,
   },
   { name: 'rcu3', claim: 'RCU: two readers', bodies: [RCU_UPDATER, RCU_READER, RCU_READER], setup: PUBLISHED },
+  {
+    name: 'xarray2',
+    claim: 'XArray: a reader beside a store of a larger block sees either block',
+    bodies: [XA_READER, XA_STORE_8],
+    setup: XA_SETUP,
+  },
+  {
+    name: 'xarray2x3',
+    claim: 'XArray: a reader beside blocks that change, go and come',
+    bodies: [XA_READER, XA_STORE_8 + XA_ERASE + XA_STORE_4],
+    setup: XA_SETUP,
+  },
+  {
+    name: 'xarray3',
+    claim: 'XArray: a reader and two writers',
+    bodies: [XA_READER, XA_STORE_8, XA_ERASE],
+    setup: XA_SETUP,
+  },
   {
     name: 'rcuwait',
     claim: 'rcuwait: the wake-up is not lost',

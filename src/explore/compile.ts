@@ -22,6 +22,7 @@ const MODULES: Record<string, string> = {
   heap: 'heap',
   point: 'point',
   sync: 'sync/index',
+  xarray: 'mm/xarray',
 };
 const OWN = /^node_modules\/rmptorture\/(\w+)\.ts$/;
 /** Where the compiler sees a program that lies outside of the package. */
