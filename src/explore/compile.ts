@@ -5,6 +5,7 @@ import type { SourceMapPayload } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '../host/errors.js';
+import { firstRawAccess } from './raw-memory.js';
 import { SourceLines } from './source-lines.js';
 
 /** The package, with the kernel's sources in src/kernel. */
@@ -25,6 +26,8 @@ const MODULES: Record<string, string> = {
   xarray: 'mm/xarray',
 };
 const OWN = /^node_modules\/rmptorture\/(\w+)\.ts$/;
+/** The kernel's own sources; what keeps them off raw accesses is a house rule. */
+const KERNEL = 'src/kernel/';
 /** Where the compiler sees a program that lies outside of the package. */
 const OUTSIDE = 'program';
 
@@ -66,19 +69,36 @@ function textOf(file: string): string | null {
   }
 }
 
-/** Compiles the program in `file`. Throws UsageError with the compiler's own message, which names file, line and column. */
+/** Why a file of the program's cannot be explored, if it cannot. */
+function refusalOf(file: string, source: string): UsageError | undefined {
+  const raw = firstRawAccess(source);
+  if (raw === undefined) return undefined;
+  const place = `${path.relative('', file)}:${raw.line}:${raw.column}`;
+  const what = `${raw.text}: the scheduler does not see this access; use the accessors of 'rmptorture/point', such as load32 or atomicAdd32`;
+  return new UsageError('explore', `explore: ${place}: ${what}`, { file, line: raw.line, column: raw.column });
+}
+
+/** Compiles the program in `file`. Throws UsageError with the compiler's own message, which names file, line and column, and for a shared
+ * access that the scheduler would not see. */
 export async function compileProgram(file: string): Promise<CompiledProgram> {
   const full = path.resolve(file);
   if (textOf(full) === null) throw new UsageError('explore', `explore: ${file}: there is no such file`, { file });
   const inside = !path.relative(ROOT, full).startsWith('..');
   const entry = inside ? path.relative(ROOT, full) : `${OUTSIDE}/${path.basename(full)}`;
+  let refused: UsageError | undefined;
+  const ownText = (at: string): string | null => {
+    const text = textOf(at);
+    refused ??= text === null ? undefined : refusalOf(at, text);
+    return text;
+  };
   const read = (name: string, base: string): string | null => {
     const own = OWN.exec(name);
     if (own !== null && MODULES[own[1]!] !== undefined)
       return `export * from '../../src/kernel/${MODULES[own[1]!]}';\n`;
     if (!inside && name.startsWith(`${OUTSIDE}/`))
-      return textOf(path.join(path.dirname(full), name.slice(OUTSIDE.length + 1)));
-    return textOf(path.resolve(base, name));
+      return ownText(path.join(path.dirname(full), name.slice(OUTSIDE.length + 1)));
+    if (name.startsWith(KERNEL)) return textOf(path.resolve(base, name));
+    return ownText(path.resolve(base, name));
   };
   const { default: asc } = (await import(COMPILER)) as { default: Compiler };
   const written = new Map<string, string | Uint8Array>();
@@ -104,6 +124,7 @@ export async function compileProgram(file: string): Promise<CompiledProgram> {
       transforms: [AsyncifyArguments],
     },
   );
+  if (refused !== undefined) throw refused;
   if (error !== null)
     throw new UsageError('explore', `explore: ${file} does not compile:\n${messages.trim()}`, { file });
   const bytes = written.get('program.wasm');

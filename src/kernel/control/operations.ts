@@ -6,18 +6,23 @@ import {
 import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
 import { KVM_ASID } from '../abi/kvm';
 import { FILE_INODE, INODE_I_MAPPING } from '../abi/mm';
+import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_KVM, VCPU_VALUE } from '../abi/vcpu';
 import { kzalloc } from '../heap';
+import { vcpuAccess } from '../kvm/access';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { current, load32, loadF64, store32 } from '../point';
 import { fgetFile } from '../mm/restrictedmem-file';
 import { rmpMakePrivate, snpRmptablePsmash } from '../snp/helpers';
 import { rmpLevel } from '../snp/rmp';
+import { guestRead, guestTag } from '../oracle/guest';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import {
-  setMemslot, sysCreateVcpu, sysDestroyVm, sysFileFallocate, sysFilePut, sysFileSetSize, sysMemoryFailure, sysSetMemoryAttributes, sysTouch,
+  setMemslot, sysCreateVcpu, sysDestroyVm, sysFileFallocate, sysFilePut, sysFileSetSize, sysMemoryFailure, sysSetMemoryAttributes,
 } from '../syscall';
 
 const PAGE_BYTES: f64 = 4096;
+/** The bits of a token below its guest's tag. */
+const VALUE_MASK: u32 = 0xfffff;
 /** Bytes of an address_space that nobody uses. */
 const EMPTY_MAPPING: usize = 16;
 
@@ -37,7 +42,7 @@ export function runOperations(): void {
 
 function make(call: usize, code: u32): i32 {
   const object = <usize>arg(call, 0);
-  if (code == CALL_TOUCH) return sysTouch(object, arg(call, 1), <i32>arg(call, 2), <u32>arg(call, 3));
+  if (code == CALL_TOUCH) return touch(object, <u64>arg(call, 1), <u32>arg(call, 2), <u32>arg(call, 3));
   if (code == CALL_FALLOCATE) return sysFileFallocate(object, <i32>arg(call, 1), arg(call, 2) * PAGE_BYTES, arg(call, 3) * PAGE_BYTES);
   if (code == CALL_SET_MEMSLOT) return memslot(call);
   if (code == CALL_SET_ATTRIBUTES) return sysSetMemoryAttributes(object, arg(call, 1), arg(call, 2), <i32>arg(call, 3));
@@ -55,6 +60,19 @@ function make(call: usize, code: u32): i32 {
   if (code == CALL_PUT_FILE) sysFilePut(object);
   if (code == CALL_DESTROY_VM) sysDestroyVm(object);
   return 0;
+}
+
+/**
+ * A guest access under the guest-data oracle: what a private write stores carries the tag of its guest and gfn, and a private read may only meet that
+ * tag or 0. Which write was the last one is not checked: the threads of a scenario may share vCPUs and gfns.
+ */
+function touch(vcpu: usize, gfn: u64, flags: u32, value: u32): i32 {
+  const isPrivate = (flags & ACCESS_PRIVATE) != 0;
+  const write = (flags & ACCESS_WRITE) != 0;
+  const kvm: usize = load32(vcpu + VCPU_KVM);
+  const ret = vcpuAccess(vcpu, gfn, flags, isPrivate && write ? guestTag(kvm, gfn) | (value & VALUE_MASK) : value);
+  if (ret == 0 && isPrivate && !write) guestRead(kvm, gfn, load32(vcpu + VCPU_VALUE), 0, false);
+  return ret;
 }
 
 /** The page is the firmware's to change for a while, as in SNP_LAUNCH_UPDATE: no RMPUPDATE of the host gets through. */

@@ -1,0 +1,194 @@
+// Self-checks: every oracle and every verdict of the explorer finds the mistake that was planted for it within a stated number of executions, the samplers
+// taking turns from a fixed seed; and the list of them is complete.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { scenarioOf } from '#src/catalogue/bug.js';
+import { BUGS } from '#src/catalogue/index.js';
+import { type CompiledProgram, compileProgram } from '#src/explore/compile.js';
+import { explore, type ExploreResult } from '#src/explore/explore.js';
+import { programTarget } from '#src/explore/program-target.js';
+import { firstRawAccess } from '#src/explore/raw-memory.js';
+import type { Scenario } from '#src/explore/scenario.js';
+import { scenarioTarget } from '#src/explore/scenario-target.js';
+import { PROTOCOL_SCENARIOS } from '#src/explore/scenarios/protocol.js';
+import { strategyNamed } from '#src/explore/strategies/named.js';
+import type { Target } from '#src/explore/target.js';
+import * as oops from '#src/kernel/abi/oops.js';
+
+/** Verdicts that are no oracle of the kernel's. */
+const OWN_VERDICTS = ['deadlock', 'lost-wakeup', 'livelock', 'crash', 'expectation', 'step-limit'];
+const ORACLES = Object.keys(oops)
+  .filter((name) => name.startsWith('ORACLE_'))
+  .map((name) => name.slice('ORACLE_'.length).toLowerCase().replaceAll('_', '-'));
+
+/** Verdict, mistake, scenario (or bug of the catalogue, or program below), executions within which it is found. */
+const SCENARIOS: [verdict: string, variant: string, scenario: string, within: number][] = [
+  ['host-page', 'B08', 'convert-punch', 100],
+  ['stale-mapping', 'skip-zap', 'mapped-punch-hole', 20],
+  ['stale-mapping', 'no-flush', 'mapped-punch-hole', 100],
+  ['balance', 'lost-end', 'unbind-fault', 20],
+  ['callback', 'stale-slot', 'punch-unbind', 100],
+  ['one-owner', 'B61', 'B61', 20],
+  ['guest-data', 'no-zero', 'reused-page', 20],
+  ['locking', 'lock-order', 'fault-punch-hole', 20],
+  ['locking', 'sleep-atomic', 'fault-punch-hole', 20],
+  ['conservation', 'lose-page', 'punch-punch', 20],
+  ['progress', 'retry-forever', 'busy-retry', 3],
+  ['kernel-bug', 'B02', 'B02', 20],
+  ['expectation', 'B18', 'B18', 20],
+];
+const PROGRAMS: [verdict: string, program: string, within: number][] = [
+  ['assertion', 'lost', 100],
+  ['deadlock', 'abba', 100],
+  ['lost-wakeup', 'sleep', 100],
+  ['livelock', 'spin', 100],
+  ['crash', 'trap', 100],
+];
+
+/** The host has 16 pages and all are in use: the one that the first guest's hole frees goes to the other guest. */
+const REUSED: Scenario = {
+  name: 'reused-page',
+  about: "a page that was freed is given to another guest: it must not show the first one's data",
+  host: { pages: 16 },
+  files: { memory: { pages: 1 }, second: { pages: 16 } },
+  vms: { guest: { gfns: 64 }, other: { gfns: 64 } },
+  setup: [
+    { op: 'set-slot', vm: 'guest', slot: 0, gfn: 8, pages: 1, flags: 4, file: 'memory' },
+    { op: 'set-slot', vm: 'other', slot: 0, gfn: 8, pages: 16, flags: 4, file: 'second' },
+    { op: 'set-private', vm: 'guest', gfn: 8, pages: 1 },
+    { op: 'set-private', vm: 'other', gfn: 8, pages: 16 },
+    { op: 'touch', vm: 'guest', gfn: 8, write: true, value: 77 },
+    { op: 'allocate', file: 'second', start: 0, pages: 15 },
+  ],
+  threads: {
+    guests: [
+      { op: 'punch-hole', file: 'memory', start: 0, pages: 1 },
+      { op: 'touch', vm: 'other', gfn: 23 },
+    ],
+  },
+};
+
+/** Beside a thread that always has something to do no retry is a livelock: the kernel's own count of retries has to see it. */
+const BUSY: Scenario = {
+  ...scenarioOf(
+    BUGS.find(({ id }) => id === 'B30')!,
+    false,
+  ),
+  name: 'busy-retry',
+  files: { memory: { pages: 4 }, second: { pages: 4 } },
+};
+BUSY.threads = {
+  ...BUSY.threads,
+  busy: Array.from({ length: 1500 }, (_, n) => ({
+    op: n % 2 === 0 ? ('allocate' as const) : ('punch-hole' as const),
+    file: 'second',
+    start: 0,
+    pages: 4,
+  })),
+};
+
+const SOURCE = `
+import { check } from 'rmptorture/assert';
+import { atomicAdd32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake, load32, store32 } from 'rmptorture/point';
+import { mutexInit, mutexLock, mutexUnlock } from 'rmptorture/sync';
+const A: usize = 65672;
+const B: usize = 65676;
+const LOCKS: usize = 66560;
+function increment(): void { store32(A, load32(A) + 1); }
+export function lost_thread0(): void { increment(); }
+export function lost_thread1(): void { increment(); }
+export function lost_finish(): void { check(load32(A) == 2, 1, load32(A)); }
+export function abba_setup(): void { mutexInit(LOCKS, 0); mutexInit(LOCKS + 64, 0); }
+function both(first: usize, second: usize): void { mutexLock(first); mutexLock(second); mutexUnlock(second); mutexUnlock(first); }
+export function abba_thread0(): void { both(LOCKS, LOCKS + 64); }
+export function abba_thread1(): void { both(LOCKS + 64, LOCKS); }
+export function sleep_thread0(): void { if (atomicLoad32(A) == 0) { atomicStore32(B, 1); futexWait(B, 1, -1); } }
+export function sleep_thread1(): void { atomicStore32(A, 1); if (atomicLoad32(B) == 1) { atomicStore32(B, 0); futexWake(B, 1); } }
+export function spin_thread0(): void { while (atomicLoad32(A) == 0) cpuRelax(); atomicStore32(B, 1); }
+export function spin_thread1(): void { while (atomicLoad32(B) == 0) cpuRelax(); atomicStore32(A, 1); }
+export function trap_setup(): void { store32(A, 1); }
+export function trap_thread0(): void { store32(B, 8 / load32(A)); }
+export function trap_thread1(): void { store32(A, 0); }
+export function endless_thread0(): void { while (atomicLoad32(A) == 0) atomicAdd32(B, 1); }
+`;
+
+const folder = mkdtempSync(path.join(tmpdir(), 'self-checks-'));
+const written = (name: string, source: string): string => {
+  const file = path.join(folder, name);
+  writeFileSync(file, source);
+  return file;
+};
+let module: CompiledProgram;
+beforeAll(async () => {
+  module = await compileProgram(written('planted.ts', SOURCE));
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const sample = (target: Target, executions: number, strategy = 'portfolio'): ExploreResult =>
+  explore(target, strategyNamed(strategy), { executions, seed: 1 });
+const program = (name: string): Target => programTarget(module, { name, prefix: `${name}_`, stepLimit: 2000 });
+
+function scenarioNamed(name: string): Scenario {
+  const own = [REUSED, BUSY].find((each) => each.name === name);
+  if (own !== undefined) return own;
+  const bug = BUGS.find(({ id }) => id === name);
+  return bug === undefined ? PROTOCOL_SCENARIOS.find((each) => each.name === name)! : scenarioOf(bug, false);
+}
+
+describe('what is planted is found', () => {
+  it.each(SCENARIOS)('%s: %s in %s within %i executions, and nothing without it', (verdict, variant, name, within) => {
+    const scenario = scenarioNamed(name);
+    const strategy = name === BUSY.name ? 'random' : 'portfolio'; // priorities would let the busy thread end first
+    const options = { stepLimit: 500_000 };
+    const buggy = scenarioTarget({ ...scenario, variants: [variant] }, options);
+    expect(sample(buggy, within, strategy).violation?.kind).toBe(verdict);
+    expect(sample(scenarioTarget(scenario, options), Math.min(within, 20), strategy).verdict).toBe('no-violation');
+  });
+
+  it.each(PROGRAMS)('%s: program %s within %i executions', (verdict, name, within) => {
+    expect(sample(program(name), within).violation?.kind).toBe(verdict);
+  });
+
+  it('step-limit: executions that do not end are counted, and make the result inconclusive', () => {
+    expect(sample(program('endless'), 2)).toMatchObject({ verdict: 'inconclusive', stepLimitHits: 2 });
+  });
+
+  it('covers every oracle and every verdict of its own', () => {
+    const planted = [...SCENARIOS, ...PROGRAMS].map(([verdict]) => verdict);
+    expect(new Set([...planted, 'step-limit'])).toEqual(new Set([...ORACLES, ...OWN_VERDICTS]));
+  });
+});
+
+describe('a program whose accesses the scheduler would not see', () => {
+  it('is refused with file, line and column', async () => {
+    const file = written('raw.ts', 'export function thread0(): void {\n  store<u32>(65672, 1);\n}\n');
+    await expect(compileProgram(file)).rejects.toThrow(/raw\.ts:2:3: store<u32>: the scheduler does not see this/);
+  });
+
+  it('is refused, too, when a file that it imports has them', async () => {
+    written('helper.ts', 'export function add(): void { atomic.add<u32>(65672, 1); }\n');
+    const file = written('main.ts', "import { add } from './helper';\nexport function thread0(): void { add(); }\n");
+    await expect(compileProgram(file)).rejects.toThrow(/helper\.ts:1:31: atomic\.add/);
+  });
+
+  it.each([
+    'load<u8>(p)',
+    'atomic.fence()',
+    'memory.copy(a, b, 8)',
+    'i64.atomic.rmw.add(p, 1)',
+    'u32.load(p)',
+    'memory.atomic.wait32(p, 0, 1)',
+  ])('%s is one', (text) => expect(firstRawAccess(`// a\n  ${text};`)).toMatchObject({ line: 2, column: 3 }));
+
+  it.each([
+    '// load<u32>(p)',
+    '/* atomic.add */',
+    "'memory.fill'",
+    'load32(p)',
+    'queue.load<u32>(p)',
+    'if (load < 3 && x > (y)) {}',
+    'i32.MAX_VALUE',
+  ])('%s is none', (text) => expect(firstRawAccess(text)).toBeUndefined());
+});
