@@ -10,6 +10,7 @@ import { RaceWatch } from '../../src/explore/race-watch.js';
 import { seedOf } from '../../src/explore/random.js';
 import { scenarioTarget } from '../../src/explore/scenario-target.js';
 import { PROTOCOL_SCENARIOS } from '../../src/explore/scenarios/protocol.js';
+import { StateExploration } from '../../src/explore/search/explore-states.js';
 import { RandomWalk } from '../../src/explore/strategies/random.js';
 import type { Target } from '../../src/explore/target.js';
 import type { Runner } from '../runner.js';
@@ -68,6 +69,27 @@ export async function explore(runner: Runner): Promise<void> {
   runner.atLeast('executions a second, 100 % switches', 40_000, estimate(perSecond(always!.samples)), '/s');
   await points(runner, program);
   await protocol(runner);
+  await states(runner);
+}
+
+/** The search over states: transitions a second of one thread. The goal is a million on two. */
+async function states(runner: Runner): Promise<void> {
+  const target = scenarioTarget(
+    PROTOCOL_SCENARIOS.find(({ name }) => name === 'punch-punch')!,
+    { frozenClock: true },
+  );
+  const count = runner.count(100_000, 20_000, 500);
+  const limits = { states: Infinity, depth: 20_000, bytes: 1 << 28, stop: () => false };
+  const run = (): Timing =>
+    timed(() => {
+      const exploration = new StateExploration(target, limits);
+      exploration.run(count);
+      return exploration.finish().steps;
+    });
+  const name = 'explore/a transition of the search over states, punch-punch';
+  const [transition] = await runner.group([{ name, operations: count, expected: count, run }]);
+  const perSecond = transition!.samples.map((ns) => 1e9 / ns);
+  runner.atLeast('transitions a second of the search over states, one thread', 500_000, estimate(perSecond), '/s');
 }
 
 /** A thread alone: what a point costs where nothing is switched. */
