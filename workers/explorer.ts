@@ -1,14 +1,18 @@
 // Entry point of an exploring worker: makes the target once, then runs batches of executions on it (src/explore/pool.ts).
-import { loadTarget } from '../src/cli/target.js';
 import { Exploration } from '../src/explore/explore.js';
 import type { BatchReply, BatchTask } from '../src/explore/pool.js';
 import { strategyNamed } from '../src/explore/strategies/named.js';
 import type { Target } from '../src/explore/target.js';
 
+interface Loader {
+  loadTarget(what: string, options: BatchTask['target'], overrides: BatchTask['overrides']): Promise<Target>;
+}
+
 /** A pool explores one target. */
 let target: Promise<Target> | undefined;
 
 export default async function exploreBatch(task: BatchTask): Promise<BatchReply> {
+  const { loadTarget } = (await import(task.loader)) as Loader;
   target ??= loadTarget(task.what, task.target, task.overrides);
   const exploration = new Exploration(await target, strategyNamed(task.strategy), {
     executions: task.executions,

@@ -163,7 +163,14 @@ async function explore(what: string, options: Options): Promise<number> {
       elapsedMs,
       draw: drawsProgress(options),
     };
-    const job = { what, target: targetOptions, overrides, strategy: options.strategy, seed };
+    const job = {
+      loader: new URL('target.js', import.meta.url).href,
+      what,
+      target: targetOptions,
+      overrides,
+      strategy: options.strategy,
+      seed,
+    };
     const result =
       strategy === undefined
         ? await searchStates(target, { depth: targetOptions.stepLimit, bytes: memory }, course)

@@ -6,6 +6,8 @@ import type { TargetOptions } from './target.js';
 
 /** What a worker explores; it makes the target itself. */
 export interface ExploreJob {
+  /** URL of the module whose `loadTarget(what, target, overrides)` makes it. */
+  loader: string;
   what: string;
   target: TargetOptions;
   overrides: { variants?: readonly string[]; protocol?: 'rfc-v7' | 'rfc-v8' };
