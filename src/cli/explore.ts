@@ -34,6 +34,8 @@ interface Options {
 }
 
 const SLICE_MS = 50;
+/** Makes the target on a worker, too. */
+const LOADER = new URL('target.js', import.meta.url).href;
 /** The strategy that is none: every state once. */
 const STATES = 'states';
 const MOST_STATES = 50_000_000;
@@ -163,14 +165,7 @@ async function explore(what: string, options: Options): Promise<number> {
       elapsedMs,
       draw: drawsProgress(options),
     };
-    const job = {
-      loader: new URL('target.js', import.meta.url).href,
-      what,
-      target: targetOptions,
-      overrides,
-      strategy: options.strategy,
-      seed,
-    };
+    const job = { loader: LOADER, what, target: targetOptions, overrides, strategy: options.strategy, seed };
     const result =
       strategy === undefined
         ? await searchStates(target, { depth: targetOptions.stepLimit, bytes: memory }, course)
