@@ -103,9 +103,18 @@ describe.each([true, false])('private_mem_conversions_test (SNP: %s)', (snp) => 
   });
 });
 
-/** vCPUs that write pages [first, first + count) of the area until the stop flag; what each met beside success, as gpas of its exits. */
-function writers(g: Guest, vcpus: readonly number[], first: number, count: number): Promise<number[][]> {
+interface Writers {
+  /** What each vCPU met beside success, as gfns of its exits. */
+  readonly exits: Promise<number[][]>;
+  /** Until each vCPU has made a whole pass over its pages that began after the call. */
+  passed(): Promise<void>;
+}
+
+/** vCPUs that write pages [first, first + count) of the area until the stop flag. */
+function writers(g: Guest, vcpus: readonly number[], first: number, count: number): Writers {
+  const progress = g.k.alloc(4 * vcpus.length);
   const arg = {
+    progress,
     vcpus: [...vcpus],
     first: BASE + first,
     count,
@@ -115,12 +124,13 @@ function writers(g: Guest, vcpus: readonly number[], first: number, count: numbe
     mmio: kvmAbi.KVM_EXIT_MMIO,
     flags: WRITE,
   };
-  return g.k.threads(
+  const exits = g.k.threads(
     vcpus.length,
     (kernel, index, a: typeof arg) => {
       const vcpu = a.vcpus[index]!;
       const exits = new Set<number>();
       for (let n = 0; kernel.u32(a.stop) === 0; n++) {
+        if (n % a.count === 0) kernel.setU32(a.progress + 4 * index, n / a.count);
         const ret = kernel.x.vcpuAccess(vcpu, BigInt(a.first + (n % a.count)), a.flags, n);
         if (ret === 0 && kernel.u32(vcpu + a.reason) !== a.mmio) continue;
         if (ret === -4) continue; // EINTR: a kick
@@ -131,10 +141,16 @@ function writers(g: Guest, vcpus: readonly number[], first: number, count: numbe
     },
     arg,
   );
+  const passes = (index: number): number => g.k.u32(progress + 4 * index);
+  const passed = async (): Promise<void> => {
+    const before = vcpus.map((_, index) => passes(index));
+    for (let index = 0; index < vcpus.length; index++) while (passes(index) < before[index]! + 2) await tick();
+  };
+  return { exits, passed };
 }
 
 const perturbed = { perturbMeanPoints: 30, perturbNs: 4000 };
-const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2));
+const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
 
 describe('memslot_modification_stress_test', () => {
   it('a memslot that comes and goes beside vCPUs at work disturbs none of them, and costs three grace periods a round', async () => {
@@ -142,6 +158,7 @@ describe('memslot_modification_stress_test', () => {
     const g = newGuest(k, { snp: false, pages: 256, isPrivate: false });
     const vcpus = [g.vcpu, k.x.vcpuCreate(g.kvm) >>> 0];
     const run = writers(g, vcpus, 0, 256);
+    await run.passed();
     const before = counter(k, g.kvm, kvmAbi.KC_GRACE_PERIODS);
     const dummy = { id: 7, gpa: BigInt(BASE - 1) << 12n, hva: HVA - 4096n };
     const rounds = 20;
@@ -150,8 +167,9 @@ describe('memslot_modification_stress_test', () => {
       expect(setRegion(k, g.kvm, { ...dummy, size: 0n })).toBe(0);
     }
     expect(counter(k, g.kvm, kvmAbi.KC_GRACE_PERIODS) - before).toBe(3 * rounds);
+    await run.passed();
     k.setU32(SH_STOP, 1);
-    expect(await run).toEqual([[], []]);
+    expect(await run.exits).toEqual([[], []]);
   });
 });
 
@@ -166,12 +184,12 @@ describe('memslot_perf_test', () => {
     const run = writers(g, [g.vcpu], first, count);
     for (let n = 0; n < 20; n++) {
       expect(at(4096)).toBe(0);
-      await tick();
+      await run.passed();
       expect(at(64)).toBe(0);
-      await tick();
+      await run.passed();
     }
     k.setU32(SH_STOP, 1);
-    return (await run)[0]!;
+    return (await run.exits)[0]!;
   }
 
   it('move inactive: who works below the memslot never meets the device', async () => {
