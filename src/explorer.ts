@@ -11,6 +11,7 @@ export {
 export { programTarget, type ProgramOptions } from './explore/program-target.js';
 export type { Expectation, Operation, Scenario } from './explore/scenario.js';
 export { scenarioTarget } from './explore/scenario-target.js';
+export { ALLOCATOR_SCENARIOS } from './explore/scenarios/allocator.js';
 export { PROTOCOL_SCENARIOS } from './explore/scenarios/protocol.js';
 export { strategyNamed } from './explore/strategies/named.js';
 export type { ChoiceKind, Strategy, StrategyEnd, View } from './explore/strategy.js';

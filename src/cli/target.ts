@@ -9,7 +9,7 @@ import { compileProgram } from '../explore/compile.js';
 import { programTarget } from '../explore/program-target.js';
 import type { Scenario } from '../explore/scenario.js';
 import { scenarioTarget } from '../explore/scenario-target.js';
-import { PROTOCOL_SCENARIOS } from '../explore/scenarios/protocol.js';
+import { SCENARIOS } from '../explore/scenarios/index.js';
 import { scenarioSchema } from '../explore/schema.js';
 import type { Target, TargetOptions } from '../explore/target.js';
 
@@ -32,8 +32,8 @@ export async function loadTarget(what: string, options: TargetOptions, overrides
 
 /** What `explore` can be given by name, a line each. */
 export function scenarioList(): string {
-  const width = Math.max(...PROTOCOL_SCENARIOS.map(({ name }) => name.length));
-  const lines = PROTOCOL_SCENARIOS.map(({ name, about }) => `${name.padEnd(width)}  ${about}`);
+  const width = Math.max(...SCENARIOS.map(({ name }) => name.length));
+  const lines = SCENARIOS.map(({ name, about }) => `${name.padEnd(width)}  ${about}`);
   return `${[...lines, `${BUGS[0]!.id} ...`.padEnd(width) + "  the scenario of a bug of the catalogue ('rmptorture repro' lists them)"].join('\n')}\n`;
 }
 
@@ -41,11 +41,11 @@ async function loadScenario(what: string, extension: string): Promise<Scenario> 
   if (['.yaml', '.yml', '.json'].includes(extension))
     return readDocument(path.resolve(what), scenarioSchema) as Scenario;
   if (extension === '.js' || extension === '.mjs') return scenarioOf(what);
-  const found = PROTOCOL_SCENARIOS.find(({ name }) => name === what);
+  const found = SCENARIOS.find(({ name }) => name === what);
   if (found !== undefined) return found;
   const bug = BUGS.find(({ id }) => id === what.toUpperCase());
   if (bug !== undefined) return scenarioOfBug(bug, false);
-  const known = PROTOCOL_SCENARIOS.map(({ name }) => name).join(', ');
+  const known = SCENARIOS.map(({ name }) => name).join(', ');
   throw new UsageError(
     'explore',
     `explore: no scenario is called '${what}'; known are ${known}, and the bugs of rmptorture repro; a file ends in .yaml, .js or .ts`,

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { main } from '#src/cli/main.js';
-import { PROTOCOL_SCENARIOS } from '#src/explore/scenarios/protocol.js';
+import { SCENARIOS } from '#src/explore/scenarios/index.js';
 import { scenarioSchema } from '#src/explore/schema.js';
 
 const directory = mkdtempSync(path.join(tmpdir(), 'explore-'));
@@ -157,7 +157,7 @@ describe('explore', () => {
       const { code, stdout } = await run('explore', ...args);
       expect(code).toBe(0);
       const lines = stdout.split('\n');
-      for (const [n, { name, about }] of PROTOCOL_SCENARIOS.entries()) {
+      for (const [n, { name, about }] of SCENARIOS.entries()) {
         expect(lines[n]).toMatch(new RegExp(`^${name} +\\S`));
         expect(lines[n]!.endsWith(about)).toBe(true);
       }

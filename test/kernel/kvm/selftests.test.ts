@@ -128,16 +128,16 @@ function writers(g: Guest, vcpus: readonly number[], first: number, count: numbe
     vcpus.length,
     (kernel, index, a: typeof arg) => {
       const vcpu = a.vcpus[index]!;
-      const exits = new Set<number>();
+      const met = new Set<number>();
       for (let n = 0; kernel.u32(a.stop) === 0; n++) {
         if (n % a.count === 0) kernel.setU32(a.progress + 4 * index, n / a.count);
         const ret = kernel.x.vcpuAccess(vcpu, BigInt(a.first + (n % a.count)), a.flags, n);
         if (ret === 0 && kernel.u32(vcpu + a.reason) !== a.mmio) continue;
         if (ret === -4) continue; // EINTR: a kick
-        exits.add(kernel.u32(vcpu + a.reason) === a.mmio ? Number(kernel.u64(vcpu + a.gpa) >> 12n) : ret);
+        met.add(kernel.u32(vcpu + a.reason) === a.mmio ? Number(kernel.u64(vcpu + a.gpa) >> 12n) : ret);
         kernel.setU32(vcpu + a.reason, 0);
       }
-      return [...exits];
+      return [...met];
     },
     arg,
   );
