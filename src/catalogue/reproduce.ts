@@ -1,16 +1,18 @@
 // Shows a bug of the catalogue: its scenario with the mistake until it fails, then the same scenario without it, exhaustively where that ends in time.
 import { counterexampleOf, type Counterexample } from '../explore/counterexample.js';
 import { Exploration, type ExploreResult } from '../explore/explore.js';
+import type { Scenario } from '../explore/scenario.js';
 import { scenarioTarget } from '../explore/scenario-target.js';
-import { Dpor } from '../explore/strategies/dpor.js';
+import { StateExploration } from '../explore/search/explore-states.js';
 import { strategyNamed } from '../explore/strategies/named.js';
-import type { Strategy } from '../explore/strategy.js';
 import type { Target } from '../explore/target.js';
 import { type Bug, scenarioOf } from './bug.js';
 
 export interface ReproduceOptions {
   /** The most executions of each half. */
   executions: number;
+  /** The most states of the search that proves the fix. */
+  states: number;
   /** The most time for each half. */
   milliseconds: number;
   seed: number;
@@ -40,40 +42,50 @@ export interface Reproduction {
 }
 
 const SLICE = 8;
+const STATES_SLICE = 2000;
+/** Memory for the states that the search has visited: more than `states` need. */
+const VISITED_BYTES = 2 ** 29;
 /** Longest execution, in steps. */
 export const STEP_LIMIT = 20_000;
 
 export function reproduce(bug: Bug, options: ReproduceOptions): Reproduction {
-  const buggy = explored(
-    scenarioTarget(scenarioOf(bug, true), { stepLimit: STEP_LIMIT }),
-    [strategyNamed(options.strategy)],
-    options,
-  );
-  const fixed = explored(
-    scenarioTarget(scenarioOf(bug, false), { stepLimit: STEP_LIMIT }),
-    [new Dpor(), strategyNamed(options.strategy)],
-    options,
-  );
+  const buggy = sampled(scenarioOf(bug, true), options, options.nowMs());
+  const fixed = proved(scenarioOf(bug, false), options);
   const found = buggy.result.violation?.kind;
   const confirmed = found !== undefined && bug.verdicts.includes(found) && fixed.result.verdict === 'no-violation';
   return { bug, buggy, fixed, confirmed };
 }
 
-/** Explores by one strategy after another, an equal part of the time for each, until one has an answer: a failure, or that there is none. */
-function explored(target: Target, strategies: readonly Strategy[], options: ReproduceOptions): Half {
+/** Every state, in half of the time; samples in the rest of it where that is too little. */
+function proved(scenario: Scenario, options: ReproduceOptions): Half {
   const startMs = options.nowMs();
-  let result: ExploreResult | undefined;
-  for (const [n, strategy] of strategies.entries()) {
-    const exploration = new Exploration(target, strategy, { executions: options.executions, seed: options.seed });
-    // The first of several has a quarter of the time.
-    const endMs = startMs + options.milliseconds * (n === strategies.length - 1 ? 1 : 0.25);
-    while (!exploration.run(SLICE) && options.nowMs() < endMs && !options.stop());
-    result = exploration.result;
-    if (result.complete || result.verdict === 'violation' || options.stop()) break;
-  }
-  const tookMs = options.nowMs() - startMs;
-  const { violation } = result!;
-  const limits = { ...options.minimise, nowMs: options.nowMs };
-  const counterexample = violation === undefined ? undefined : counterexampleOf(target, violation, limits);
-  return { target, result: result!, counterexample, tookMs };
+  const late = (): boolean => options.stop() || options.nowMs() - startMs > options.milliseconds / 2;
+  const target = scenarioTarget(scenario, { stepLimit: STEP_LIMIT, frozenClock: true });
+  const search = new StateExploration(target, {
+    states: options.states,
+    depth: STEP_LIMIT,
+    bytes: VISITED_BYTES,
+    stop: late,
+  });
+  while (!search.run(STATES_SLICE) && !late());
+  const result = search.finish();
+  if (!result.complete && result.verdict !== 'violation') return sampled(scenario, options, startMs);
+  return half(target, result, options, startMs);
+}
+
+/** Executions drawn by the strategy until one fails, or the number or the time is used up. */
+function sampled(scenario: Scenario, options: ReproduceOptions, startMs: number): Half {
+  const target = scenarioTarget(scenario, { stepLimit: STEP_LIMIT });
+  const { executions, seed, strategy } = options;
+  const exploration = new Exploration(target, strategyNamed(strategy), { executions, seed });
+  while (!exploration.run(SLICE) && options.nowMs() - startMs < options.milliseconds && !options.stop());
+  return half(target, exploration.result, options, startMs);
+}
+
+function half(target: Target, result: ExploreResult, { minimise, nowMs }: ReproduceOptions, startMs: number): Half {
+  const tookMs = nowMs() - startMs;
+  const { violation } = result;
+  const counterexample =
+    violation === undefined ? undefined : counterexampleOf(target, violation, { ...minimise, nowMs });
+  return { target, result, counterexample, tookMs };
 }

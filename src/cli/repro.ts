@@ -16,13 +16,15 @@ interface Options {
   all?: boolean;
   strategy: string;
   executions: string;
-  duration?: string;
+  duration: string;
   seed: string;
   json?: boolean;
   out?: string;
   pages?: string;
 }
 
+/** As many as the search over states sees in some seconds. */
+const STATES = 3_000_000;
 const MINIMISE = { tries: 5000, milliseconds: 1000 };
 /** For pages, which must come out the same on every machine: bounded by tries alone. */
 const MINIMISE_BY_TRIES = { tries: 500, milliseconds: Infinity };
@@ -35,7 +37,7 @@ export function reproCommand(done: (code: number) => void): Command {
     .option('--all', 'every bug, one line each')
     .option('--strategy <name>', 'what looks for the failure (see explore)', 'portfolio')
     .option('--executions <n>', 'how many at most, with and without the mistake', '10000')
-    .option('--duration <time>', 'how long at most, with and without the mistake (default: 10s; with --all 2s)')
+    .option('--duration <time>', 'how long at most, with the mistake and without it', '10s')
     .option('--seed <n>', 'seed of all choices', '1')
     .option('--json', 'print the result document on stdout, nothing else')
     .option('--out <dir>', 'where to write the result files (default: results/<time>-repro)')
@@ -96,7 +98,8 @@ async function show(bugs: readonly Bug[], all: boolean, options: Options): Promi
   const seed = wholeNumber('--seed', options.seed, 0, 2 ** 32 - 1);
   const how = {
     executions: wholeNumber('--executions', options.executions, 1, Number.MAX_SAFE_INTEGER),
-    milliseconds: parseDuration(options.duration ?? (all ? '2s' : '10s')) / 1e6,
+    milliseconds: parseDuration(options.duration) / 1e6,
+    states: STATES,
     seed,
     strategy: options.strategy,
     minimise: options.pages === undefined ? MINIMISE : MINIMISE_BY_TRIES,

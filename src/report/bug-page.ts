@@ -15,10 +15,11 @@ function operationLines(bug: Bug): string[] {
 }
 
 function outcome({ result }: Half): string {
-  const { violation, executions, strategy, complete } = result;
+  const { violation, executions, strategy, complete, states } = result;
   const count = `${executions} execution${executions === 1 ? '' : 's'}`;
   if (violation !== undefined) return `\`${violation.kind}\` after ${count} (${strategy}, seed ${result.seed})`;
-  return complete ? `every interleaving passes (${strategy}, ${count})` : `no violation in ${count} (${strategy})`;
+  if (complete) return `Every interleaving passes (${states === undefined ? count : `${states} states`})`;
+  return `No violation in ${count} (${strategy})`;
 }
 
 /** The page of one bug. Lines of the source are left out: they change with every edit. */

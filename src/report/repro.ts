@@ -46,9 +46,14 @@ export function listText(bugs: readonly Bug[], outOfReach: readonly OutOfReach[]
   ].join('\n');
 }
 
+/** How much was seen, and by which strategy. */
+function coverage({ executions, states, strategy }: Half['result']): string {
+  if (states !== undefined) return `${showCount(states)} states`;
+  return `${showCount(executions)} execution${executions === 1 ? '' : 's'}, ${strategy}`;
+}
+
 function effort({ result, tookMs }: Half): string {
-  const count = `${showCount(result.executions)} execution${result.executions === 1 ? '' : 's'}`;
-  return `${count}, ${result.strategy}, ${Math.round(tookMs)} ms`;
+  return `${coverage(result)}, ${Math.round(tookMs)} ms`;
 }
 
 function passed(half: Half): string {

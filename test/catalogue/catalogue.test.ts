@@ -40,6 +40,7 @@ describe('the catalogue', () => {
 describe('reproducing a bug', () => {
   const options = {
     executions: 200,
+    states: 20_000,
     milliseconds: 1e9,
     seed: 1,
     strategy: 'portfolio',
@@ -59,7 +60,7 @@ describe('reproducing a bug', () => {
 
   it('proves the fix where every interleaving can be seen', () => {
     const { fixed } = reproduce(bugNamed('B09'), options);
-    expect(fixed.result).toMatchObject({ strategy: 'dpor', complete: true, executions: 1 });
+    expect(fixed.result).toMatchObject({ strategy: 'states', complete: true });
   });
 
   it('does not confirm a mistake that was not found, or that shows as something else', () => {
@@ -80,7 +81,12 @@ describe('the pages of docs/bugs', () => {
   });
 
   it('show the interleaving as it is found now', () => {
-    const byTries = { executions: 1000, milliseconds: 1e9, minimise: { tries: 500, milliseconds: Infinity } };
+    const byTries = {
+      executions: 1000,
+      milliseconds: 1e9,
+      states: 3_000_000,
+      minimise: { tries: 500, milliseconds: Infinity },
+    };
     const bug = BUGS.find(({ id }) => id === 'B09')!;
     const options = { ...byTries, seed: 1, strategy: 'portfolio', nowMs: () => 0, stop: () => false };
     expect(page('B09')).toBe(bugPage(reproduce(bug, options)));
