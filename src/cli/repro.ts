@@ -21,10 +21,12 @@ interface Options {
   json?: boolean;
   out?: string;
   pages?: string;
+  stress?: boolean;
 }
 
 /** As many as the search over states sees in some seconds. */
 const STATES = 3_000_000;
+const STUCK_MS = 3000;
 const MINIMISE = { tries: 5000, milliseconds: 1000 };
 /** For pages, which must come out the same on every machine: bounded by tries alone. */
 const MINIMISE_BY_TRIES = { tries: 500, milliseconds: Infinity };
@@ -38,6 +40,7 @@ export function reproCommand(done: (code: number) => void): Command {
     .option('--strategy <name>', 'what looks for the failure (see explore)', 'portfolio')
     .option('--executions <n>', 'how many at most, with and without the mistake', '10000')
     .option('--duration <time>', 'how long at most, with the mistake and without it', '10s')
+    .option('--stress', 'with the mistake on real threads (build perturbed) in place of exploring')
     .option('--seed <n>', 'seed of all choices', '1')
     .option('--json', 'print the result document on stdout, nothing else')
     .option('--out <dir>', 'where to write the result files (default: results/<time>-repro)')
@@ -58,6 +61,10 @@ async function repro(id: string | undefined, options: Options): Promise<number> 
   if (id !== undefined && options.all === true) throw new UsageError('repro', `repro: ${id} or --all, not both`);
   if (options.pages !== undefined && options.all !== true)
     throw new UsageError('--pages', '--pages goes with --all: it writes a page for every bug');
+  if (options.stress === true && options.pages !== undefined)
+    throw new UsageError('--stress', '--stress: pages show interleavings, which only exploring finds');
+  if (options.stress === true && id === undefined && options.all !== true)
+    throw new UsageError('--stress', '--stress: a bug, or --all');
   if (id === undefined && options.all !== true) return list(BUGS, options.json === true);
   return show(id === undefined ? BUGS : [await bugNamed(id)], id === undefined, options);
 }
@@ -107,12 +114,18 @@ async function show(bugs: readonly Bug[], all: boolean, options: Options): Promi
   };
   const interrupt = interruptible();
   try {
+    const stop = (): boolean => interrupt.signal.aborted;
+    if (options.stress === true) {
+      const { stressBugs } = await import('./repro-stress.js');
+      const code = await stressBugs(bugs, { ...how, stuckMs: STUCK_MS, out, json: options.json === true, stop });
+      return interrupt.exitCode ?? code;
+    }
     const done: Reproduction[] = [];
     for (const bug of bugs) {
       // Between bugs a signal has its turn.
       await setImmediate();
-      if (interrupt.signal.aborted) break;
-      done.push(reproduce(bug, { ...how, stop: () => interrupt.signal.aborted }));
+      if (stop()) break;
+      done.push(reproduce(bug, { ...how, stop }));
     }
     const document = await writeResults(out, done, { seed, partial: done.length < bugs.length });
     if (options.pages !== undefined && done.length === bugs.length) await writePages(options.pages, done);

@@ -55,15 +55,20 @@ function wordsOf(memory: WebAssembly.Memory): Int32Array<SharedArrayBuffer> {
   return new Int32Array(memory.buffer as unknown as SharedArrayBuffer);
 }
 
-function instance(handle: ShardHandle, environment: Partial<KernelEnvironment>): KernelExports {
+/** The calling thread's instance of the kernel over a shard's memory. It is no task yet. */
+export function kernelInstance(
+  handle: ShardHandle,
+  environment: Partial<KernelEnvironment> = {},
+): Omit<Shard, 'taskId'> {
   const buffer = handle.memory.buffer as unknown as SharedArrayBuffer;
-  return instantiateKernel(handle.module, handle.memory, {
+  const x = instantiateKernel(handle.module, handle.memory, {
     ...noEnvironment,
     stopped: () => {
       throw new KernelOops(readViolations(buffer));
     },
     ...environment,
   });
+  return { handle, x, buffer, words: wordsOf(handle.memory) };
 }
 
 /** Writes what bootKernel reads into the header of a fresh shard. */
@@ -92,24 +97,17 @@ export function createShard(options: ShardOptions, environment: Partial<KernelEn
   const memoryPages = options.memoryPages ?? 65536;
   const memory = new WebAssembly.Memory({ initial: memoryPages, maximum: memoryPages, shared: true });
   const handle: ShardHandle = { build: options.build, memory, module: kernelModule(options.build) };
-  const words = wordsOf(memory);
-  writeGeometry(words, { ...options, memoryPages });
-  const x = instance(handle, environment);
-  const error = x.bootKernel();
+  const shard = kernelInstance(handle, environment);
+  writeGeometry(shard.words, { ...options, memoryPages });
+  const error = shard.x.bootKernel();
   if (error !== 0) throw new KernelError('boot', error, { pfnCount: options.pfnCount, memoryPages });
-  return { handle, x, buffer: memory.buffer as unknown as SharedArrayBuffer, words, taskId: 0 };
+  return { ...shard, taskId: 0 };
 }
 
 /** Makes the calling thread a task of a shard that another thread has booted. */
 export function attachShard(handle: ShardHandle, environment: Partial<KernelEnvironment> = {}): Shard {
-  const x = instance(handle, environment);
-  const taskId = x.taskAttach();
+  const shard = kernelInstance(handle, environment);
+  const taskId = shard.x.taskAttach();
   if (taskId < 0) throw new KernelError('attach', -24, { reason: 'all task entries are taken' });
-  return {
-    handle,
-    x,
-    buffer: handle.memory.buffer as unknown as SharedArrayBuffer,
-    words: wordsOf(handle.memory),
-    taskId,
-  };
+  return { ...shard, taskId };
 }

@@ -69,7 +69,7 @@ export function failMemory(shards: readonly Shard[], pfn: number): number {
 }
 
 /** Lets every thread of every shard leave: `stop` is STOP_REQUESTED (orderly, unless a stop is on already) or STOP_OOPS. */
-export function stopShards(shards: readonly Shard[], stop: number): void {
+export function stopShards(shards: readonly Pick<Shard, 'words'>[], stop: number): void {
   for (const { words } of shards) {
     if (stop === layout.STOP_OOPS) Atomics.store(words, layout.SH_STOP / 4, stop);
     else Atomics.compareExchange(words, layout.SH_STOP / 4, 0, stop);
