@@ -12,7 +12,7 @@ export const B01: Bug = {
   fix: 'the patch: unbind calls start and end for every notifier in the range before it erases it',
   variants: ['B01'],
   verdicts: ['host-page'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [...SMALL.setup, write(9)],

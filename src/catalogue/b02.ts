@@ -13,7 +13,7 @@ export const B02: Bug = {
     'In the tree that was read both mappings are the same; the scenario gives the inode one of its own, as a stacked file system would.',
   variants: ['B02'],
   verdicts: ['kernel-bug'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     files: { memory: { pages: 4, stacked: true } },

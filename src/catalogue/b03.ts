@@ -11,7 +11,7 @@ export const B03: Bug = {
   fix: 'hold the lock for read from before the first start to after the last end; bind and unbind take it for write',
   variants: ['B03'],
   verdicts: ['balance', 'callback'],
-  strategy: 'pos',
+  strategy: 'random',
   scenario: {
     ...SMALL,
     setup: [allocate(0, 2)],

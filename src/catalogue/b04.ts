@@ -13,7 +13,7 @@ export const B04: Bug = {
     'Nothing breaks in the model: the neighbour faults its page in again. On hardware its contents are lost with the RMP entry.',
   variants: ['B04'],
   verdicts: ['expectation'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [slot(0, 8, 2), slot(1, 16, 2, 2), setPrivate(8, 12), write(9), write(16)],

@@ -11,7 +11,7 @@ export const B05: Bug = {
   fix: 'gfn_range.end = last gfn + 1',
   variants: ['B05'],
   verdicts: ['stale-mapping', 'host-page', 'one-owner'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [...SMALL.setup, write(9)],

@@ -11,7 +11,7 @@ export const B07: Bug = {
   fix: 'look pages up without allocating; upstream works on the folios that are being freed',
   variants: ['B07'],
   verdicts: ['expectation'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [...SMALL.setup, write(9)],

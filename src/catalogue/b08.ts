@@ -12,7 +12,7 @@ export const B08: Bug = {
   fix: 'assign under mmu_lock and only when no invalidation is open over the gfn (here); upstream resets the RMP when the folio is freed',
   variants: ['B08'],
   verdicts: ['host-page'],
-  strategy: 'pos',
+  strategy: 'weighted',
   scenario: {
     ...SMALL,
     setup: [slot(0, 8, 4), allocate(0, 2)],

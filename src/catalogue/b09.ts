@@ -11,7 +11,7 @@ export const B09: Bug = {
   fix: 'put the page on the leak list: it is never given out again',
   variants: ['B09'],
   verdicts: ['host-page'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [...SMALL.setup, write(9), { op: 'firmware-page', vm: 'guest', gfn: 9, pfn: FIRST_PFN }],

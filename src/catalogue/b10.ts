@@ -11,7 +11,7 @@ export const B10: Bug = {
   fix: 'refuse with -EINVAL, as upstream does; a VMM must not alias private memory',
   variants: ['B10'],
   verdicts: ['callback', 'stale-mapping', 'host-page', 'balance'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [...SMALL.setup, write(8)],

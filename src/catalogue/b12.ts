@@ -12,7 +12,7 @@ export const B12: Bug = {
   fix: 'the union of both',
   variants: ['B12'],
   verdicts: ['balance', 'stale-mapping'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [slot(0, 8, 2), slot(1, 10, 2, 2)],

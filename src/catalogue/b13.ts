@@ -12,7 +12,7 @@ export const B13: Bug = {
   fix: 'unbind the memslots before the ASID goes',
   variants: ['B13'],
   verdicts: ['callback', 'one-owner'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     setup: [...SMALL.setup, write(9)],

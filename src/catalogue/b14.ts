@@ -12,7 +12,7 @@ export const B14: Bug = {
   fix: 'undo only what failed; upstream splits the direct map to 4K and leaves it so',
   variants: ['B14'],
   verdicts: ['host-page'],
-  strategy: 'pos',
+  strategy: 'delays',
   scenario: {
     ...SMALL,
     threads: { fault: [write(9)], host: [{ op: 'host-write', pfn: FIRST_PFN + 32 }] },

@@ -11,7 +11,7 @@ export const B15: Bug = {
   fix: 'advance the page',
   variants: ['B15'],
   verdicts: ['host-page', 'conservation'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...HUGE,
     setup: [

@@ -13,7 +13,7 @@ export const B17: Bug = {
     'The report had a shared mapping swallow private pages. Here large mappings are private ones, so it is the other way round.',
   variants: ['B17'],
   verdicts: ['stale-mapping', 'one-owner'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...HUGE,
     setup: [slot(0, 512, 512), setPrivate(512, 512), setShared(530, 4)],

@@ -11,7 +11,7 @@ export const B23: Bug = {
   fix: 'initialise the flags of a new memslot from the attributes',
   variants: ['B23'],
   verdicts: ['stale-mapping', 'one-owner'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...HUGE,
     setup: [setPrivate(512, 512), setShared(530, 4), slot(0, 512, 512)],

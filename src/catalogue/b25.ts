@@ -11,7 +11,7 @@ export const B25: Bug = {
   fix: 'count open calls, and let memslot updates wait until there are none',
   variants: ['B25'],
   verdicts: ['balance'],
-  strategy: 'pos',
+  strategy: 'random',
   scenario: {
     vms: { guest: { vcpus: 1, gfns: 64 } },
     threads: {

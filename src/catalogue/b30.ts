@@ -12,7 +12,7 @@ export const B30: Bug = {
   remark: 'The variant sets bit 31 of the number as a fault reads it, instead of counting to 2^31.',
   variants: ['retry-forever'],
   verdicts: ['livelock', 'progress'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     threads: { fault: [write(9)], punch: [punch(0, 2)] },

@@ -11,7 +11,7 @@ export const B33: Bug = {
   fix: 'or the results together',
   variants: ['B33'],
   verdicts: ['stale-mapping', 'host-page'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...SMALL,
     vms: { guest: { vcpus: 2, gfns: 64 } },

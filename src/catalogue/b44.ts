@@ -11,7 +11,7 @@ export const B44: Bug = {
   fix: 'leave out what is on the list already',
   variants: ['B44'],
   verdicts: ['conservation'],
-  strategy: 'pos',
+  strategy: 'random',
   scenario: {
     ...SMALL,
     setup: [...SMALL.setup, write(9), { op: 'firmware-page', vm: 'guest', gfn: 9, pfn: FIRST_PFN }],

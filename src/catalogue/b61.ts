@@ -11,7 +11,7 @@ export const B61: Bug = {
   fix: 'trust the order only where gfn, page and file offset are aligned alike',
   variants: ['B61'],
   verdicts: ['one-owner', 'stale-mapping', 'guest-data', 'host-page'],
-  strategy: 'pos',
+  strategy: 'any',
   scenario: {
     ...HUGE,
     setup: [slot(0, 512, 512, 256), setPrivate(512, 512)],

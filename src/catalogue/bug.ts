@@ -19,7 +19,7 @@ export interface Bug {
   variants: readonly string[];
   /** Verdicts of which any is this bug: an oracle's name, 'deadlock', 'livelock', 'expectation', ... Which comes first is the interleaving's choice. */
   verdicts: readonly string[];
-  /** The strategy of docs/explore.md that finds it in the fewest executions (bench `catalogue`). */
+  /** The strategy that finds it in the fewest executions, as `npm run catalogue` measures; 'any': each finds it in the first. */
   strategy: string;
   scenario: Omit<Scenario, 'name' | 'about' | 'variants' | 'protocol'>;
 }

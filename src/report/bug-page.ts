@@ -22,6 +22,11 @@ function outcome({ result }: Half): string {
   return `No violation in ${count} (${strategy})`;
 }
 
+function fastest({ strategy }: Bug): string {
+  if (strategy === 'any') return 'Every strategy finds it in its first execution ([all](found.md)).';
+  return `The strategy that finds it soonest: \`${strategy}\` ([all](found.md)).`;
+}
+
 /** The page of one bug. Lines of the source are left out: they change with every edit. */
 export function bugPage({ bug, buggy, fixed }: Reproduction): string {
   const lines = [
@@ -42,7 +47,7 @@ export function bugPage({ bug, buggy, fixed }: Reproduction): string {
     ...operationLines(bug),
     '',
     `## With the mistake (variant ${bug.variants.map((name) => `\`${name}\``).join(', ')})`,
-    `${outcome(buggy)}.`,
+    `${outcome(buggy)}. ${fastest(bug)}`,
     '',
   ];
   if (buggy.counterexample !== undefined) {
@@ -60,6 +65,8 @@ export function bugIndex(bugs: readonly Bug[], outOfReach: readonly OutOfReach[]
     '# Real bugs',
     '',
     '<!-- Written by `rmptorture repro --all --pages docs/bugs`. -->',
+    '',
+    'How soon each strategy finds them: [found.md](found.md).',
     '',
     '| bug | what | verdict | threads |',
     '| --- | --- | --- | --- |',

@@ -80,6 +80,12 @@ describe('the pages of docs/bugs', () => {
     }
   });
 
+  it('say of each how soon it was found, and by which strategy soonest', () => {
+    const rows = [...page('found').matchAll(/^\| \[(B\d+)\]\(\1\.md\) \|.*\| (\w+) \|$/gm)];
+    expect(rows.map(([, id, best]) => [id, best])).toEqual(BUGS.map(({ id, strategy }) => [id, strategy]));
+    expect(page('found')).toContain('**met**');
+  });
+
   it('show the interleaving as it is found now', () => {
     const byTries = {
       executions: 1000,
