@@ -20,11 +20,11 @@ import { verifiedText, type LockRow, type ScenarioRow, type StatesRow } from './
 
 /** The most time for all states of a lock's program, for all of a scenario's, and for every other way to explore a scenario. */
 const LOCK_MS = 600_000;
-const STATES_MS = 300_000;
+const STATES_MS = 600_000;
 const SCENARIO_MS = 20_000;
 const VISITED_BYTES = 3 * 2 ** 30;
-const MOST_STATES = 50_000_000;
-const DEPTH = 5000;
+const MOST_STATES = 2 ** 31;
+const DEPTH = 20_000;
 /** Executions of the samplers a scenario. */
 const SAMPLES = 5_000;
 const SLICE = 16;

@@ -18,7 +18,8 @@ function outcome({ result }: Half): string {
   const { violation, executions, strategy, complete, states } = result;
   const count = `${executions} execution${executions === 1 ? '' : 's'}`;
   if (violation !== undefined) return `\`${violation.kind}\` after ${count} (${strategy}, seed ${result.seed})`;
-  if (complete) return `Every interleaving passes (${states === undefined ? count : `${states} states`})`;
+  if (complete)
+    return `Every interleaving passes (${states === undefined || states === 0 ? count : `${states} states`})`;
   return `No violation in ${count} (${strategy})`;
 }
 

@@ -48,7 +48,7 @@ export function listText(bugs: readonly Bug[], outOfReach: readonly OutOfReach[]
 
 /** How much was seen, and by which strategy. */
 function coverage({ executions, states, strategy }: Half['result']): string {
-  if (states !== undefined) return `${showCount(states)} states`;
+  if (states !== undefined && states > 0) return `${showCount(states)} states`;
   return `${showCount(executions)} execution${executions === 1 ? '' : 's'}, ${strategy}`;
 }
 

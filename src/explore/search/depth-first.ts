@@ -90,6 +90,11 @@ export class DepthFirst<S> {
     return true;
   }
 
+  /** Steps made so far. */
+  get transitions(): number {
+    return this.#transitions;
+  }
+
   /** States on the present way. */
   get frontier(): number {
     return this.#stack.length;
@@ -163,6 +168,12 @@ export class DepthFirst<S> {
     if (enabled === 0) return this.#atEnd();
     if (this.#stack.length >= this.#options.depth) {
       this.#limits.add('depth');
+      return undefined;
+    }
+    const local = this.#options.sleepSets ? machine.localStep() : -1;
+    if (local >= 0) {
+      // Not a state that is remembered: nothing branches here.
+      if ((asleep & (1 << local)) === 0) this.#push(0, 0, enabled, 1 << local, asleep);
       return undefined;
     }
     const { hashLow: low, hashHigh: high } = machine;

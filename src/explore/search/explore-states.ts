@@ -3,6 +3,7 @@ import { type ExploreResult, recordFailure } from '../explore.js';
 import type { Target } from '../target.js';
 import { VisitedSet } from '../visited.js';
 import { DepthFirst } from './depth-first.js';
+import { type Locality, probeLocality } from './locality.js';
 import { type SavedState, StateMachine } from './state-machine.js';
 
 export interface StateOptions {
@@ -15,27 +16,57 @@ export interface StateOptions {
   stop: () => boolean;
 }
 
+const SLICE = 512;
+/** Nearly all shared words that the probes have not met are met within so many transitions. */
+const EARLY = 50_000;
 /** Thread sets are bit masks of this many bits in the search. */
 const MOST_THREADS = 24;
 
-/** The search over states of a target whose clock is frozen, in slices. */
+/**
+ * The search over states of a target whose clock is frozen, in slices. Steps that touch nothing shared are not branched at (locality.ts): a search that
+ * found out late what is shared begins anew.
+ */
 export class StateExploration {
   readonly #target: Target;
+  readonly #options: StateOptions;
+  readonly #locality: Locality;
   readonly #machine: StateMachine;
-  readonly #visited: VisitedSet;
-  readonly #search: DepthFirst<SavedState>;
+  #visited!: VisitedSet;
+  #search!: DepthFirst<SavedState>;
 
-  constructor(target: Target, { states, depth, bytes, stop }: StateOptions) {
+  constructor(target: Target, options: StateOptions) {
     if (target.machine.threadCount > MOST_THREADS) throw new RangeError(`at most ${MOST_THREADS} threads`);
     this.#target = target;
-    this.#machine = new StateMachine(target);
+    this.#options = options;
+    this.#locality = probeLocality(target);
+    this.#machine = new StateMachine(target, this.#locality);
+    this.#begin();
+  }
+
+  #begin(): void {
+    const { states, depth, bytes, stop } = this.#options;
+    this.#locality.changed = false;
     this.#visited = VisitedSet.growing(bytes);
     this.#search = new DepthFirst(this.#machine, this.#visited, { states, depth, stop, sleepSets: true });
   }
 
   /** Makes up to `transitions` more. True when the search is over. */
   run(transitions: number): boolean {
-    return this.#search.run(transitions);
+    for (let left = transitions; left > 0; left -= SLICE) {
+      const over = this.#search.run(Math.min(left, SLICE));
+      if (this.#locality.changed && this.#isInVain(over)) {
+        this.#machine.release();
+        this.#begin();
+      } else if (over) return true;
+    }
+    return false;
+  }
+
+  /** What is shared was found out late: a search that has just begun is given up at once, another one is first gone through for what else it finds. */
+  #isInVain(over: boolean): boolean {
+    if (!over) return this.#search.transitions < EARLY;
+    const { violation, limits } = this.#search.result();
+    return violation === undefined && limits.length === 0;
   }
 
   /** For a line of progress. */
@@ -47,13 +78,14 @@ export class StateExploration {
   /** What was found, also when the search is not over; the machine is free for others then. `complete` only when each state was seen. */
   finish(): ExploreResult & { states: number } {
     const found = this.#search.result();
+    const complete = found.complete && !this.#locality.changed;
     this.#machine.release();
     const result = {
       strategy: 'states',
       seed: 0,
       verdict: 'no-violation' as ExploreResult['verdict'],
-      complete: found.complete,
-      exhausted: found.complete,
+      complete,
+      exhausted: complete,
       executions: found.executions,
       steps: found.transitions,
       longest: found.deepest,
@@ -80,6 +112,6 @@ export class StateExploration {
 /** Searches every state in one go. */
 export function exploreStates(target: Target, options: StateOptions): ExploreResult & { states: number } {
   const exploration = new StateExploration(target, options);
-  exploration.run(Infinity);
+  while (!exploration.run(Infinity));
   return exploration.finish();
 }

@@ -7,6 +7,8 @@ export interface SearchMachine<S> {
   enabled(): number;
   /** Threads that have not finished. Some of them and none enabled: a deadlock. */
   unfinished(): number;
+  /** A thread whose next step commutes with all that others may ever do before it, so that nothing else needs to be tried here; -1: none known. */
+  localStep(): number;
   /** What the thread's next step will do; undefined when that is unknown, which is taken for anything. */
   operation(thread: number): Operation | undefined;
   /**

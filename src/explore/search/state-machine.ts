@@ -3,7 +3,7 @@
 // their tops, signs of life, what a finished thread last announced.
 import * as control from '../../kernel/abi/control.js';
 import * as layout from '../../kernel/abi/layout.js';
-import { POINT_FUTEX_WAIT } from '../../kernel/abi/point.js';
+import { POINT_FUTEX_WAIT, POINT_RELAX } from '../../kernel/abi/point.js';
 import type { Operation, Touch } from '../dpor/dependence.js';
 import { findingOf } from '../finding.js';
 import type { Ending, SchedulerNotes } from '../machine.js';
@@ -13,6 +13,7 @@ import type { Strategy } from '../strategy.js';
 import type { Target } from '../target.js';
 import type { MachineMemory } from '../memory.js';
 import { Journal } from './journal.js';
+import type { Locality } from './locality.js';
 import { answersAfter, type Failure, type SearchMachine } from './machine.js';
 
 /** A saved state: words that differ from the start, as pairs of index and value. */
@@ -63,6 +64,9 @@ class OneStep implements Strategy {
 
 /** What is left of the early ends of waits: a word beside all of memory's. */
 const ALLOWANCES: Touch = { first: -1, end: 0, write: true };
+/** Who spins turns once more when another thread has written: a turn and a write may not be swapped, two writes may. */
+const NEWS: Touch = { first: -2, end: -1, write: false };
+const SPIN_TURN: Operation = { kind: 'access', touches: [{ ...NEWS, write: true }] };
 const BLOCK_WORDS = control.BLOCK_SIZE / 4;
 // What a block of memory holds.
 const SHARED = 0;
@@ -83,9 +87,12 @@ export class StateMachine implements SearchMachine<SavedState> {
   #ending: Ending = 'given-up';
   /** Waits may end early, so often in all: they depend on one another then. */
   readonly #hasAllowances: boolean;
+  readonly #locality: Locality | undefined;
 
-  constructor(target: Target) {
+  /** `locality`: steps that touch nothing shared are told from others. */
+  constructor(target: Target, locality?: Locality) {
     this.#target = target;
+    this.#locality = locality;
     const { bytes, words } = target.machine.memory;
     target.machine.start(this.#step);
     this.#words = words;
@@ -120,10 +127,24 @@ export class StateMachine implements SearchMachine<SavedState> {
     return mask;
   }
 
+  localStep(): number {
+    const { machine } = this.#target;
+    if (this.#locality === undefined) return -1;
+    for (let n = 0; n < machine.enabledCount; n++) {
+      if (this.#locality.isLocal(machine, machine.enabled[n]!)) return machine.enabled[n]!;
+    }
+    return -1;
+  }
+
   operation(thread: number): Operation {
-    const operation = operationOf(this.#target.machine, thread);
-    if (!this.#hasAllowances || this.#target.machine.kind(thread) !== POINT_FUTEX_WAIT) return operation;
-    return { ...operation, touches: [...operation.touches, ALLOWANCES] };
+    const { machine } = this.#target;
+    const operation = operationOf(machine, thread);
+    const kind = machine.kind(thread);
+    if (kind === POINT_RELAX) return SPIN_TURN;
+    const more: Touch[] = [];
+    if (this.#hasAllowances && kind === POINT_FUTEX_WAIT) more.push(ALLOWANCES);
+    if (machine.writes(thread) && this.#locality?.wakesSpinners(thread) !== false) more.push(NEWS);
+    return more.length === 0 ? operation : { ...operation, touches: [...operation.touches, ...more] };
   }
 
   get answers(): readonly number[] {
@@ -135,6 +156,7 @@ export class StateMachine implements SearchMachine<SavedState> {
   }
 
   step(thread: number, answers: readonly number[] = []): Failure | undefined {
+    this.#locality?.note(this.#target.machine, thread);
     this.#step.thread = thread;
     this.#step.given = answers;
     this.#step.answers = NOTHING;

@@ -73,6 +73,10 @@ export class ToyMachine implements SearchMachine<Int32Array> {
     return this.#code.reduce((mask, _, thread) => (this.#at(thread) === undefined ? mask : mask | (1 << thread)), 0);
   }
 
+  localStep(): number {
+    return -1;
+  }
+
   operation(thread: number): Operation | undefined {
     const instruction = this.#at(thread)!;
     if (instruction.op === 'jump' || instruction.op === 'add') return undefined;

@@ -1,0 +1,123 @@
+// Which words only one thread ever touches, or nobody writes: a step that touches nothing else can be made at once, because it commutes with every step of
+// the others, so that the search need not branch there. What is local is not known before all has been seen: a word counts as local until two
+// threads meet at it. A search that has met such a word late begins anew, knowing it; only one that met none is an answer.
+// An ample set of one thread (Peled 1993; Clarke et al., "Model Checking", section 10.5: independent, invisible, and no loop of such steps alone,
+// since a thread that waits for others turns a loop of reads that they write to).
+import * as control from '../../kernel/abi/control.js';
+import { POINT_COPY, POINT_FUTEX_WAIT, POINT_FUTEX_WAKE, POINT_RELAX } from '../../kernel/abi/point.js';
+import { seedOf } from '../random.js';
+import { RandomWalk } from '../strategies/random.js';
+import type { Strategy, View } from '../strategy.js';
+import type { Target } from '../target.js';
+
+// A word's byte: 0 not met yet, thread + 1 while only that thread has touched it, with WRITTEN once it wrote.
+const WRITTEN = 0x40;
+/** Read by several, written by nobody. */
+const READ = 0x80;
+const SHARED = 0xff;
+
+export class Locality {
+  readonly #words: Uint8Array;
+  /** Threads that turn spin loops: a bit each. Any write of another thread lets them turn once more, and how often they turn can matter. */
+  #spinners = 0;
+  /** Words were found to be shared since this was last false. */
+  changed = false;
+
+  constructor(stateEnd: number) {
+    this.#words = new Uint8Array(stateEnd >>> 2);
+  }
+
+  /** Whether what `thread` announces touches only words that, as far as is known, no other thread minds. */
+  isLocal(view: View, thread: number): boolean {
+    const kind = view.kind(thread);
+    if (kind === 0 || kind === POINT_RELAX || kind === POINT_FUTEX_WAIT || kind === POINT_FUTEX_WAKE) return false;
+    const bytes = view.bytes(thread);
+    const writes = view.writes(thread);
+    if (writes && this.wakesSpinners(thread)) return false;
+    if (kind === POINT_COPY && !this.#isLocal(thread, view.low(thread) >>> 0, bytes, false)) return false;
+    return this.#isLocal(thread, view.address(thread), bytes, writes);
+  }
+
+  /** Whether a write of `thread` lets another one turn its spin loop again. */
+  wakesSpinners(thread: number): boolean {
+    return (this.#spinners & ~(1 << thread)) !== 0;
+  }
+
+  #isLocal(thread: number, address: number, bytes: number, writes: boolean): boolean {
+    const end = (address + Math.max(1, bytes) + 3) >>> 2;
+    for (let word = address >>> 2; word < end; word++) {
+      const known = this.#words[word]!;
+      if (known === 0 || (known & ~WRITTEN) === thread + 1) continue;
+      if (known === READ ? writes : writes || known === SHARED || (known & WRITTEN) !== 0) return false;
+    }
+    return true;
+  }
+
+  /** Takes note of what `thread` announces and does now. */
+  note(view: View, thread: number): void {
+    const kind = view.kind(thread);
+    if (kind === POINT_RELAX) this.#noteSpinner(thread);
+    if (kind === 0 || kind === POINT_RELAX || kind === POINT_FUTEX_WAKE) return;
+    const bytes = view.bytes(thread);
+    if (kind === POINT_COPY) this.#note(thread, view.low(thread) >>> 0, bytes, false);
+    this.#note(thread, view.address(thread), bytes, view.writes(thread));
+  }
+
+  #noteSpinner(thread: number): void {
+    if ((this.#spinners & (1 << thread)) !== 0) return;
+    this.#spinners |= 1 << thread;
+    this.changed = true;
+  }
+
+  #note(thread: number, address: number, bytes: number, writes: boolean): void {
+    const words = this.#words;
+    const end = (address + Math.max(1, bytes) + 3) >>> 2;
+    for (let word = address >>> 2; word < end; word++) {
+      const known = words[word]!;
+      if (known === SHARED) continue;
+      if (known === 0 || (known & ~WRITTEN) === thread + 1) {
+        words[word] = known | (thread + 1) | (writes ? WRITTEN : 0);
+      } else if (!writes && (known === READ || (known & WRITTEN) === 0)) {
+        words[word] = READ;
+      } else {
+        words[word] = SHARED;
+        this.changed = true;
+      }
+    }
+  }
+}
+
+/** A walk that takes note of all that it does. */
+class Probe extends RandomWalk implements Strategy {
+  readonly #locality: Locality;
+
+  constructor(locality: Locality, switches: number) {
+    super(switches);
+    this.#locality = locality;
+  }
+
+  performed(thread: number, view: View): void {
+    this.#locality.note(view, thread);
+  }
+}
+
+const PROBES = 60;
+const SWITCHES = [0.002, 0.02, 0.2, 1] as const;
+
+/** What random executions touch, plain accesses included: so most shared words are known before a search begins. Leaves the machine at rest. */
+export function probeLocality({ machine }: Target): Locality {
+  const { map, stateEnd } = machine.memory;
+  const locality = new Locality(stateEnd);
+  const announced = map.slice();
+  for (let word = 0; word < map.length; word++) {
+    if (map[word] !== 0) map[word] = control.MAP_ATOMIC | control.MAP_PLAIN;
+  }
+  for (let n = 0; n < PROBES; n++) {
+    const probe = new Probe(locality, SWITCHES[n % SWITCHES.length]!);
+    probe.begin(n, seedOf(1, n));
+    machine.run(probe);
+  }
+  map.set(announced);
+  locality.changed = false;
+  return locality;
+}

@@ -1,0 +1,110 @@
+// Steps that touch nothing shared are not branched at: that leaves no state out in which the threads can end.
+import { describe, expect, it } from 'vitest';
+import { POINT_ATOMIC_LOAD, POINT_ATOMIC_STORE, POINT_FUTEX_WAIT, POINT_RELAX } from '#src/kernel/abi/point.js';
+import type { Scenario } from '#src/explore/scenario.js';
+import { scenarioTarget } from '#src/explore/scenario-target.js';
+import { SCENARIOS } from '#src/explore/scenarios/index.js';
+import { DepthFirst } from '#src/explore/search/depth-first.js';
+import { Locality, probeLocality } from '#src/explore/search/locality.js';
+import { StateMachine } from '#src/explore/search/state-machine.js';
+import type { View } from '#src/explore/strategy.js';
+import { VisitedSet } from '#src/explore/visited.js';
+
+const named = (name: string): Scenario => SCENARIOS.find((scenario) => scenario.name === name)!;
+
+/** A machine that tells the hashes of the states in which nobody is left. */
+class Ends extends StateMachine {
+  readonly hashes = new Set<string>();
+
+  override atRest(): ReturnType<StateMachine['atRest']> {
+    this.hashes.add(`${this.hashLow}:${this.hashHigh}`);
+    return super.atRest();
+  }
+}
+
+function search(scenario: Scenario, reduced: boolean): { states: number; ends: Set<string> } {
+  const target = scenarioTarget(scenario, { frozenClock: true, stepLimit: 5000, points: 'sync' });
+  const locality = reduced ? probeLocality(target) : undefined;
+  const machine = new Ends(target, locality);
+  for (;;) {
+    const limits = { states: 1e7, depth: 5000, stop: () => false, sleepSets: true };
+    const found = new DepthFirst(machine, VisitedSet.growing(2 ** 28), limits);
+    found.run(Infinity);
+    expect(found.result()).toMatchObject({ complete: true });
+    if (locality?.changed !== true) return { states: found.result().states, ends: machine.hashes };
+    locality.changed = false;
+    machine.hashes.clear();
+    machine.release();
+  }
+}
+
+describe('the search that does not branch at local steps', () => {
+  it.each(['allocate-same', 'allocate-allocate', 'convert-fault', 'bind-punch'])(
+    '%s: ends in the same states, and sees fewer on the way',
+    (name) => {
+      const [whole, reduced] = [search(named(name), false), search(named(name), true)];
+      expect([...reduced.ends].toSorted()).toEqual([...whole.ends].toSorted());
+      expect(whole.ends.size).toBeGreaterThan(1);
+      expect(reduced.states).toBeLessThan(whole.states);
+    },
+  );
+});
+
+describe('a word', () => {
+  interface Step {
+    kind?: number;
+    address?: number;
+    writes?: boolean;
+  }
+  const view = ({ kind = POINT_ATOMIC_LOAD, address = 64, writes = false }: Step): View =>
+    ({
+      kind: () => kind,
+      address: () => address,
+      bytes: () => 4,
+      low: () => 0,
+      writes: () => writes,
+    }) as unknown as View;
+  const write: Step = { kind: POINT_ATOMIC_STORE, writes: true };
+  const read: Step = {};
+
+  it('is local while one thread touches it, or nobody writes it', () => {
+    const locality = new Locality(256);
+    locality.note(view(read), 0);
+    locality.note(view(read), 1);
+    expect([0, 1, 2].map((thread) => locality.isLocal(view(read), thread))).toEqual([true, true, true]);
+    expect(locality.isLocal(view(write), 0)).toBe(false);
+    locality.note(view({ ...write, address: 128 }), 1);
+    expect(locality.isLocal(view({ ...write, address: 128 }), 1)).toBe(true);
+    expect(locality.isLocal(view({ address: 128 }), 0)).toBe(false);
+    expect(locality.changed).toBe(false);
+  });
+
+  it.each([
+    [
+      [write, 0],
+      [read, 1],
+    ],
+    [
+      [read, 0],
+      [write, 1],
+    ],
+    [
+      [write, 0],
+      [write, 1],
+    ],
+  ] as [Step, number][][])('is shared once two threads have met at it', (...steps) => {
+    const locality = new Locality(256);
+    for (const [step, thread] of steps) locality.note(view(step), thread);
+    expect(locality.changed).toBe(true);
+    for (const thread of [0, 1]) expect(locality.isLocal(view(read), thread)).toBe(false);
+  });
+
+  it('is not local to write while another thread spins, and sleeping or turning a loop never is', () => {
+    const locality = new Locality(256);
+    locality.note(view({ kind: POINT_RELAX }), 1);
+    expect(locality.changed).toBe(true);
+    expect([0, 1].map((thread) => locality.isLocal(view(write), thread))).toEqual([false, true]);
+    expect(locality.isLocal(view(read), 0)).toBe(true);
+    for (const kind of [0, POINT_RELAX, POINT_FUTEX_WAIT]) expect(locality.isLocal(view({ kind }), 0)).toBe(false);
+  });
+});
