@@ -10,6 +10,7 @@ import { parseDuration, parseSize } from '../host/units.js';
 import type { Exploration, ExploreResult } from '../explore/explore.js';
 import type { ExploreJob } from '../explore/pool.js';
 import type { PointSet, Target } from '../explore/target.js';
+import type { Origin } from './explore-from.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
 import { interruptible } from './signals.js';
@@ -31,6 +32,7 @@ interface Options {
   out?: string;
   quiet?: boolean;
   list?: boolean;
+  from?: string;
 }
 
 const SLICE_MS = 50;
@@ -38,6 +40,8 @@ const SLICE_MS = 50;
 const LOADER = new URL('target.js', import.meta.url).href;
 /** The strategy that is none: every state once. */
 const STATES = 'states';
+/** Strategies that go from one execution to the next. */
+const SEARCHES = new Set([STATES, 'dpor', 'preemptions', 'delays']);
 const MOST_STATES = 50_000_000;
 const LEAST_VISITED_BYTES = 1 << 16;
 const MOST_VISITED_BYTES = 2 ** 33;
@@ -54,6 +58,7 @@ export function exploreCommand(done: (code: number) => void): Command {
       "a scenario's name, a scenario file (.yaml, .json, .js) or a program (.ts); without: lists the names",
     )
     .option('--list', 'list the scenarios, a line each')
+    .option('--from <results>', 'the failure of a torture run: builds the scenario from its last operations')
     .option(
       '--strategy <name>',
       'portfolio (samplers by turns), random, pct, pos, surw, weighted, preemptions, delays, dpor, states',
@@ -75,6 +80,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--quiet', 'no progress line')
     .option('--no-color', 'no colours')
     .action(async (what: string | undefined, options: Options) => {
+      if (options.from !== undefined) return done(await exploreFrom(options.from, what, options));
       if (what !== undefined && options.list !== true) return done(await explore(what, options));
       const { scenarioList } = await import('./target.js');
       process.stdout.write(scenarioList());
@@ -127,7 +133,7 @@ function readOptions(options: Options) {
 /** Searches go from one execution to the next: only samplers can be shared out. */
 function workersOf({ workers, strategy }: Options): number | undefined {
   if (workers === undefined) return undefined;
-  if ([STATES, 'dpor', 'preemptions', 'delays'].includes(strategy))
+  if (SEARCHES.has(strategy))
     throw new UsageError(
       '--workers',
       `--workers ${workers}: strategy ${strategy} is a search, which runs on one thread`,
@@ -142,7 +148,23 @@ function visitedBytes(text: string): number {
   throw new UsageError('--memory', `--memory ${text}: expected a size from 64KiB to 8GiB`);
 }
 
-async function explore(what: string, options: Options): Promise<number> {
+/** Finds the scenario of a torture run's failure, then explores it as any other. */
+async function exploreFrom(folder: string, what: string | undefined, options: Options): Promise<number> {
+  if (what !== undefined)
+    throw new UsageError('--from', `--from ${folder}: the scenario is made from it, so leave out ${what}`);
+  const { scenarioFrom } = await import('./explore-from.js');
+  const { executions, seed, target, overrides, durationMs } = readOptions(options);
+  const out = outFolder(options.out, 'explore');
+  const interrupt = interruptible();
+  const startNs = nowNs();
+  const over = (): boolean => interrupt.signal.aborted || (nowNs() - startNs) / 1e6 >= durationMs;
+  const strategy = SEARCHES.has(options.strategy) ? 'portfolio' : options.strategy;
+  const find = { executions, seed, strategy, target, over };
+  const origin = await scenarioFrom(folder, out, overrides, find).finally(() => interrupt.dispose());
+  return interrupt.exitCode ?? explore(origin.scenario, { ...options, out, seed: String(seed) }, origin);
+}
+
+async function explore(what: string, options: Options, origin?: Origin): Promise<number> {
   const { counterexampleOf } = await import('../explore/counterexample.js');
   const { Exploration: Explorer } = await import('../explore/explore.js');
   const { loadTarget } = await import('./target.js');
@@ -150,6 +172,7 @@ async function explore(what: string, options: Options): Promise<number> {
   const { traceOf } = await import('../explore/trace-file.js');
   const { exploreDocument } = await import('../report/explore-document.js');
   const { exploreText } = await import('../report/explore.js');
+  const { originText } = await import('./explore-from.js');
   const bySearch = options.strategy === STATES;
   const strategy = bySearch ? undefined : strategyNamed(options.strategy);
   const { executions, durationMs, seed, memory, workers, target: asked, overrides } = readOptions(options);
@@ -171,7 +194,10 @@ async function explore(what: string, options: Options): Promise<number> {
         ? await searchStates(target, { depth: targetOptions.stepLimit, bytes: memory }, course)
         : workers !== undefined
           ? await sampleOnPool(job, { workers, executions }, course)
-          : await sample(new Explorer(target, strategy, { executions, seed, countTraces: true }), course);
+          : await sample(
+              new Explorer(target, strategy, { executions, seed, first: origin?.first ?? 0, countTraces: true }),
+              course,
+            );
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
     const traceFile = path.join(out, 'trace.json');
@@ -190,12 +216,13 @@ async function explore(what: string, options: Options): Promise<number> {
       partial: interrupt.signal.aborted,
       traceFile,
       bound,
+      ...(origin === undefined ? {} : { origin }),
     });
     await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(document)}\n`
-        : `${exploreText(target, result, small, tookMs)}results: ${out}\n`,
+        : `${origin === undefined ? '' : originText(origin)}${exploreText(target, result, small, tookMs)}results: ${out}\n`,
     );
     return interrupt.exitCode ?? exitCode(result);
   } finally {

@@ -3,7 +3,7 @@
 import { PAGE_SHIFT, TASK_FANOUT } from './abi/layout';
 import { ENOMEM } from './abi/errno';
 import {
-  KVM_HOME, KVM_ID, KVM_TYPE_NORMAL, KVM_TYPE_SNP, REGION_ARG_SIZE, REGION_FLAGS, REGION_GPA, REGION_MEMORY_SIZE, REGION_RESTRICTED_FD,
+  KVM_ASID, KVM_HOME, KVM_ID, KVM_TYPE_NORMAL, KVM_TYPE_SNP, REGION_ARG_SIZE, REGION_FLAGS, REGION_GPA, REGION_MEMORY_SIZE, REGION_RESTRICTED_FD,
   REGION_RESTRICTED_OFFSET, REGION_SLOT, REGION_USERSPACE_ADDR,
 } from './abi/kvm';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from './abi/mm';
@@ -60,6 +60,9 @@ export function sysCreateVm(snp: i32, asid: i32, homePartition: i32): i32 {
 
 export function sysDestroyVm(kvm: usize): void { destroyVm(kvm); }
 export function sysVmId(kvm: usize): i32 { return <i32>load32(kvm + KVM_ID); }
+
+/** ASID of an SNP guest, 0 of others and when it is gone. */
+export function sysVmAsid(kvm: usize): i32 { return <i32>load32(kvm + KVM_ASID); }
 
 /** KVM_SET_USER_MEMORY_REGION; size 0 deletes. */
 export function setMemslot(

@@ -3,7 +3,7 @@
 import { oops } from './oops';
 import {
   SH_MAX_TASKS, SH_SEED, SH_TASKS, TASK_CPU, TASK_EXITED, TASK_FREE, TASK_HEARTBEAT, TASK_HELD_COUNT, TASK_ID, TASK_KILLED,
-  TASK_RING, RING_ENTRY_SIZE, RING_MAX, TASK_RING_NEXT, TASK_RNG, TASK_RUNNING, TASK_SIZE, TASK_STACK, TASK_STACK_END, TASK_STACK_TOP,
+  RING_ENTRY_SIZE, RING_FIRST, RING_FLAGS, RING_MAX, RING_OP, RING_PAGES, RING_PENDING, RING_RET, RING_START_NS, RING_TARGET, TASK_RING, TASK_RING_NEXT, TASK_RNG, TASK_RUNNING, TASK_SIZE, TASK_STACK, TASK_STACK_END, TASK_STACK_TOP,
   TASK_STATE, TASK_WAIT_KIND, TASK_WAIT_LOCK, TASK_WAIT_SINCE_NS, WAIT_NONE,
 } from './abi/layout';
 import { OOPS_HELD_AT_EXIT, OOPS_STACK_OVERFLOW, ORACLE_KERNEL_BUG, ORACLE_LOCKING } from './abi/oops';
@@ -113,14 +113,25 @@ export function heartbeat(): void {
   store32(current + TASK_HEARTBEAT, load32(current + TASK_HEARTBEAT) + 1);
 }
 
-/** Notes a finished operation in the ring of recent operations: what a failed run is explained from. */
-export function ringNote(op: u32, ret: i32, a: f64, b: f64, timeNs: f64): void {
+/**
+ * Notes an operation that begins in the ring of recent operations: what a failed run is explained from. It lies in the task's own memory and is read
+ * when the task has ended, so plain stores do.
+ */
+export function ringBegin(op: u32, target: usize, flags: u32, first: u64, pages: u64, startNs: f64): void {
   const n = load32(current + TASK_RING_NEXT);
   const entry = current + TASK_RING + <usize>(n % RING_MAX) * RING_ENTRY_SIZE;
-  store32(entry, op);
-  store32(entry + 4, <u32>ret);
-  storeF64(entry + 8, a);
-  storeF64(entry + 16, b);
-  storeF64(entry + 24, timeNs);
+  store32(entry + RING_OP, op);
+  store32(entry + RING_RET, RING_PENDING);
+  store32(entry + RING_TARGET, <u32>target);
+  store32(entry + RING_FLAGS, flags);
+  store32(entry + RING_FIRST, <u32>first);
+  store32(entry + RING_PAGES, <u32>pages);
+  storeF64(entry + RING_START_NS, startNs);
   store32(current + TASK_RING_NEXT, n + 1);
+}
+
+/** Notes what the operation begun last has returned. */
+export function ringEnd(ret: i32): void {
+  const n = load32(current + TASK_RING_NEXT) - 1;
+  store32(current + TASK_RING + <usize>(n % RING_MAX) * RING_ENTRY_SIZE + RING_RET, <u32>ret);
 }

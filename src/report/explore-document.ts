@@ -9,7 +9,13 @@ export function exploreDocument(
   target: Target,
   result: ExploreResult,
   small: Counterexample | undefined,
-  run: { tookMs: number; partial: boolean; traceFile: string; bound: { points: PointSet; stepLimit: number } },
+  run: {
+    tookMs: number;
+    partial: boolean;
+    traceFile: string;
+    bound: { points: PointSet; stepLimit: number };
+    origin?: object;
+  },
 ) {
   return {
     schema: 'rmptorture/explore/1',
@@ -21,6 +27,7 @@ export function exploreDocument(
     complete: result.complete,
     partial: run.partial,
     bound: run.bound,
+    ...(run.origin === undefined ? {} : { from: run.origin }),
     executions: result.executions,
     steps: result.steps,
     longestExecution: result.longest,

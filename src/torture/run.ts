@@ -10,6 +10,8 @@ import { writeActors, type ActorProgram } from './actors.js';
 import { createGuest, memslotSequence, type Guest, type ReplayDifference } from './guests.js';
 import { collectOperations, type OperationResult } from './results.js';
 import type { MemslotSequence, Profile } from './schema.js';
+import { failingPlaces, type FailingPlace } from './failing-place.js';
+import { recentWindow, type RecentWindow } from './recent.js';
 import { scaleWorkers } from './workers.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
 import { runWindow, type TortureProgress } from './window.js';
@@ -33,6 +35,10 @@ export interface TortureResult {
   partial: boolean;
   verdict: Verdict;
   violations: Violation[];
+  /** Of a run with violations: the last operations of each actor. */
+  recent?: RecentWindow;
+  /** Guest pages that violations speak of, in their order. */
+  places?: FailingPlace[];
   operations: Record<string, OperationResult>;
   locks: Record<string, LockStatistics>;
   pagesBefore: PageStatistics;
@@ -151,6 +157,7 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
   const { durationMs, died, operations, missed } = outcome;
   const violations = host.violations();
   const { pages, locks } = host.stats();
+  const recent = violations.length > 0 ? recentWindow(host.shards, programs, guests) : undefined;
   return {
     schema: 'rmptorture/torture/1',
     command: 'torture',
@@ -167,6 +174,7 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
     partial: options.signal?.aborted === true || died,
     verdict: judge(operations, violations, differences, missed),
     violations,
+    ...(recent === undefined ? {} : { recent, places: failingPlaces(violations, recent) }),
     operations,
     locks,
     pagesBefore,

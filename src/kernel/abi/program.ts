@@ -23,6 +23,7 @@ export const PR_BATCH = 164; // u32: accesses per guest entry of a vCPU actor
 export const PR_HOT_FRACTION = 176; // u32 of 2^32: share of the key space that is hot
 export const PR_HOT_SHARE = 180; // u32 of 2^32: share of the draws that go there
 export const PR_VERDICT = 192; // i32: why the program ended, END_*
+export const PR_TASK = 196; // u32: the task that runs or ran it (its address), 0: none yet
 
 // A target: one area of one guest that the actor works on; each step draws one.
 export const TARGET_SIZE = 128;

@@ -2,7 +2,7 @@
 import { PR_WARMUP_END_NS } from '../abi/program';
 import { loadF64, nowNs } from '../point';
 import { lockdepHeldNothing } from '../sync/lockdep';
-import { ringNote } from '../task';
+import { ringEnd } from '../task';
 import { opCount, opLatency } from './opstat';
 
 /**
@@ -12,7 +12,7 @@ import { opCount, opLatency } from './opstat';
 export function finishOp(program: usize, op: u32, ret: i32, pages: u64, startNs: f64): void {
   const endNs = nowNs();
   lockdepHeldNothing();
-  ringNote(op, ret, <f64>pages, startNs, endNs);
+  ringEnd(ret);
   if (startNs < loadF64(program + PR_WARMUP_END_NS)) return;
   opCount(program, op, ret, pages);
   opLatency(program, op, endNs - startNs);

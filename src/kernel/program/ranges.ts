@@ -8,7 +8,7 @@ import {
   TG_START_GFN, TG_VM,
 } from '../abi/program';
 import { load32, load64, randomU32 } from '../point';
-import { stackPop, stackPush } from '../task';
+import { ringBegin, stackPop, stackPush } from '../task';
 import { kvmSetMemoryAttributes } from '../kvm/attributes';
 import { kvmDiscardShared } from '../kvm/shared';
 import { putPage } from '../mm/page';
@@ -31,8 +31,10 @@ function fallocateStep(program: usize, startNs: f64, op: u32, mode: i32): u32 {
   const target = drawTarget(program);
   const keyp = stackPush(8);
   const pages = drawRange(program, target, keyp);
-  const offset = load64(target + TG_FIRST_OFFSET) + load64(keyp);
+  const key = load64(keyp);
   stackPop(8);
+  const offset = load64(target + TG_FIRST_OFFSET) + key;
+  ringBegin(op, target, 0, key, pages, startNs);
   const ret = restrictedmemFallocate(load32(target + TG_FILE), mode, <i64>(offset << PAGE_SHIFT), <i64>(pages << PAGE_SHIFT));
   finishOp(program, op, ret, pages, startNs);
   return 1;
@@ -43,11 +45,14 @@ export function convertStep(program: usize, startNs: f64): u32 {
   const target = drawTarget(program);
   const keyp = stackPush(8);
   const pages = drawRange(program, target, keyp);
-  const gfn = load64(target + TG_START_GFN) + load64(keyp);
+  const key = load64(keyp);
   stackPop(8);
+  const gfn = load64(target + TG_START_GFN) + key;
   const toPrivate = (randomU32() & 1) != 0;
+  const op: u32 = toPrivate ? OP_TO_PRIVATE : OP_TO_SHARED;
+  ringBegin(op, target, 0, key, pages, startNs);
   const ret = kvmSetMemoryAttributes(load32(target + TG_VM), gfn, gfn + pages, toPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
-  finishOp(program, toPrivate ? OP_TO_PRIVATE : OP_TO_SHARED, ret, pages, startNs);
+  finishOp(program, op, ret, pages, startNs);
   return 1;
 }
 
@@ -56,8 +61,10 @@ export function discardStep(program: usize, startNs: f64): u32 {
   const target = drawTarget(program);
   const keyp = stackPush(8);
   const pages = drawRange(program, target, keyp);
-  const hva = load64(target + TG_HVA) + (load64(keyp) << PAGE_SHIFT);
+  const key = load64(keyp);
   stackPop(8);
+  const hva = load64(target + TG_HVA) + (key << PAGE_SHIFT);
+  ringBegin(OP_DISCARD, target, 0, key, pages, startNs);
   const kvm: usize = load32(target + TG_VM);
   const end = hva + (pages << PAGE_SHIFT);
   const freed = kvmDiscardShared(kvm, hva, end);
@@ -69,7 +76,9 @@ export function discardStep(program: usize, startNs: f64): u32 {
 /** Reports a hardware memory error on a page of the guest, if the drawn offset has one. */
 export function memoryFailureStep(program: usize, startNs: f64): u32 {
   const target = drawTarget(program);
-  const offset = load64(target + TG_FIRST_OFFSET) + drawKey(program, target);
+  const key = drawKey(program, target);
+  const offset = load64(target + TG_FIRST_OFFSET) + key;
+  ringBegin(OP_MEMORY_FAILURE, target, 0, key, 1, startNs);
   const pfn = restrictedmemFindPage(load32(target + TG_FILE), offset);
   let ret: i32 = -ENOENT;
   if (pfn != <u32>NO_PFN) {

@@ -8,6 +8,7 @@ import {
 } from '../abi/program';
 import { load32, load64, nowNs, randomU32, store32, store64 } from '../point';
 import { setMemslot } from '../syscall';
+import { ringBegin } from '../task';
 import { drawTarget, randomBelow } from './keys';
 import { finishOp } from './finish';
 
@@ -18,18 +19,15 @@ export function rebindStep(program: usize, startNs: f64): u32 {
   const pages = load64(target + TG_PAGE_COUNT);
   const split = load64(target + TG_SPLIT);
   let operations: u32 = 2;
-  finishOp(program, OP_SLOT_DELETE, piece(target, TG_SLOT_ID, 0, 0), split == 0 ? pages : split, startNs);
+  deletePiece(program, target, false, 0, split == 0 ? pages : split, startNs);
   if (split != 0) {
-    const again = nowNs();
-    finishOp(program, OP_SLOT_DELETE, piece(target, TG_SPARE_ID, 0, 0), pages - split, again);
+    deletePiece(program, target, true, split, pages - split, nowNs());
     operations++;
   }
   const cut = pages > 1 && (randomU32() & 1) != 0 ? <u64>(1 + randomBelow(<u32>pages - 1)) : 0;
-  const first = nowNs();
-  finishOp(program, OP_SLOT_CREATE, piece(target, TG_SLOT_ID, 0, cut == 0 ? pages : cut), cut == 0 ? pages : cut, first);
+  createPiece(program, target, false, 0, cut == 0 ? pages : cut);
   if (cut != 0) {
-    const second = nowNs();
-    finishOp(program, OP_SLOT_CREATE, piece(target, TG_SPARE_ID, cut, pages - cut), pages - cut, second);
+    createPiece(program, target, true, cut, pages - cut);
     operations++;
   }
   store64(target + TG_SPLIT, cut);
@@ -41,6 +39,7 @@ function moveStep(program: usize, target: usize, startNs: f64): u32 {
   const moved = load32(target + TG_MOVED) != 0;
   const gfn = load64(target + (moved ? TG_START_GFN : TG_MOVE_GFN));
   const pages = load64(target + TG_PAGE_COUNT);
+  ringBegin(OP_SLOT_MOVE, target, moved ? 0 : 1, 0, pages, startNs);
   const ret = setMemslot(
     load32(target + TG_VM), 0, load32(target + TG_SLOT_ID), load32(target + TG_SLOT_FLAGS),
     gfn << PAGE_SHIFT, pages << PAGE_SHIFT, load64(target + TG_HVA), 0, 0,
@@ -50,11 +49,24 @@ function moveStep(program: usize, target: usize, startNs: f64): u32 {
   return 1;
 }
 
-/** Sets the slot whose id stands at `idField` to pages [first, first + count) of the area; count 0 deletes it. */
-function piece(target: usize, idField: usize, first: u64, count: u64): i32 {
+/** Deletes the first or the second piece of the slot, which has pages [first, first + count) of the area. */
+function deletePiece(program: usize, target: usize, second: bool, first: u64, count: u64, startNs: f64): void {
+  ringBegin(OP_SLOT_DELETE, target, second ? 1 : 0, first, count, startNs);
+  finishOp(program, OP_SLOT_DELETE, setPiece(target, second, 0, 0), count, startNs);
+}
+
+/** Creates the first or the second piece of the slot, of pages [first, first + count) of the area. */
+function createPiece(program: usize, target: usize, second: bool, first: u64, count: u64): void {
+  const startNs = nowNs();
+  ringBegin(OP_SLOT_CREATE, target, second ? 1 : 0, first, count, startNs);
+  finishOp(program, OP_SLOT_CREATE, setPiece(target, second, first, count), count, startNs);
+}
+
+/** Sets the piece to pages [first, first + count) of the area; count 0 deletes it. */
+function setPiece(target: usize, second: bool, first: u64, count: u64): i32 {
   const flags = count == 0 ? 0 : load32(target + TG_SLOT_FLAGS);
   return setMemslot(
-    load32(target + TG_VM), 0, load32(target + idField), flags,
+    load32(target + TG_VM), 0, load32(target + (second ? TG_SPARE_ID : TG_SLOT_ID)), flags,
     (load64(target + TG_START_GFN) + first) << PAGE_SHIFT, count << PAGE_SHIFT, load64(target + TG_HVA) + (first << PAGE_SHIFT),
     load32(target + TG_FILE), (load64(target + TG_FIRST_OFFSET) + first) << PAGE_SHIFT,
   );

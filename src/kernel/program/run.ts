@@ -3,7 +3,7 @@
 import { SH_STOP, TASK_PROGRAM } from '../abi/layout';
 import {
   ACTOR_CONVERTER, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_INVALIDATOR, ACTOR_MEMORY_FAILURE, ACTOR_POPULATOR, ACTOR_REBINDER, ACTOR_VCPU,
-  END_DEADLINE, END_LIMIT, END_STOPPED, PR_DEADLINE_NS, PR_DONE, PR_INTERVAL_NS, PR_KIND, PR_OP_LIMIT, PR_PARTITION, PR_START_NS, PR_VERDICT,
+  END_DEADLINE, END_LIMIT, END_STOPPED, PR_DEADLINE_NS, PR_DONE, PR_INTERVAL_NS, PR_KIND, PR_OP_LIMIT, PR_PARTITION, PR_START_NS, PR_TASK, PR_VERDICT,
 } from '../abi/program';
 import { atomicLoad32, current, futexWait, load32, load64, loadF64, nowNs, store32, store64 } from '../point';
 import { heartbeat } from '../task';
@@ -23,6 +23,7 @@ const START_POLL_NS: i64 = 1_000_000;
  */
 export function runProgram(program: usize): i32 {
   store32(current + TASK_PROGRAM, <u32>program);
+  store32(program + PR_TASK, <u32>current);
   const kind = load32(program + PR_KIND);
   let verdict: i32 = END_STOPPED;
   if (kind == ACTOR_HOME_WORKER) homeWorkerLoop(<i32>load32(program + PR_PARTITION));

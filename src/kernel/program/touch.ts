@@ -6,7 +6,7 @@ import { kvmMemIsPrivate } from '../kvm/attributes';
 import { guestEpoch, guestRead, guestTag, guestWrote } from '../oracle/guest';
 import { load32, load64, loadF64, nowNs, oraclesOn, randomU32 } from '../point';
 import { lockdepHeldNothing } from '../sync/lockdep';
-import { ringNote } from '../task';
+import { ringBegin, ringEnd } from '../task';
 import { drawKey, drawTarget } from './keys';
 import { opCount, opLatency } from './opstat';
 
@@ -16,22 +16,22 @@ export function vcpuStep(program: usize, startNs: f64): u32 {
   const batch = load32(program + PR_BATCH);
   const recording = startNs >= loadF64(program + PR_WARMUP_END_NS);
   for (let n: u32 = 0; n < batch; n++) {
-    const ret = touchOnce(program, target);
+    const ret = touchOnce(program, target, startNs);
     if (recording) opCount(program, OP_TOUCH, ret, 1);
     if (n == 0) {
       const endNs = nowNs();
       if (recording) opLatency(program, OP_TOUCH, endNs - startNs);
-      ringNote(OP_TOUCH, ret, 1, startNs, endNs);
     }
   }
   lockdepHeldNothing();
   return batch;
 }
 
-function touchOnce(program: usize, target: usize): i32 {
+function touchOnce(program: usize, target: usize, startNs: f64): i32 {
   const kvm: usize = load32(target + TG_VM);
   const vcpu: usize = load32(target + TG_VCPU);
-  const gfn = load64(target + TG_START_GFN) + drawKey(program, target);
+  const key = drawKey(program, target);
+  const gfn = load64(target + TG_START_GFN) + key;
   const isPrivate = kvmMemIsPrivate(kvm, gfn);
   const owner = gfn % load32(target + TG_VCPU_COUNT) == load32(target + TG_VCPU_INDEX);
   // Private pages are written by their owner only, so that the oracle knows the last write.
@@ -40,7 +40,9 @@ function touchOnce(program: usize, target: usize): i32 {
   const checked = oraclesOn() && isPrivate;
   const epoch = checked ? guestEpoch(kvm, gfn) : 0;
   const token = write ? guestTag(kvm, gfn) | (randomU32() & 0xfffff) : 0;
+  ringBegin(OP_TOUCH, target, flags, key, 1, startNs);
   const ret = vcpuAccess(vcpu, gfn, flags, token);
+  ringEnd(ret);
   if (checked && ret == 0) {
     if (write) guestWrote(kvm, gfn, token, epoch);
     else guestRead(kvm, gfn, load32(vcpu + VCPU_VALUE), epoch, owner);

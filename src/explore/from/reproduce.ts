@@ -1,0 +1,131 @@
+// Looks for a scenario that fails as a torture run did: cuts of its window, from small to large, each explored for a share of the executions; then threads and
+// operations are taken away as long as it still fails alike.
+import { UsageError } from '../../host/errors.js';
+import { Exploration } from '../explore.js';
+import type { Operation, Scenario } from '../scenario.js';
+import { scenarioTarget } from '../scenario-target.js';
+import { strategyNamed } from '../strategies/named.js';
+import type { TargetOptions } from '../target.js';
+import { CUTS, focusOf, scenarioOfWindow } from './scenario.js';
+import type { FailingRun } from './window.js';
+
+export interface ReproduceOptions {
+  /** Of all cuts together. */
+  executions: number;
+  seed: number;
+  strategy: string;
+  target: TargetOptions;
+  over: () => boolean;
+}
+
+export interface Reproduced {
+  scenario: Scenario;
+  /** Oracle of the failure that was found, if any was. */
+  oracle?: string;
+  /** Number of the execution to begin with: those before fail in another way. */
+  first: number;
+  /** Executions that were spent on all scenarios. */
+  executions: number;
+}
+
+/** What came of trying a scenario out. */
+interface Tried {
+  executions: number;
+  /** The exploration that began with execution `first` ended with this oracle. */
+  found?: { oracle: string; first: number };
+}
+
+/** Enough to see again what has been seen within the executions of a cut, most of the time. */
+const SHRINK_FACTOR = 2;
+const SHRINK_LEAST = 300;
+const SHRINK_MOST = 600;
+const SLICE = 16;
+
+/** The scenario that fails with the run's oracle; without one, what fails otherwise; without that, the largest. Undefined when nothing can be built. */
+export function reproduce(run: FailingRun, options: ReproduceOptions): Reproduced | undefined {
+  const focus = focusOf(run);
+  if (focus === undefined) return undefined;
+  const scenarios = CUTS.flatMap((cut) => scenarioOfWindow(run, focus, cut) ?? []).filter((scenario) =>
+    bootsUp(scenario),
+  );
+  const each = Math.max(1, Math.floor(options.executions / Math.max(1, scenarios.length)));
+  const wanted = run.violations[0]!.oracle;
+  let executions = 0;
+  let other: Reproduced | undefined;
+  for (const scenario of scenarios) {
+    const tried = tryOut(scenario, wanted, options, each);
+    executions += tried.executions;
+    const { found } = tried;
+    if (found?.oracle === wanted)
+      return shrink({ scenario, ...found, oracle: wanted, executions }, tried.executions, options);
+    if (found !== undefined) other ??= { scenario, ...found, executions };
+  }
+  if (other !== undefined) return { ...other, executions };
+  const largest = scenarios.at(-1);
+  return largest === undefined ? undefined : { scenario: largest, first: 0, executions };
+}
+
+/** A mistake may break the set-up already: such a cut is of no use. */
+function bootsUp(scenario: Scenario): boolean {
+  try {
+    scenarioTarget(scenario);
+    return true;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
+  }
+}
+
+/** Explores until something fails with the wanted oracle. Each other failure is passed by with a fresh strategy, so that the last part can be repeated. */
+function tryOut(
+  scenario: Scenario,
+  wanted: string,
+  { seed, strategy, target: options, over }: ReproduceOptions,
+  most: number,
+): Tried {
+  const target = scenarioTarget(scenario, options);
+  let first = 0;
+  let other: Tried['found'];
+  while (first < most && !over()) {
+    const exploration = new Exploration(target, strategyNamed(strategy), { executions: most - first, seed, first });
+    while (!over() && !exploration.run(SLICE));
+    const { executions, violation } = exploration.result;
+    if (violation?.kind === wanted) return { executions: first + executions, found: { oracle: wanted, first } };
+    if (violation !== undefined) other ??= { oracle: violation.kind, first };
+    first += Math.max(executions, 1);
+  }
+  return other === undefined ? { executions: first } : { executions: first, found: other };
+}
+
+/** Takes threads away, then operations from the end of each thread, then touches of the set-up; keeps what still fails with the oracle. */
+function shrink(from: Reproduced, foundAfter: number, options: ReproduceOptions): Reproduced {
+  const wanted = from.oracle!;
+  const limit = Math.min(SHRINK_MOST, options.executions, Math.max(SHRINK_LEAST, foundAfter * SHRINK_FACTOR));
+  let best = from;
+  const keep = (scenario: Scenario): void => {
+    if (options.over()) return;
+    const { executions, found } = tryOut(scenario, wanted, options, limit);
+    best = { ...best, executions: best.executions + executions };
+    if (found?.oracle === wanted) best = { ...best, scenario, first: found.first };
+  };
+  for (const thread of Object.keys(best.scenario.threads).toReversed()) {
+    const { [thread]: _, ...threads } = best.scenario.threads;
+    if (Object.keys(threads).length > 0) keep({ ...best.scenario, threads });
+  }
+  for (const thread of Object.keys(best.scenario.threads)) {
+    for (let n = best.scenario.threads[thread]!.length - 1; n >= 0; n--) {
+      const operations = without(best.scenario.threads[thread]!, n);
+      const threads = { ...best.scenario.threads, [thread]: operations };
+      if (operations.length > 0) keep({ ...best.scenario, threads });
+    }
+  }
+  for (let n = (best.scenario.setup ?? []).length - 1; n >= 0; n--) {
+    const setup = best.scenario.setup ?? [];
+    if (setup[n]!.op === 'touch') keep({ ...best.scenario, setup: without(setup, n) });
+  }
+  return best;
+}
+
+function without(operations: readonly Operation[], index: number): Operation[] {
+  return operations.filter((_, n) => n !== index);
+}
