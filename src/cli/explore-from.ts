@@ -17,8 +17,6 @@ export interface Origin {
   /** Executions that the search for the scenario took. */
   executions: number;
   scenario: string;
-  /** Number of the execution to begin with. */
-  first: number;
 }
 
 /** Builds the scenario and writes it to `out`. Throws UsageError when the folder holds no failing run. */
@@ -42,12 +40,14 @@ export async function scenarioFrom(
   const scenario = path.join(out, 'scenario.yaml');
   await mkdir(out, { recursive: true });
   await writeFile(scenario, stringify(reproduced.scenario, { flowCollectionPadding: true, lineWidth: 0 }));
-  const { oracle: found, executions, first } = reproduced;
-  return { folder, oracle, message, executions, first, scenario, ...(found === undefined ? {} : { found }) };
+  const { oracle: found, executions } = reproduced;
+  return { folder, oracle, message, executions, scenario, ...(found === undefined ? {} : { found }) };
 }
 
-/** What came of it, in a line or two. */
-export function originText({ folder, oracle, message, found, executions, scenario }: Origin): string {
+/** What came of it, in two lines; nothing for a scenario that comes from no run. */
+export function originText(origin: Origin | undefined): string {
+  if (origin === undefined) return '';
+  const { folder, oracle, message, found, executions, scenario } = origin;
   const outcome =
     found === undefined
       ? 'no scenario cut from its last operations failed'

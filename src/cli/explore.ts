@@ -7,9 +7,11 @@ import { Command } from 'commander';
 import { nowNs } from '../host/clock.js';
 import { UsageError } from '../host/errors.js';
 import { parseDuration, parseSize } from '../host/units.js';
+import type { Counterexample } from '../explore/counterexample.js';
 import type { Exploration, ExploreResult } from '../explore/explore.js';
 import type { ExploreJob } from '../explore/pool.js';
 import type { PointSet, Target } from '../explore/target.js';
+import type { traceOf } from '../explore/trace-file.js';
 import type { Origin } from './explore-from.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
@@ -165,11 +167,9 @@ async function exploreFrom(folder: string, what: string | undefined, options: Op
 }
 
 async function explore(what: string, options: Options, origin?: Origin): Promise<number> {
-  const { counterexampleOf } = await import('../explore/counterexample.js');
   const { Exploration: Explorer } = await import('../explore/explore.js');
   const { loadTarget } = await import('./target.js');
   const { strategyNamed } = await import('../explore/strategies/named.js');
-  const { traceOf } = await import('../explore/trace-file.js');
   const { exploreDocument } = await import('../report/explore-document.js');
   const { exploreText } = await import('../report/explore.js');
   const { originText } = await import('./explore-from.js');
@@ -188,6 +188,7 @@ async function explore(what: string, options: Options, origin?: Origin): Promise
       elapsedMs,
       draw: drawsProgress(options),
     };
+    const only = origin?.found === undefined ? {} : { only: origin.found };
     const job = { loader: LOADER, what, target: targetOptions, overrides, strategy: options.strategy, seed };
     const result =
       strategy === undefined
@@ -195,21 +196,14 @@ async function explore(what: string, options: Options, origin?: Origin): Promise
         : workers !== undefined
           ? await sampleOnPool(job, { workers, executions }, course)
           : await sample(
-              new Explorer(target, strategy, { executions, seed, first: origin?.first ?? 0, countTraces: true }),
+              new Explorer(target, strategy, { executions, seed, ...only, countTraces: true }),
               course,
             );
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
     const traceFile = path.join(out, 'trace.json');
-    const { violation } = result;
-    const limits = { tries: MINIMISER_TRIES, milliseconds: MINIMISER_MS, nowMs: () => nowNs() / 1e6 };
-    const small = violation === undefined ? undefined : counterexampleOf(target, violation, limits);
-    if (small !== undefined) {
-      const threads = [...target.threadNames];
-      const how = { target: originOf(what), ...targetOptions, ...overrides, points: target.points };
-      const trace = traceOf(small.failure, { ...how, strategy: result.strategy, seed, threads });
-      await writeFile(traceFile, `${JSON.stringify(trace)}\n`);
-    }
+    const how = { target: originOf(what), ...targetOptions, ...overrides, points: target.points };
+    const small = await smallFailure(target, result, traceFile, how);
     const bound = { points: target.points, stepLimit: targetOptions.stepLimit };
     const document = exploreDocument(target, result, small, {
       tookMs,
@@ -222,12 +216,29 @@ async function explore(what: string, options: Options, origin?: Origin): Promise
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(document)}\n`
-        : `${origin === undefined ? '' : originText(origin)}${exploreText(target, result, small, tookMs)}results: ${out}\n`,
+        : `${originText(origin)}${exploreText(target, result, small, tookMs)}results: ${out}\n`,
     );
     return interrupt.exitCode ?? exitCode(result);
   } finally {
     interrupt.dispose();
   }
+}
+
+/** The failure made small, its trace written to `traceFile`; undefined when nothing failed. */
+async function smallFailure(
+  target: Target,
+  { violation, strategy, seed }: ExploreResult,
+  traceFile: string,
+  how: Omit<Parameters<typeof traceOf>[1], 'strategy' | 'seed' | 'threads'>,
+): Promise<Counterexample | undefined> {
+  if (violation === undefined) return undefined;
+  const { counterexampleOf } = await import('../explore/counterexample.js');
+  const { traceOf: makeTrace } = await import('../explore/trace-file.js');
+  const limits = { tries: MINIMISER_TRIES, milliseconds: MINIMISER_MS, nowMs: () => nowNs() / 1e6 };
+  const small = counterexampleOf(target, violation, limits);
+  const trace = makeTrace(small.failure, { ...how, strategy, seed, threads: [...target.threadNames] });
+  await writeFile(traceFile, `${JSON.stringify(trace)}\n`);
+  return small;
 }
 
 /** How long an exploration may go on, and whether anybody watches. */

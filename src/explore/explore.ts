@@ -16,6 +16,8 @@ export interface ExploreOptions {
   first?: number;
   /** Counts the executions that differ in more than the order of independent steps; some 20 ns a step. */
   countTraces?: boolean;
+  /** Only failures of this kind end the exploration; others are counted. */
+  only?: string;
 }
 
 /** A failing execution, ready to be shown, minimised or written to a file. */
@@ -49,6 +51,8 @@ export interface ExploreResult {
   /** Of a search over states: what made it incomplete. */
   limits?: readonly ('states' | 'depth' | 'stop' | 'bits')[];
   violation?: Failure;
+  /** Failures of kinds that were not asked for, how many of each. */
+  others?: Record<string, number>;
 }
 
 /** The failure did not come again from the same answers: something beside the tape decides. */
@@ -125,7 +129,12 @@ export class Exploration {
     const failed = finding !== undefined && finding.kind !== 'step-limit';
     strategy.end?.({ steps: machine.step, complete: ending !== 'given-up', failed });
     this.#traces?.end();
-    if (failed) {
+    if (!failed) return;
+    const { only = finding.kind } = this.#options;
+    if (finding.kind !== only) {
+      result.others ??= {};
+      result.others[finding.kind] = (result.others[finding.kind] ?? 0) + 1;
+    } else {
       result.verdict = 'violation';
       result.violation = confirm(this.#target, finding, index, seed);
       this.#done = true;

@@ -32,6 +32,7 @@ export function exploreDocument(
     steps: result.steps,
     longestExecution: result.longest,
     stepLimitHits: result.stepLimitHits,
+    otherFailures: result.others ?? {},
     states: result.states ?? 0,
     limits: result.limits ?? [],
     distinctTraces: result.distinctTraces,

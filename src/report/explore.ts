@@ -117,6 +117,8 @@ export function exploreText(
       'the set of visited states was full: states beyond it were remembered as bits, and some may have been missed',
     );
   if (result.limits?.includes('states') === true) lines.push('the search ended at its largest number of states');
+  for (const [kind, count] of Object.entries(result.others ?? {}))
+    lines.push(`${showCount(count)} other executions failed with ${kind}, which was not asked for`);
   if (stepLimitHits > 0)
     lines.push(`${stepLimitHits} executions were cut at the step limit: what comes behind it is unknown`);
   if (counterexample !== undefined) {

@@ -22,17 +22,14 @@ export interface Reproduced {
   scenario: Scenario;
   /** Oracle of the failure that was found, if any was. */
   oracle?: string;
-  /** Number of the execution to begin with: those before fail in another way. */
-  first: number;
   /** Executions that were spent on all scenarios. */
   executions: number;
 }
 
-/** What came of trying a scenario out. */
+/** What came of trying a scenario out: the oracle that was asked for, if it failed with that, or another one. */
 interface Tried {
   executions: number;
-  /** The exploration that began with execution `first` ended with this oracle. */
-  found?: { oracle: string; first: number };
+  oracle?: string;
 }
 
 /** Enough to see again what has been seen within the executions of a cut, most of the time. */
@@ -55,14 +52,13 @@ export function reproduce(run: FailingRun, options: ReproduceOptions): Reproduce
   for (const scenario of scenarios) {
     const tried = tryOut(scenario, wanted, options, each);
     executions += tried.executions;
-    const { found } = tried;
-    if (found?.oracle === wanted)
-      return shrink({ scenario, ...found, oracle: wanted, executions }, tried.executions, options);
-    if (found !== undefined) other ??= { scenario, ...found, executions };
+    const { oracle } = tried;
+    if (oracle === wanted) return shrink({ scenario, oracle, executions }, tried.executions, options);
+    if (oracle !== undefined) other ??= { scenario, oracle, executions };
   }
   if (other !== undefined) return { ...other, executions };
   const largest = scenarios.at(-1);
-  return largest === undefined ? undefined : { scenario: largest, first: 0, executions };
+  return largest === undefined ? undefined : { scenario: largest, executions };
 }
 
 /** A mistake may break the set-up already: such a cut is of no use. */
@@ -76,25 +72,20 @@ function bootsUp(scenario: Scenario): boolean {
   }
 }
 
-/** Explores until something fails with the wanted oracle. Each other failure is passed by with a fresh strategy, so that the last part can be repeated. */
+/** Explores until something fails with the wanted oracle; failures with others are passed by, the most frequent one is named when nothing else comes. */
 function tryOut(
   scenario: Scenario,
-  wanted: string,
-  { seed, strategy, target: options, over }: ReproduceOptions,
+  only: string,
+  { seed, strategy, target, over }: ReproduceOptions,
   most: number,
 ): Tried {
-  const target = scenarioTarget(scenario, options);
-  let first = 0;
-  let other: Tried['found'];
-  while (first < most && !over()) {
-    const exploration = new Exploration(target, strategyNamed(strategy), { executions: most - first, seed, first });
-    while (!over() && !exploration.run(SLICE));
-    const { executions, violation } = exploration.result;
-    if (violation?.kind === wanted) return { executions: first + executions, found: { oracle: wanted, first } };
-    if (violation !== undefined) other ??= { oracle: violation.kind, first };
-    first += Math.max(executions, 1);
-  }
-  return other === undefined ? { executions: first } : { executions: first, found: other };
+  const options = { executions: most, seed, only };
+  const exploration = new Exploration(scenarioTarget(scenario, target), strategyNamed(strategy), options);
+  while (!over() && !exploration.run(SLICE));
+  const { executions, violation, others = {} } = exploration.result;
+  if (violation !== undefined) return { executions, oracle: only };
+  const [other] = Object.entries(others).toSorted(([, a], [, b]) => b - a);
+  return other === undefined ? { executions } : { executions, oracle: other[0] };
 }
 
 /** Takes threads away, then operations from the end of each thread, then touches of the set-up; keeps what still fails with the oracle. */
@@ -104,9 +95,8 @@ function shrink(from: Reproduced, foundAfter: number, options: ReproduceOptions)
   let best = from;
   const keep = (scenario: Scenario): void => {
     if (options.over()) return;
-    const { executions, found } = tryOut(scenario, wanted, options, limit);
-    best = { ...best, executions: best.executions + executions };
-    if (found?.oracle === wanted) best = { ...best, scenario, first: found.first };
+    const { executions, oracle } = tryOut(scenario, wanted, options, limit);
+    best = { ...best, executions: best.executions + executions, ...(oracle === wanted ? { scenario } : {}) };
   };
   for (const thread of Object.keys(best.scenario.threads).toReversed()) {
     const { [thread]: _, ...threads } = best.scenario.threads;

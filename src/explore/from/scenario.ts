@@ -135,10 +135,11 @@ function pickThreads({ recent, violations }: FailingRun, scale: Scale, cut: Cut)
  */
 function setUp(scale: Scale, picked: readonly Picked[], mapped: boolean): Operation[] {
   const all = picked.flatMap(({ operations }) => operations);
-  const setup = scale.slots(all.find(({ op }) => op.startsWith('slot_')));
+  const firstSlot = all.find(({ op }) => op.startsWith('slot_'));
+  const setup = scale.slots(firstSlot);
   if (!scale.isPrivate) return setup;
   // Slot by slot: a mistake that shows when a conversion spans two must not show here.
-  for (const slot of [...setup])
+  for (const slot of scale.slots(firstSlot))
     if (slot.op === 'set-slot') setup.push({ op: 'set-private', vm: GUEST, gfn: slot.gfn, pages: slot.pages });
   if (mapped) setup.push(...scale.touches(0, scale.pages, true));
   const first = picked.flatMap(({ operations }) => operations.find(({ op }) => op.startsWith('to_')) ?? []);

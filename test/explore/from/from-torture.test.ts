@@ -33,7 +33,8 @@ const documentSchema = z.object({
 /** `explore --from` of a folder; the document that it writes, and the names of the scenario's threads. */
 async function reproduced(name: string): Promise<z.infer<typeof documentSchema> & { code: number; names: string[] }> {
   const out = at(`${name}-explored`);
-  const { code, stdout, stderr } = await run('explore', '--from', at(name), '--seed', '1', '--json', '--out', out);
+  const options = ['--seed', '1', '--executions', '3000', '--json', '--out', out];
+  const { code, stdout, stderr } = await run('explore', '--from', at(name), ...options);
   expect(stderr).toBe('');
   const document = documentSchema.parse(JSON.parse(stdout));
   const { threads } = readDocument(document.from.scenario, scenarioSchema);
