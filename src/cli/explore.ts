@@ -195,10 +195,7 @@ async function explore(what: string, options: Options, origin?: Origin): Promise
         ? await searchStates(target, { depth: targetOptions.stepLimit, bytes: memory }, course)
         : workers !== undefined
           ? await sampleOnPool(job, { workers, executions }, course)
-          : await sample(
-              new Explorer(target, strategy, { executions, seed, ...only, countTraces: true }),
-              course,
-            );
+          : await sample(new Explorer(target, strategy, { executions, seed, ...only, countTraces: true }), course);
     const tookMs = elapsedMs();
     await mkdir(out, { recursive: true });
     const traceFile = path.join(out, 'trace.json');
