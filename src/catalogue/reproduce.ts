@@ -43,23 +43,26 @@ export interface Reproduction {
 
 const SLICE = 8;
 const STATES_SLICE = 2000;
+const PROOF_SHARE = 0.8;
 /** Memory for the states that the search has visited: more than `states` need. */
 const VISITED_BYTES = 2 ** 29;
 /** Longest execution, in steps. */
 export const STEP_LIMIT = 20_000;
 
-export function reproduce(bug: Bug, options: ReproduceOptions): Reproduction {
+/** `failed` gets the first half as soon as it is over. */
+export function reproduce(bug: Bug, options: ReproduceOptions, failed?: (buggy: Half) => void): Reproduction {
   const buggy = sampled(scenarioOf(bug, true), options, options.nowMs());
+  failed?.(buggy);
   const fixed = proved(scenarioOf(bug, false), options);
   const found = buggy.result.violation?.kind;
   const confirmed = found !== undefined && bug.verdicts.includes(found) && fixed.result.verdict === 'no-violation';
   return { bug, buggy, fixed, confirmed };
 }
 
-/** Every state, in half of the time; samples in the rest of it where that is too little. */
+/** Every state, in most of the time; samples in the rest of it where that is too little. */
 function proved(scenario: Scenario, options: ReproduceOptions): Half {
   const startMs = options.nowMs();
-  const late = (): boolean => options.stop() || options.nowMs() - startMs > options.milliseconds / 2;
+  const late = (): boolean => options.stop() || options.nowMs() - startMs > options.milliseconds * PROOF_SHARE;
   const target = scenarioTarget(scenario, { stepLimit: STEP_LIMIT, frozenClock: true });
   const search = new StateExploration(target, {
     states: options.states,

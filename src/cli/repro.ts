@@ -100,7 +100,7 @@ async function bugNamed(id: string): Promise<Bug> {
 
 async function show(bugs: readonly Bug[], all: boolean, options: Options): Promise<number> {
   const { reproduce } = await import('../catalogue/reproduce.js');
-  const { allText, reproText } = await import('../report/repro.js');
+  const { allText, failingText, fixedText } = await import('../report/repro.js');
   const out = outFolder(options.out, 'repro');
   const seed = wholeNumber('--seed', options.seed, 0, 2 ** 32 - 1);
   const how = {
@@ -112,12 +112,13 @@ async function show(bugs: readonly Bug[], all: boolean, options: Options): Promi
     minimise: options.pages === undefined ? MINIMISE : MINIMISE_BY_TRIES,
     nowMs: () => nowNs() / 1e6,
   };
+  const json = options.json === true;
   const interrupt = interruptible();
   try {
     const stop = (): boolean => interrupt.signal.aborted;
     if (options.stress === true) {
       const { stressBugs } = await import('./repro-stress.js');
-      const code = await stressBugs(bugs, { ...how, stuckMs: STUCK_MS, out, json: options.json === true, stop });
+      const code = await stressBugs(bugs, { ...how, stuckMs: STUCK_MS, out, json, stop });
       return interrupt.exitCode ?? code;
     }
     const done: Reproduction[] = [];
@@ -125,12 +126,14 @@ async function show(bugs: readonly Bug[], all: boolean, options: Options): Promi
       // Between bugs a signal has its turn.
       await setImmediate();
       if (stop()) break;
-      done.push(reproduce(bug, { ...how, stop }));
+      // What fails is shown while the fixed scenario is still being explored.
+      const show = (buggy: Half): void => void process.stdout.write(failingText(bug, buggy));
+      done.push(reproduce(bug, { ...how, stop }, all || json ? undefined : show));
     }
     const document = await writeResults(out, done, { seed, partial: done.length < bugs.length });
     if (options.pages !== undefined && done.length === bugs.length) await writePages(options.pages, done);
-    const text = all ? allText(done) : done.map(reproText).join('\n');
-    process.stdout.write(options.json === true ? `${JSON.stringify(document)}\n` : `${text}results: ${out}\n`);
+    const text = all ? allText(done) : done.map(fixedText).join('\n');
+    process.stdout.write(json ? `${JSON.stringify(document)}\n` : `${text}results: ${out}\n`);
     return interrupt.exitCode ?? exitCode(done);
   } finally {
     interrupt.dispose();

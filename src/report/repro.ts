@@ -66,13 +66,19 @@ function outcome(half: Half): string {
   return violation === undefined ? passed(half) : `${violation.kind} (${effort(half)})`;
 }
 
-export function reproText({ bug, buggy, fixed, confirmed }: Reproduction): string {
+/** The case and how it fails: known before the fixed scenario is explored. */
+export function failingText(bug: Bug, buggy: Half): string {
   const lines = [caseText(bug), '', `with the mistake (variant ${bug.variants.join(', ')}): ${outcome(buggy)}`];
   if (buggy.counterexample !== undefined) {
     const { failure, constraints } = buggy.counterexample;
     lines.push('', failureText(buggy.target, failure, constraints));
   }
-  lines.push('', `without it: ${outcome(fixed)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+/** What came of the fixed scenario, and the verdict. */
+export function fixedText({ bug, fixed, confirmed }: Reproduction): string {
+  const lines = ['', `without it: ${outcome(fixed)}`];
   if (fixed.counterexample !== undefined) {
     lines.push('', failureText(fixed.target, fixed.counterexample.failure, fixed.counterexample.constraints));
   }
