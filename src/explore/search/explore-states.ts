@@ -32,6 +32,8 @@ export class StateExploration {
   readonly #locality: Locality;
   readonly #machine: StateMachine;
   #visited!: VisitedSet;
+  /** Steps of searches that were in vain. */
+  #stepsBefore = 0;
   #search!: DepthFirst<SavedState>;
 
   constructor(target: Target, options: StateOptions) {
@@ -55,6 +57,7 @@ export class StateExploration {
     for (let left = transitions; left > 0; left -= SLICE) {
       const over = this.#search.run(Math.min(left, SLICE));
       if (this.#locality.changed && this.#isInVain(over)) {
+        this.#stepsBefore += this.#search.transitions;
         this.#machine.release();
         this.#begin();
       } else if (over) return true;
@@ -87,7 +90,7 @@ export class StateExploration {
       complete,
       exhausted: complete,
       executions: found.executions,
-      steps: found.transitions,
+      steps: this.#stepsBefore + found.transitions,
       longest: found.deepest,
       stepLimitHits: found.limits.includes('depth') ? 1 : 0,
       distinctTraces: 0,

@@ -354,7 +354,8 @@ describe('punch hole', () => {
 
   it('B03: without the lock over the whole punch it is told an end without a start', async () => {
     let ends = 0;
-    for (let round = 0; round < 10 && ends === 0; round++) {
+    // On a busy machine the binder may sleep through many a punch.
+    for (let round = 0; round < 200 && ends === 0; round++) {
       const calls = await bindDuringPunch([V_B03]);
       expect(calls.some(({ kind }) => kind === 'start')).toBe(false);
       ends = calls.length;
