@@ -127,8 +127,8 @@ async function show(bugs: readonly Bug[], all: boolean, options: Options): Promi
       await setImmediate();
       if (stop()) break;
       // What fails is shown while the fixed scenario is still being explored.
-      const show = (buggy: Half): void => void process.stdout.write(failingText(bug, buggy));
-      done.push(reproduce(bug, { ...how, stop }, all || json ? undefined : show));
+      const print = (buggy: Half): void => void process.stdout.write(failingText(bug, buggy));
+      done.push(reproduce(bug, { ...how, stop }, all || json ? undefined : print));
     }
     const document = await writeResults(out, done, { seed, partial: done.length < bugs.length });
     if (options.pages !== undefined && done.length === bugs.length) await writePages(options.pages, done);
