@@ -101,9 +101,9 @@ async function points(runner: Runner, program: CompiledProgram): Promise<void> {
   const race = new RaceWatch(one.machine);
   const run = (): Timing => timed(() => executions(one, strategy, count));
   const watched = (): Timing => {
-    one.machine.observer = race;
+    one.machine.watcher = race;
     const timing = run();
-    one.machine.observer = undefined;
+    one.machine.watcher = undefined;
     return timing;
   };
   const [, checked] = await runner.group([

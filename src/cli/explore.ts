@@ -33,6 +33,7 @@ interface Options {
   json?: boolean;
   out?: string;
   quiet?: boolean;
+  races?: string;
   list?: boolean;
   from?: string;
 }
@@ -70,6 +71,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--duration <time>', 'how long at most, such as 30s')
     .option('--seed <n>', 'seed of all choices, decimal or 0x')
     .option('--points <set>', 'accesses where threads may change: sync (atomics), all (default: sync; programs: all)')
+    .option('--races <on|off>', 'data races are failures (default: on for programs; scenarios need --points all)')
     .option('--steps <n>', 'longest execution, in steps', '20000')
     .option('--spurious <n>', 'waits of an execution that may return without a wake-up', '0')
     .option('--timeouts <n>', 'waits of an execution that may time out although others can run', '0')
@@ -122,6 +124,7 @@ function readOptions(options: Options) {
       spuriousWakeups: wholeNumber('--spurious', options.spurious, 0, 1000),
       earlyTimeouts: wholeNumber('--timeouts', options.timeouts, 0, 1000),
       ...(points === undefined ? {} : { points }),
+      ...(options.races === undefined ? {} : { races: oneOf('--races', options.races, ['on', 'off']) === 'on' }),
     },
     overrides: {
       ...(options.variant.length === 0 ? {} : { variants: options.variant }),

@@ -11,7 +11,7 @@ import type { Scenario } from '../explore/scenario.js';
 import { scenarioTarget } from '../explore/scenario-target.js';
 import { SCENARIOS } from '../explore/scenarios/index.js';
 import { scenarioSchema } from '../explore/schema.js';
-import type { Target, TargetOptions } from '../explore/target.js';
+import { racesByDefault, type Target, type TargetOptions } from '../explore/target.js';
 
 /** What the command line changes about a scenario. */
 export interface ScenarioOverrides {
@@ -25,7 +25,7 @@ export async function loadTarget(what: string, options: TargetOptions, overrides
   if (extension === '.ts') {
     if (overrides.variants !== undefined || overrides.protocol !== undefined)
       throw new UsageError('explore', `explore: ${what} is a program: variants and protocols belong to scenarios`);
-    return programTarget(await compileProgram(what), { ...options, name: path.basename(what, '.ts') });
+    return programTarget(await compileProgram(what), { ...racesByDefault(options), name: path.basename(what, '.ts') });
   }
   return scenarioTarget({ ...(await loadScenario(what, extension)), ...overrides }, options);
 }

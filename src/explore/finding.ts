@@ -2,9 +2,10 @@
 import * as control from '../kernel/abi/control.js';
 import { blocked } from './blocked.js';
 import type { Ending } from './machine.js';
+import { raceText } from './race-watch.js';
 import type { Target } from './target.js';
 
-/** Why an execution failed. `kind`: an oracle's name, 'deadlock', 'lost-wakeup', 'livelock', 'crash' or 'step-limit'. */
+/** Why an execution failed. `kind`: an oracle's name, 'deadlock', 'lost-wakeup', 'livelock', 'data-race', 'crash' or 'step-limit'. */
 export interface Finding {
   kind: string;
   message: string;
@@ -17,7 +18,7 @@ export function findingOf(target: Target, ending: Ending): Finding | undefined {
     case 'given-up':
       return undefined;
     case 'finished':
-      return target.atRest() ? undefined : oopsOf(target, 'at rest');
+      return target.atRest() ? raceOf(target) : oopsOf(target, 'at rest');
     case 'oops':
       return oopsOf(target, threadName(target, target.machine.current));
     case 'crash': {
@@ -33,6 +34,14 @@ export function findingOf(target: Target, ending: Ending): Finding | undefined {
       return { kind: 'step-limit', message, thread: '' };
     }
   }
+}
+
+/** A data race of an execution that has not failed otherwise: what it broke says more. */
+function raceOf({ races, threadNames, nameOf }: Target): Finding | undefined {
+  const race = races?.race;
+  if (race === undefined) return undefined;
+  const thread = threadNames[race.second.thread - 1] ?? '';
+  return { kind: 'data-race', message: raceText(race, threadNames, nameOf), thread };
 }
 
 function threadName(target: Target, thread: number): string {

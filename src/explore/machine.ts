@@ -39,6 +39,8 @@ export class Machine extends ThreadTable {
   /** Called after each step, in a quiet moment; a violation is an oops. */
   invariant: (() => void) | undefined;
   observer: Observer | undefined;
+  /** Beside the observer: one that belongs to the target and stays, as the race detector does. */
+  watcher: Observer | undefined;
   /** What the strategy answered in the last execution: threads and choices, in the order of the questions. */
   readonly tape: Uint8Array;
   tapeLength = 0;
@@ -121,6 +123,7 @@ export class Machine extends ThreadTable {
     this.exports.restoreState();
     this.#reset(strategy);
     this.observer?.begin?.();
+    this.watcher?.begin?.();
   }
 
   /** Goes on from the present state until the execution ends, or the strategy gives it up for now: then another call goes on from there. */
@@ -185,7 +188,11 @@ export class Machine extends ThreadTable {
   #reset(strategy: Strategy): void {
     this.#strategy = strategy;
     this.#announces = this.observer?.announced !== undefined;
-    this.#watched = strategy.performed !== undefined || this.observer !== undefined || this.invariant !== undefined;
+    this.#watched =
+      strategy.performed !== undefined ||
+      this.observer !== undefined ||
+      this.watcher !== undefined ||
+      this.invariant !== undefined;
     this.#barren = 0;
     this.#spuriousLeft = this.#options.spuriousWakeups ?? 0;
     this.#timeoutsLeft = this.#options.earlyTimeouts ?? 0;
@@ -252,6 +259,7 @@ export class Machine extends ThreadTable {
     else if (this.#spinning > 0 && this.writes(thread)) this.#stopSpinning(thread);
     if (this.#watched) {
       this.observer?.performed(thread, this);
+      this.watcher?.performed(thread, this);
       this.#strategy!.performed?.(thread, this);
     }
     this.current = thread;
@@ -337,7 +345,9 @@ export class Machine extends ThreadTable {
   #wake(thread: number, result: number, wokenBy: number): void {
     this.setWoken(thread, result, wokenBy);
     this.enable(thread);
-    if (wokenBy >= 0) this.observer?.woke?.(wokenBy, thread);
+    if (wokenBy < 0) return;
+    this.observer?.woke?.(wokenBy, thread);
+    this.watcher?.woke?.(wokenBy, thread);
   }
 
   /** The running thread wakes up to `count` sleepers of a word: which ones, if not all, is a choice. */

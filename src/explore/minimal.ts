@@ -19,6 +19,7 @@ export function isSameFailure(a: Finding, b: Finding): boolean {
     message.replace(/ \(values .*$/, '').replaceAll(/0x[0-9a-f]+|\d+/gi, '#');
   if (a.kind !== b.kind) return false;
   if (a.kind === 'assertion') return a.message.split(' does not')[0] === b.message.split(' does not')[0];
+  if (a.kind === 'data-race') return a.message.split(': nothing orders')[0] === b.message.split(': nothing orders')[0];
   // Who of several equal threads waits for whom is no difference.
   return a.kind === 'deadlock' || a.kind === 'lost-wakeup' || a.kind === 'livelock' || text(a) === text(b);
 }

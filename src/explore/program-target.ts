@@ -7,7 +7,7 @@ import type { CompiledProgram } from './compile.js';
 import { Machine, type MachineExports } from './machine.js';
 import { setPoints } from './points.js';
 import { stateName } from './state-names.js';
-import type { Target, TargetOptions } from './target.js';
+import { type Target, type TargetOptions, watchRaces } from './target.js';
 
 type Exports = MachineExports & {
   bootProgram(): number;
@@ -81,6 +81,7 @@ export function programTarget({ module, sources }: CompiledProgram, options: Pro
     machine,
     points,
     threadNames,
+    races: watchRaces(machine, points, options),
     atRest() {
       x.setCurrent(x.taskAddress(0));
       return finish === undefined || machine.quietly(finish);

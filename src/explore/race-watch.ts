@@ -1,7 +1,8 @@
-// Looks for happens-before races in every execution it watches (races.ts has the algorithm), and keeps the first of each pair of places.
+// Looks for happens-before races in every execution it watches (races.ts has the algorithm), and keeps the first one of the execution.
 import { POINT_FUTEX_WAIT, POINT_FUTEX_WAKE, POINT_ATOMIC_LOAD } from '../kernel/abi/point.js';
+import { MAX_THREADS } from './clocks.js';
 import type { Machine, Observer } from './machine.js';
-import { type Race, RaceDetector } from './races.js';
+import { type Race, RaceDetector, type RaceSide } from './races.js';
 import type { View } from './strategy.js';
 
 /** The detector's thread 0 is the set-up. */
@@ -9,10 +10,9 @@ const FIRST_THREAD = 1;
 
 export class RaceWatch implements Observer {
   readonly #detector: RaceDetector;
-  /** The first race of each word. */
-  readonly races = new Map<number, Race>();
-
   readonly #threads: number;
+  /** The first race of the execution that is watched, or was watched last. */
+  race: Race | undefined;
 
   constructor({ memory: { stateStart, stateEnd }, threadCount }: Machine) {
     this.#threads = FIRST_THREAD + threadCount;
@@ -20,6 +20,7 @@ export class RaceWatch implements Observer {
   }
 
   begin(): void {
+    this.race = undefined;
     this.#detector.restart(this.#threads);
   }
 
@@ -34,10 +35,24 @@ export class RaceWatch implements Observer {
       view.bytes(thread),
       view.low(thread) >>> 0,
     );
-    if (race !== undefined && !this.races.has(race.address)) this.races.set(race.address, race);
+    if (race !== undefined) this.race ??= race;
   }
 
   woke(waker: number, waiter: number): void {
     this.#detector.wake(waker + FIRST_THREAD, waiter + FIRST_THREAD);
   }
+}
+
+/** Whether the machine's threads are few enough for the detector's clocks. */
+export function canWatch({ threadCount }: Machine): boolean {
+  return FIRST_THREAD + threadCount <= MAX_THREADS;
+}
+
+/** The race in words: who did what to what. */
+export function raceText(race: Race, threadNames: readonly string[], nameOf: (address: number) => string): string {
+  const side = ({ thread, write, atomic }: RaceSide): string => {
+    const name = threadNames[thread - FIRST_THREAD] ?? 'the set-up';
+    return `the ${atomic ? 'atomic' : 'plain'} ${write ? 'write' : 'read'} by ${name}`;
+  };
+  return `${nameOf(race.address)}: nothing orders ${side(race.second)} after ${side(race.first)}`;
 }

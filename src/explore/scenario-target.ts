@@ -13,7 +13,7 @@ import { unmetExpectation } from './expectations.js';
 import { setPoints } from './points.js';
 import { SourceLines } from './source-lines.js';
 import { stateName } from './state-names.js';
-import type { Target, TargetOptions } from './target.js';
+import { type Target, type TargetOptions, watchRaces } from './target.js';
 
 type Exports = MachineExports & KernelExports;
 
@@ -56,6 +56,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     machine,
     points,
     threadNames,
+    races: watchRaces(machine, points, options),
     atRest: () => {
       unmet = undefined;
       x.setCurrent(x.taskAddress(0));

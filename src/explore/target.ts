@@ -1,6 +1,7 @@
 // What can be explored: a machine in its starting state, with what a report needs to speak of it. Scenarios and programs make one.
-import type { Violation } from '../host/errors.js';
+import { UsageError, type Violation } from '../host/errors.js';
 import type { Machine } from './machine.js';
+import { canWatch, RaceWatch } from './race-watch.js';
 import type { SourceLines } from './source-lines.js';
 
 /** Which accesses are points: 'sync' atomics and futexes only, 'racy' also plain accesses to words that race, 'all' every one to shared memory. */
@@ -16,6 +17,8 @@ export interface Target {
   violations(): Violation[];
   /** `vm0.mmu_lock` of an address. */
   nameOf(address: number): string;
+  /** Looks for data races, if it was asked to. */
+  races?: RaceWatch | undefined;
   /** Source lines of its module; made when asked for. */
   sources(): SourceLines;
 }
@@ -30,4 +33,30 @@ export interface TargetOptions {
   earlyTimeouts?: number;
   /** The model's time stands still, for searches that compare states. */
   frozenClock?: boolean;
+  /** Whether two accesses, one of them plain and one a write, that nothing orders are a failure. Plain accesses have to be points. */
+  races?: boolean;
+}
+
+/**
+ * The options of a program that a user explores: data races are failures unless they say otherwise. Where plain accesses are no points nothing is seen of
+ * them, and a search over states goes back and forth in executions, which leaves no order of events to look at.
+ */
+export function racesByDefault(options: TargetOptions): TargetOptions {
+  return { races: options.frozenClock !== true && (options.points ?? 'all') === 'all', ...options };
+}
+
+/** Makes the machine look for data races where the options say so. Throws UsageError where it could not see them. */
+export function watchRaces(
+  machine: Machine,
+  points: PointSet,
+  { races = false }: TargetOptions,
+): RaceWatch | undefined {
+  if (!races) return undefined;
+  if (points !== 'all')
+    throw new UsageError('--races', `--races on: plain accesses are seen where they are points; add --points all`);
+  if (!canWatch(machine))
+    throw new UsageError('--races', `--races on: at most 15 threads; this has ${machine.threadCount}`);
+  const watch = new RaceWatch(machine);
+  machine.watcher = watch;
+  return watch;
 }

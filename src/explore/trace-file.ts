@@ -17,6 +17,7 @@ const traceSchema = z.object({
   spuriousWakeups: z.number(),
   earlyTimeouts: z.number(),
   frozenClock: z.boolean(),
+  races: z.boolean().optional(),
   strategy: z.string(),
   seed: z.number(),
   executionIndex: z.number(),

@@ -6,7 +6,7 @@ import { programTarget } from '../explore/program-target.js';
 import type { Scenario } from '../explore/scenario.js';
 import { scenarioTarget } from '../explore/scenario-target.js';
 import { strategyNamed } from '../explore/strategies/named.js';
-import type { Target, TargetOptions } from '../explore/target.js';
+import { racesByDefault, type Target, type TargetOptions } from '../explore/target.js';
 import { nowNs } from '../host/clock.js';
 import { RmpTortureError, UsageError } from '../host/errors.js';
 import { failureText } from './explore.js';
@@ -46,7 +46,7 @@ export async function expectNoViolation(what: Scenario | string, budget: Budget 
   const { executions = 1000, milliseconds = Infinity, strategy = 'portfolio', seed = 1, ...options } = budget;
   const target =
     typeof what === 'string'
-      ? programTarget(await compileProgram(what), { ...options, name: what })
+      ? programTarget(await compileProgram(what), { ...racesByDefault(options), name: what })
       : scenarioTarget(what, options);
   const exploration = new Exploration(target, strategyNamed(strategy), { executions, seed });
   const endNs = nowNs() + milliseconds * 1e6;

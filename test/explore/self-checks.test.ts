@@ -18,7 +18,7 @@ import type { Target } from '#src/explore/target.js';
 import * as oops from '#src/kernel/abi/oops.js';
 
 /** Verdicts that are no oracle of the kernel's. */
-const OWN_VERDICTS = ['deadlock', 'lost-wakeup', 'livelock', 'crash', 'expectation', 'step-limit'];
+const OWN_VERDICTS = ['deadlock', 'lost-wakeup', 'livelock', 'crash', 'expectation', 'data-race', 'step-limit'];
 const ORACLES = Object.keys(oops)
   .filter((name) => name.startsWith('ORACLE_'))
   .map((name) => name.slice('ORACLE_'.length).toLowerCase().replaceAll('_', '-'));
@@ -45,6 +45,7 @@ const PROGRAMS: [verdict: string, program: string, within: number][] = [
   ['lost-wakeup', 'sleep', 100],
   ['livelock', 'spin', 100],
   ['crash', 'trap', 100],
+  ['data-race', 'racy', 1],
 ];
 
 /** The host has 16 pages and all are in use: the one that the first guest's hole frees goes to the other guest. */
@@ -111,6 +112,10 @@ export function spin_thread1(): void { while (atomicLoad32(B) == 0) cpuRelax(); 
 export function trap_setup(): void { store32(A, 1); }
 export function trap_thread0(): void { store32(B, 8 / load32(A)); }
 export function trap_thread1(): void { store32(A, 0); }
+export function racy_thread0(): void { store32(A, 1); atomicStore32(B, 1); }
+export function racy_thread1(): void { if (load32(A) == 0) atomicStore32(B, 2); }
+export function handed_thread0(): void { store32(A, 1); atomicStore32(B, 1); }
+export function handed_thread1(): void { if (atomicLoad32(B) == 1) store32(A, 2); }
 export function endless_thread0(): void { while (atomicLoad32(A) == 0) atomicAdd32(B, 1); }
 `;
 
@@ -128,7 +133,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const sample = (target: Target, executions: number, strategy = 'portfolio'): ExploreResult =>
   explore(target, strategyNamed(strategy), { executions, seed: 1 });
-const program = (name: string): Target => programTarget(module, { name, prefix: `${name}_`, stepLimit: 2000 });
+const program = (name: string): Target =>
+  programTarget(module, { name, prefix: `${name}_`, stepLimit: 2000, races: ['racy', 'handed'].includes(name) });
 
 function scenarioNamed(name: string): Scenario {
   const own = [REUSED, BUSY].find((each) => each.name === name);
@@ -149,6 +155,10 @@ describe('what is planted is found', () => {
 
   it.each(PROGRAMS)('%s: program %s within %i executions', (verdict, name, within) => {
     expect(sample(program(name), within).violation?.kind).toBe(verdict);
+  });
+
+  it('no data-race where an atomic hands the word over', () => {
+    expect(sample(program('handed'), 200)).toMatchObject({ verdict: 'no-violation', executions: 200 });
   });
 
   it('step-limit: executions that do not end are counted, and make the result inconclusive', () => {
