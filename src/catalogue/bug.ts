@@ -21,7 +21,7 @@ export interface Bug {
   verdicts: readonly string[];
   /** The strategy that finds it in the fewest executions, as `npm run catalogue` measures; 'any': each finds it in the first. */
   strategy: string;
-  scenario: Omit<Scenario, 'name' | 'about' | 'variants' | 'protocol'>;
+  scenario: Omit<Scenario, 'name' | 'about' | 'variants'>;
 }
 
 /** A bug that the engine cannot show, and why. */

@@ -14,6 +14,7 @@ import { B14 } from './b14.js';
 import { B15 } from './b15.js';
 import { B17 } from './b17.js';
 import { B18 } from './b18.js';
+import { B20 } from './b20.js';
 import { B23 } from './b23.js';
 import { B25 } from './b25.js';
 import { B29 } from './b29.js';
@@ -21,6 +22,7 @@ import { B30 } from './b30.js';
 import { B31 } from './b31.js';
 import { B33 } from './b33.js';
 import { B44 } from './b44.js';
+import { B55 } from './b55.js';
 import { B61 } from './b61.js';
 import type { Bug } from './bug.js';
 
@@ -40,6 +42,7 @@ export const BUGS: readonly Bug[] = [
   B15,
   B17,
   B18,
+  B20,
   B23,
   B25,
   B29,
@@ -47,5 +50,6 @@ export const BUGS: readonly Bug[] = [
   B31,
   B33,
   B44,
+  B55,
   B61,
 ];

@@ -1,7 +1,7 @@
 // Bugs of the catalogue that cannot be run here, each with the reason.
 import type { OutOfReach } from './bug.js';
 
-const NO_GUEST_MEMFD = 'of guest_memfd, the later protocol, which is not modelled';
+const NO_LAUNCH = 'the launch of a guest, which populates a guest_memfd, is not modelled';
 const NO_DEVICES = 'devices and their buses are not modelled';
 const NO_GUEST_BUFFER =
   'buffers that host and guest share (GHCB, page state changes) are not modelled; here the VMM makes those calls';
@@ -24,11 +24,14 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     title: 'RMPUPDATE fails for a neighbour that is being updated',
     why: 'a refused RMPUPDATE ends in a leaked page, which is allowed',
   },
-  { id: 'B19', title: 'a hole punch against a fault that prepares the page again', why: NO_GUEST_MEMFD },
-  { id: 'B20', title: 'a memslot is freed while its file is dying', why: NO_GUEST_MEMFD },
+  {
+    id: 'B19',
+    title: 'a hole punch against a fault that prepares the page again',
+    why: 'accepted upstream, and in our guest-memfd too: the page stays in its file, and no mapping of it is made',
+  },
   { id: 'B21', title: 'a grace period that protects nobody', why: 'superfluous code breaks no invariant' },
-  { id: 'B22', title: 'user pages are got under the invalidate lock', why: NO_GUEST_MEMFD },
-  { id: 'B24', title: 'populating shared gfns', why: NO_GUEST_MEMFD },
+  { id: 'B22', title: 'user pages are got under the invalidate lock', why: NO_LAUNCH },
+  { id: 'B24', title: 'populating shared gfns', why: NO_LAUNCH },
   {
     id: 'B26',
     title: 'range_end without the range_start of a notifier that refused',
@@ -81,7 +84,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
   { id: 'B52', title: 'encrypted regions are registered without the lock', why: 'SEV regions are not modelled' },
   { id: 'B53', title: 'a region is flushed after the lock was dropped', why: 'SEV regions are not modelled' },
   { id: 'B54', title: 'a second LAUNCH_FINISH', why: 'the launch of a guest is not modelled' },
-  { id: 'B55', title: 'where to reset the RMP', why: 'a choice of design: see B07 and B08' },
   { id: 'B56', title: 'an rwsem reader without ACQUIRE', why: WEAK_MEMORY },
   {
     id: 'B57',

@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { Command } from 'commander';
 import { nowNs } from '../host/clock.js';
 import { UsageError } from '../host/errors.js';
+import { PROTOCOLS } from '../host/protocols.js';
 import { parseDuration, parseSize } from '../host/units.js';
 import type { Counterexample } from '../explore/counterexample.js';
 import type { Exploration, ExploreResult } from '../explore/explore.js';
@@ -78,7 +79,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--workers <n>', 'samplers: on so many threads; the executions are the same for any number')
     .option('--memory <size>', 'strategy states: room for visited states, such as 2GiB', '1GiB')
     .option('--variant <name>', 'turn a named mistake on, such as B05; may be repeated', collect, [])
-    .option('--protocol <name>', 'rfc-v7 or rfc-v8 (default: as the scenario says)')
+    .option('--protocol <name>', 'rfc-v7, rfc-v8 or guest-memfd (default: as the scenario says)')
     .option('--json', 'print the result document on stdout, nothing else')
     .option('--out <dir>', 'where to write the result files (default: results/<time>-explore)')
     .option('--quiet', 'no progress line')
@@ -128,9 +129,7 @@ function readOptions(options: Options) {
     },
     overrides: {
       ...(options.variant.length === 0 ? {} : { variants: options.variant }),
-      ...(options.protocol === undefined
-        ? {}
-        : { protocol: oneOf('--protocol', options.protocol, ['rfc-v7', 'rfc-v8'] as const) }),
+      ...(options.protocol === undefined ? {} : { protocol: oneOf('--protocol', options.protocol, PROTOCOLS) }),
     },
   };
 }

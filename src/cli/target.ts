@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { scenarioOf as scenarioOfBug } from '../catalogue/bug.js';
 import { BUGS } from '../catalogue/index.js';
 import { UsageError } from '../host/errors.js';
+import type { Protocol } from '../host/protocols.js';
 import { readDocument } from '../torture/document.js';
 import { compileProgram } from '../explore/compile.js';
 import { programTarget } from '../explore/program-target.js';
@@ -16,7 +17,7 @@ import { racesByDefault, type Target, type TargetOptions } from '../explore/targ
 /** What the command line changes about a scenario. */
 export interface ScenarioOverrides {
   variants?: readonly string[];
-  protocol?: 'rfc-v7' | 'rfc-v8';
+  protocol?: Protocol;
 }
 
 /** Makes the target. Throws UsageError when there is none of that name, or what is there cannot be explored. */

@@ -23,6 +23,7 @@ interface Options {
   quiet?: boolean;
   debug?: string;
   workers?: string;
+  protocol?: string;
   logLevel: string;
 }
 
@@ -42,6 +43,7 @@ export function tortureCommand(done: (code: number) => void): Command {
       '--workers <n>',
       'threads of all actors together, in the proportions of the profile (default: as the profile says)',
     )
+    .option('--protocol <name>', 'rfc-v7, rfc-v8 or guest-memfd (overrides the profile)')
     .option('--quiet', 'no progress line')
     .option('--debug <glob>', "turn on pr_debug sites by function name, such as 'kvm_restrictedmem_*'")
     .option('--log-level <level>', `lines about the run itself on stderr, as JSON: ${LOG_LEVELS.join(', ')}`, 'warn')
@@ -59,7 +61,11 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const { thresholdComplaints } = await import('../torture/thresholds.js');
   const { runTorture } = await import('../torture/run.js');
   const profilePath = resolve(profileArgument ?? QUICKSTART);
-  const override = options.duration === undefined ? options.set : [...options.set, `duration=${options.duration}`];
+  const override = [
+    ...options.set,
+    ...(options.duration === undefined ? [] : [`duration=${options.duration}`]),
+    ...(options.protocol === undefined ? [] : [`protocol=${options.protocol}`]),
+  ];
   const profile = readDocument(profilePath, profileSchema, override, thresholdComplaints);
   const seed = readSeed(options.seed ?? profile.seed);
   const workers = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };

@@ -1,6 +1,7 @@
 // Sampling on several threads. The executions are cut into batches of consecutive numbers, each with a strategy of its own, so that batch n makes the same
 // executions whoever runs it; the result is made of the batches in order, up to the first that fails. So it does not depend on the number of workers.
 import { Piscina } from 'piscina';
+import type { Protocol } from '../host/protocols.js';
 import type { ExploreResult } from './explore.js';
 import type { TargetOptions } from './target.js';
 
@@ -10,7 +11,7 @@ export interface ExploreJob {
   loader: string;
   what: string;
   target: TargetOptions;
-  overrides: { variants?: readonly string[]; protocol?: 'rfc-v7' | 'rfc-v8' };
+  overrides: { variants?: readonly string[]; protocol?: Protocol };
   strategy: string;
   seed: number;
 }

@@ -4,6 +4,7 @@ import type { KernelExports } from '#kernel-exports';
 import * as calls from '../kernel/abi/calls.js';
 import * as layout from '../kernel/abi/layout.js';
 import { errnoName, UsageError } from '../host/errors.js';
+import { protocolCode } from '../host/protocols.js';
 import { readViolations } from '../host/oops.js';
 import { writeGeometry } from '../host/shard.js';
 import { variantBits } from '../host/variants.js';
@@ -36,7 +37,7 @@ export function bootScenario({ x, words }: ScenarioMemory, scenario: Scenario, m
     pfnCount: FIRST_PFN + pages,
     partitions: scenario.host?.partitions ?? 1,
     maxTasks: Object.keys(scenario.threads).length + 1,
-    protocol: scenario.protocol === 'rfc-v7' ? layout.PROTOCOL_RFC_V7 : layout.PROTOCOL_RFC_V8,
+    protocol: protocolCode(scenario.protocol ?? 'rfc-v8'),
     hook: scenario.hook === 'none' ? layout.HOOK_NONE : layout.HOOK_SNP,
     variants: variantBits(scenario.variants ?? []),
   });

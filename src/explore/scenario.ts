@@ -4,6 +4,7 @@ import * as calls from '../kernel/abi/calls.js';
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from '../kernel/abi/kvm.js';
 import { ACCESS_PRIVATE, ACCESS_WRITE } from '../kernel/abi/vcpu.js';
 import { UsageError } from '../host/errors.js';
+import type { Protocol } from '../host/protocols.js';
 
 /** One call into the kernel. `vm`, `file`: names. */
 export type Operation =
@@ -49,7 +50,7 @@ export interface Scenario {
   /** What may go wrong here, in a sentence. */
   about: string;
   host?: { pages?: number; partitions?: number };
-  protocol?: 'rfc-v7' | 'rfc-v8';
+  protocol?: Protocol;
   hook?: 'none' | 'snp';
   variants?: readonly string[];
   /** `stacked`: the inode's mapping is not the file's own. */

@@ -1,5 +1,6 @@
 // The schema of a scenario file (YAML or JSON), and of config/schema/scenario.json.
 import { z } from 'zod';
+import { PROTOCOLS } from '../host/protocols.js';
 
 const name = z.string().min(1);
 const pages = z.number().int().min(0);
@@ -51,7 +52,7 @@ export const scenarioSchema = z.strictObject({
       partitions: z.number().int().min(1).max(8).optional(),
     })
     .optional(),
-  protocol: z.enum(['rfc-v7', 'rfc-v8']).optional(),
+  protocol: z.enum(PROTOCOLS).optional(),
   hook: z.enum(['none', 'snp']).optional(),
   variants: z.array(z.string()).optional().describe('named mistakes, such as B05'),
   files: z

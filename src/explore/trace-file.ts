@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UsageError } from '../host/errors.js';
+import { PROTOCOLS } from '../host/protocols.js';
 import type { Failure } from './explore.js';
 
 const step = z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()]);
@@ -11,7 +12,7 @@ const traceSchema = z.object({
   schema: z.literal('rmptorture/trace/1'),
   target: z.string(),
   variants: z.array(z.string()).optional(),
-  protocol: z.enum(['rfc-v7', 'rfc-v8']).optional(),
+  protocol: z.enum(PROTOCOLS).optional(),
   points: z.enum(['sync', 'racy', 'all']),
   stepLimit: z.number(),
   spuriousWakeups: z.number(),

@@ -8,6 +8,7 @@ import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
 import type { BuildName } from './kernel-module.js';
 import { createLog, type Log, type LogLevel } from './log.js';
+import { PROTOCOLS, type Protocol, protocolCode } from './protocols.js';
 import { createPool, type ActorReply, type Pool } from './pool.js';
 import { bootShards, planShards } from './boot.js';
 import type { Shard } from './shard.js';
@@ -31,7 +32,7 @@ export interface HostOptions {
   partitions?: number;
   /** Threads of the pool. */
   workers?: number;
-  protocol?: 'rfc-v8' | 'rfc-v7';
+  protocol?: Protocol;
   /** `none`, `snp`, or the path of a module whose default export is (vmId, slotId, startGfn, endGfn) => void. */
   hook?: string;
   build?: BuildName;
@@ -119,7 +120,7 @@ export class Host {
     }
     const maps = planShards(options);
     const build = oneOf('build', options.build ?? 'perturbed', ['fast', 'fast-stat', 'perturbed']);
-    const protocol = oneOf('protocol', options.protocol ?? 'rfc-v8', ['rfc-v7', 'rfc-v8']);
+    const protocol = oneOf('protocol', options.protocol ?? 'rfc-v8', PROTOCOLS);
     if ((options.variants ?? []).length > 0 && build !== 'perturbed') {
       throw new UsageError('variants', `variants: the ${build} build has none; use build perturbed`);
     }
@@ -133,7 +134,7 @@ export class Host {
         build,
         partitions,
         maxTasks: workers + 16,
-        protocol: protocol === 'rfc-v7' ? layout.PROTOCOL_RFC_V7 : layout.PROTOCOL_RFC_V8,
+        protocol: protocolCode(protocol),
         hook: hook === 'snp' ? layout.HOOK_SNP : hook === 'none' ? layout.HOOK_NONE : layout.HOOK_USER,
         variants: variantBits(variants),
         ...(seed === undefined ? {} : { seed }),

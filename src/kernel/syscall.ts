@@ -10,11 +10,12 @@ import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from './abi/mm';
 import { VCPU_VALUE } from './abi/vcpu';
 import { vcpuAccess } from './kvm/access';
 import { kvmSetMemoryAttributes } from './kvm/attributes';
+import { kvmGmemCreate } from './kvm/guest-memfd';
 import { kvmSetMemoryRegion } from './kvm/memslots';
 import { tdpLookup } from './kvm/tdp';
 import { vcpuCreate } from './kvm/vcpu';
 import { createVm, destroyVm } from './kvm/vm';
-import { getPageUnlessZero, putPage } from './mm/page';
+import { compoundHead, getPageUnlessZero, putPage } from './mm/page';
 import {
   fputFile, memfdRestricted, restrictedmemErrorPage, restrictedmemFallocate, restrictedmemSetattr, restrictedmemSize, restrictedmemPages,
 } from './mm/restrictedmem';
@@ -25,6 +26,11 @@ import { stackPop, stackPush } from './task';
 /** memfd_restricted(2) with the model's placement policy. Returns the file or -errno. */
 export function sysCreateFile(interleave: i32, homePartition: i32, huge: i32): i32 {
   return memfdRestricted(0, interleave, homePartition, huge);
+}
+
+/** KVM_CREATE_GUEST_MEMFD, with the model's placement policy. Returns the file or -errno. */
+export function sysCreateGuestMemfd(kvm: usize, bytes: f64, flags: i32, interleave: i32, homePartition: i32, huge: i32): i32 {
+  return kvmGmemCreate(kvm, <i64>bytes, <u32>flags, interleave, homePartition, huge);
 }
 
 export function sysFileSetSize(file: usize, bytes: f64): i32 {
@@ -103,9 +109,16 @@ export function sysVcpuValue(vcpu: usize): u32 { return load32(vcpu + VCPU_VALUE
 
 /** memory_failure(): a hardware error on a page. -ENOENT-like results as the page's owner reports them. */
 export function sysMemoryFailure(pfn: u32): i32 {
-  if (!getPageUnlessZero(pfn)) return 0;
+  // A page of a folio is held by the folio's first one; when the folio is split meanwhile, the page has a count of its own.
+  let head = compoundHead(pfn);
+  if (!getPageUnlessZero(head)) return 0;
+  while (compoundHead(pfn) != head) {
+    putPage(head);
+    head = compoundHead(pfn);
+    if (!getPageUnlessZero(head)) return 0;
+  }
   const ret = restrictedmemErrorPage(pfn);
-  putPage(pfn);
+  putPage(head);
   return ret;
 }
 

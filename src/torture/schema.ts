@@ -1,5 +1,6 @@
 // The profile's schema: the one source of validation, of the resolved defaults and of config/schema/profile.json.
 import { z } from 'zod';
+import { PROTOCOLS } from '../host/protocols.js';
 
 /** A size in bytes: a number, or text such as `64GiB`. */
 const size = z.union([
@@ -89,7 +90,7 @@ export const profileSchema = z
         shardMemory: size.optional().describe('most memory of one shard; more is cut into several (default: 514GiB)'),
       })
       .prefault({}),
-    protocol: z.enum(['rfc-v7', 'rfc-v8']).default('rfc-v8'),
+    protocol: z.enum(PROTOCOLS).default('rfc-v8'),
     hook: z.string().default('snp').describe('none, snp, or the path of a module that exports a function'),
     build: z.enum(['fast', 'fast-stat', 'perturbed']).default('perturbed'),
     variants: z.array(z.string()).default([]).describe('mistakes to bring back, such as B05, or as-posted'),

@@ -16,6 +16,13 @@ describe('the protocol under a scheduler', () => {
     expect(result).toMatchObject({ verdict: 'no-violation', complete: false, executions: 200, stepLimitHits: 0 });
   });
 
+  // rfc-v7 is the protocol without the patch: what unbinds pages, or runs into the hook that it lacks, fails there (docs/verified.md).
+  it.each(PROTOCOL_SCENARIOS)('$name: holds by guest-memfd, too', (scenario) => {
+    const target = scenarioTarget({ ...scenario, protocol: 'guest-memfd' });
+    const result = explore(target, new RandomWalk(0.2), { executions: 150, seed: 1 });
+    expect(result).toMatchObject({ verdict: 'no-violation', executions: 150, stepLimitHits: 0 });
+  });
+
   it('is explored at plain accesses, too, when every one is a point', () => {
     const [sync, all] = (['sync', 'all'] as const).map((points) =>
       explore(scenarioTarget(named('punch-punch'), { points }), new RandomWalk(0.2), { executions: 20, seed: 1 }),

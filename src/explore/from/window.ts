@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { PROTOCOLS } from '../../host/protocols.js';
 import { UsageError } from '../../host/errors.js';
 
 const count = z.number().int().min(0);
@@ -25,7 +26,7 @@ const slot = z.object({ slot: count, gfn: count, pages: count, flags: count, pri
 const windowSchema = z.object({
   schema: z.literal('rmptorture/torture/1'),
   verdict: z.string(),
-  protocol: z.enum(['rfc-v7', 'rfc-v8']),
+  protocol: z.enum(PROTOCOLS),
   hook: z.string(),
   profile: z.object({ variants: z.array(z.string()) }),
   violations: z.array(z.object({ oracle: z.string(), message: z.string(), thread: z.string() })),

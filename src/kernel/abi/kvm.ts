@@ -12,7 +12,8 @@ export const KVM_HOOK = 20; // u32 HOOK_*: what kvm_x86_invalidate_restricted_me
 export const KVM_HOME = 24; // u32 home partition; fixed
 export const KVM_BUGGED = 28; // u32 1: kvm_vm_bugged(), set once; atomic
 export const KVM_SHADOW = 32; // u32 address of the guest-data oracle's tables (abi/guest.ts), 0: none
-export const KVM_SPARE_A = 36; // 28 bytes
+export const KVM_USERS = 36; // u32 users_count: the VM's descriptor and each guest_memfd; atomic
+export const KVM_SPARE_A = 40; // 24 bytes
 
 export const KVM_MMU_LOCK = 64; // rwlock
 // The invalidation protocol (invalidate.ts): written under mmu_lock for write, read under mmu_lock or (unsafe) without.

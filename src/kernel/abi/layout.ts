@@ -47,6 +47,7 @@ export const STOP_OOPS = 2;
 
 export const PROTOCOL_RFC_V7 = 7;
 export const PROTOCOL_RFC_V8 = 8;
+export const PROTOCOL_GUEST_MEMFD = 9;
 
 export const HOOK_NONE = 0; // static_call_cond: absent, the call is skipped
 export const HOOK_SNP = 1;
@@ -113,6 +114,7 @@ export const TASK_LOCKSTAT = 152; // u32: address of this task's entries of the 
 export const TASK_SAMPLE_LOCK = 156; // u32: lock whose hold time is being sampled, 0: none
 export const TASK_SAMPLE_SINCE_NS = 160; // f64
 export const TASK_PCP = 168; // u32: address of this task's page cache, 0: not yet looked up
+export const TASK_FPUT = 172; // u32: first file whose release waits until this task holds nothing (task_work), chained by FILE_NEXT
 export const TASK_HELD_BOTTOM = 184; // 8 bytes, always 0: what lies below the outermost held lock
 export const TASK_HELD = 192; // HELD_MAX x 8: {lock address u32, class | mode << 16 | chain << 20}
 export const HELD_MAX = 24;

@@ -8,6 +8,10 @@ export const PAGE_CONTENT = 4; // u32, atomic: what the page holds, as one token
 export const PAGE_REF_MASK = 0x00ffffff;
 export const PG_UPTODATE = 0x01000000; // handed out once: a failing fallocate must not take it back
 export const PG_LEAKED = 0x02000000; // on the SNP leak list: never goes back to the allocator
+export const PG_LOCKED = 0x04000000; // folio lock, in a folio's first page: guest_memfd only
+export const PG_WAITERS = 0x08000000; // somebody sleeps for the folio lock
+export const PG_HWPOISON = 0x10000000; // the hardware has failed here
+export const PG_HAS_HWPOISONED = 0x20000000; // in a folio's first page: one of its pages is poisoned
 
 // --- region: 512 PFNs, REGION_SIZE bytes each at SH_REGIONS; zero (and uncommitted) until the first page of it is used ---
 export const PTRS_PER_FOLIO = 512;
@@ -64,6 +68,7 @@ export const SHMEM_SIZE = 128;
 export const SHMEM_FOLIO = 0x40000000;
 export const SHMEM_HUGE = 1; // holes are filled by 2M folios where one fits
 export const SHMEM_INTERLEAVE = 2; // 2M chunks of the file go round over the partitions, from the home partition on
+export const SHMEM_GMEM = 4; // pages of guest_memfd: they leave under their folio's lock, each through kvm_gmem_free_folio
 
 export const SGP_READ = 0; // a hole is no error: NO_PFN
 export const SGP_NOALLOC = 1; // a hole is -ENOENT
@@ -93,6 +98,7 @@ export const RM_BINDINGS = 64; // XArray: page offset -> notifier; RM_LOCK (and 
 export const RM_MEMFD = 96; // u32: hidden shmem file; constant
 export const RM_EXCLUSIVE = 100; // u32: mode of the bindings there are; RM_LOCK
 export const RM_MAGIC = 104; // u32
+export const RM_KVM = 108; // u32: of a guest_memfd, the VM it belongs to (and pins), 0: none yet; written once under RM_LOCK
 export const RM_SIZE = 128;
 
 export const NOTIFIER_OPS = 0; // u32: address of the three table indices

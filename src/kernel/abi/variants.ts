@@ -18,12 +18,14 @@ export const V_B15 = 15; // the leak list gets the same page n times
 // Mistakes of KVM's own history that the patch does not touch; bit 64 + number.
 export const V_B17 = 81; // a large mapping is made although its gfns have different attributes
 export const V_B18 = 82; // hole punch invalidates but does not truncate
+export const V_B20 = 84; // guest_memfd: a dying file's bindings stay when their memslot goes
 export const V_B23 = 87; // a new memslot does not look at the attributes that exist
 export const V_B25 = 89; // memslot updates do not wait for open notifier calls
 export const V_B29 = 93; // a fault maps into a root that is obsolete
 export const V_B31 = 95; // unmapping leaves invalid roots out
 export const V_B33 = 97; // the flush flag of a root is overwritten by the next one's
 export const V_B44 = 108; // a page that is on the leak list already is added once more
+export const V_B55 = 119; // guest_memfd: the RMP is reset when the invalidation begins, not when the page is freed
 export const V_B61 = 125; // a folio's order is trusted wherever gfn and file offset lie
 export const V_PLANT_NO_FLUSH = 32; // begin does not flush TLBs (oracle 2)
 export const V_PLANT_SKIP_ZAP = 33; // begin does not zap (oracle 2)

@@ -4,7 +4,7 @@
 import {
   KVM_ASID, KVM_EXIT_MMIO, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_SRCU,
 } from '../abi/kvm';
-import { TASK_ID } from '../abi/layout';
+import { TASK_FPUT, TASK_ID } from '../abi/layout';
 import { PAGE_CONTENT } from '../abi/mm';
 import { OOPS_FAULT_LOOP, OOPS_RETRY_FOREVER, OOPS_STALE_OWNER, OOPS_STALE_TRANSLATION, ORACLE_PROGRESS, ORACLE_STALE_MAPPING } from '../abi/oops';
 import {
@@ -17,6 +17,7 @@ import {
   VCPU_MUTEX, VCPU_RETRY_COUNT, VCPU_RETRY_GFN, VCPU_RETRY_OPEN, VCPU_RETRY_SEQ, VCPU_ROOT_TABLE, VCPU_TASK, VCPU_VALUE,
 } from '../abi/vcpu';
 import { pageAddress, pageRefcount } from '../mm/page';
+import { taskWorkRun } from '../mm/restrictedmem-file';
 import { pageIsFree } from '../mm/page-stat';
 import { oops } from '../oops';
 import {
@@ -181,6 +182,7 @@ export function vcpuAccess(vcpu: usize, gfn: u64, flags: u32, token: u32): i32 {
     if (code != DONE) ret = vcpuRunSlow(vcpu, gfn, flags, token, code);
   }
   mutexUnlock(vcpu + VCPU_MUTEX);
+  if (load32(current + TASK_FPUT) != 0) taskWorkRun();
   return ret;
 }
 
@@ -312,6 +314,7 @@ export function vcpuRunAccesses(vcpu: usize, list: usize, count: u32, errorp: us
     done++;
   }
   mutexUnlock(vcpu + VCPU_MUTEX);
+  if (load32(current + TASK_FPUT) != 0) taskWorkRun();
   if (errorp != 0) store32(errorp, <u32>ret);
   return done;
 }

@@ -13,6 +13,7 @@ import {
 import { PAGE_SHIFT } from '../abi/layout';
 import { OOPS_ATTRIBUTE_STORE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { kfree, kmalloc } from '../heap';
+import { guestMemfd } from '../mm/restrictedmem-file';
 import { XA_PRESENT, xaDestroy, xaEmpty, xaFind, xaFindAfter, xaIsErr, xaIsValue, xaLoad, xaMkValue, xaReserve, xaStore } from '../mm/xarray';
 import { oops } from '../oops';
 import { atomicLoad32, atomicStore32, fillBytes, load32, load64, store64 } from '../point';
@@ -207,7 +208,8 @@ function finishRange(kvm: usize, start: u64, end: u64, attributes: u32): void {
   }
   if (!locked) return;
   writeUnlock(kvm + KVM_MMU_LOCK);
-  if (load32(kvm + KVM_TYPE) == KVM_TYPE_SNP) updateMemAttr(kvm, start, end, attributes);
+  // guest_memfd assigns pages at their first fault and resets them when they leave the file.
+  if (load32(kvm + KVM_TYPE) == KVM_TYPE_SNP && !guestMemfd()) updateMemAttr(kvm, start, end, attributes);
 }
 
 /** The platform's part, outside mmu_lock because it takes pages. An error is only noted: the attributes stand. @context slots_lock; sleeps. */

@@ -18,6 +18,7 @@ import {
   VCPU_EXIT_GPA, VCPU_EXIT_REASON, VCPU_EXIT_SIZE, VCPU_KVM, VCPU_ROOT, VCPU_ROOT_TABLE,
 } from '../abi/vcpu';
 import { putPage } from '../mm/page';
+import { guestMemfd } from '../mm/restrictedmem-file';
 import { atomicLoad64, load32, load64, randomU32, store32, store64, variant } from '../point';
 import { snpMakePagePrivate } from '../snp/convert';
 import { rmpLevel } from '../snp/rmp';
@@ -167,7 +168,8 @@ function mapPrivate(vcpu: usize, kvm: usize, slot: usize, gfn: u64, pfn: u32, or
     firstPfn = pfn & ~(<u32>PTRS_PER_2M - 1);
   }
   if (load32(kvm + KVM_ASID) != 0) {
-    const error = snpMakePagePrivate(kvm, first, firstPfn, level);
+    // guest_memfd has assigned the page as it gave it out.
+    const error = guestMemfd() ? 0 : snpMakePagePrivate(kvm, first, firstPfn, level);
     if (error != 0) return -EFAULT;
     if (level == PG_LEVEL_2M && rmpLevel(pfn) != PG_LEVEL_2M) {
       level = PG_LEVEL_4K;

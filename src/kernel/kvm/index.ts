@@ -2,6 +2,7 @@
 export * from './access';
 export * from './attributes';
 export * from './fault';
+export * from './guest-memfd';
 export * from './invalidate';
 export * from './memslots';
 export * from './memslots-arch';

@@ -11,6 +11,7 @@ import {
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { kfree, kzalloc } from '../heap';
+import { taskWorkRun } from '../mm/restrictedmem-file';
 import { atomicLoad32, atomicLoad64, load32, load64, store32, store64 } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { idToMemslot, memslotAtOrAbove, searchMemslots, slotPriority } from './memslots-tree';
@@ -65,6 +66,7 @@ export function kvmSetMemoryRegion(kvm: usize, region: usize): i32 {
   mutexLock(kvm + KVM_SLOTS_LOCK);
   const ret = setRegionLocked(kvm, region);
   mutexUnlock(kvm + KVM_SLOTS_LOCK);
+  taskWorkRun();
   return ret;
 }
 

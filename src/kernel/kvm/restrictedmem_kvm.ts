@@ -8,15 +8,16 @@ import {
   KVM_MEMSLOT_INVALID, KVM_LOCK, KVM_MMU_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_BEGINS, SLOT_BOUND, SLOT_CB_LAST, SLOT_ENDS, SLOT_FLAGS, SLOT_ID,
   SLOT_KVM, SLOT_MAGIC, SLOT_MAGIC_VALUE, SLOT_NOTIFIER, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
-import { HOOK_NONE, HOOK_SNP, LOCK_FILE_LIST, PAGE_SHIFT, PROTOCOL_RFC_V7, SH_FILE_LIST, SH_PROTOCOL, SUBSYS_KVM } from '../abi/layout';
-import { FILE_NEXT, NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_START, RM_MEMFD } from '../abi/mm';
+import { HOOK_NONE, HOOK_SNP, PAGE_SHIFT, PROTOCOL_RFC_V7, SH_PROTOCOL, SUBSYS_KVM } from '../abi/layout';
+import { NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_START, RM_MEMFD } from '../abi/mm';
 import {
   OOPS_CALLBACK_FREED_SLOT, OOPS_CALLBACK_INVALID_SLOT, OOPS_CALLBACK_UNBALANCED, OOPS_CALLBACK_UNBOUND_SLOT, OOPS_HOOK_WITHOUT_ASID,
   ORACLE_BALANCE, ORACLE_CALLBACK,
 } from '../abi/oops';
 import { V_B05, V_PLANT_LOCK_ORDER, V_PLANT_NO_FLUSH, V_PLANT_SKIP_ZAP, V_PLANT_SLEEP_ATOMIC } from '../abi/variants';
 import { prDebug } from '../debug';
-import { fgetFileUnlessZero, fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, restrictedmemUnbind } from '../mm/restrictedmem';
+import { fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, restrictedmemUnbind } from '../mm/restrictedmem';
+import { fget, guestMemfd } from '../mm/restrictedmem-file';
 import { shmemHomeOf } from '../mm/shmem';
 import { oops } from '../oops';
 import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
@@ -27,6 +28,7 @@ import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { currentId, stackPop, stackPush } from '../task';
+import { kvmGmemBind, kvmGmemGetPfn, kvmGmemUnbind } from './guest-memfd';
 import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmCount } from './memslots-update';
 import { kvmFlushRemoteTlbs } from './requests';
@@ -42,21 +44,12 @@ export function kvmRestrictedmemInit(): void {
   store32(NOTIFIER_OPS_TABLE + NOTIFIER_OPS_ERROR, kvmRestrictedmemError.index);
 }
 
-/** A reference to the file behind a descriptor, if there is one: here the list of files is the table. @context takes the file list mutex. */
-function fget(fd: usize): bool {
-  mutexLock(LOCK_FILE_LIST);
-  let file: usize = load32(SH_FILE_LIST);
-  while (file != 0 && file != fd) file = load32(file + FILE_NEXT);
-  const found = file != 0 && fgetFileUnlessZero(file);
-  mutexUnlock(LOCK_FILE_LIST);
-  return found;
-}
-
 /**
  * Binds the slot to pages [offset, offset + size) of a file, which the slot then keeps alive. Returns 0, -EINVAL, or the bind's error.
  * @context slots_lock; takes restrictedmem.lock for write. kernel: kvm_restrictedmem_bind().
  */
 export function kvmRestrictedmemBind(slot: usize, file: usize, offset: u64): i32 {
+  if (guestMemfd()) return kvmGmemBind(slot, file, offset);
   if (<i64>offset < 0) return -EINVAL;
   // One test for what are two errors of the kernel, no such descriptor and a descriptor of another kind.
   if (!fget(file)) return -EINVAL;
@@ -81,6 +74,10 @@ export function kvmRestrictedmemBind(slot: usize, file: usize, offset: u64): i32
  * kernel: kvm_restrictedmem_unbind().
  */
 export function kvmRestrictedmemUnbind(slot: usize): void {
+  if (guestMemfd()) {
+    kvmGmemUnbind(slot);
+    return;
+  }
   const file: usize = load32(slot + SLOT_RM_FILE);
   if (file == 0) return;
   const index = load64(slot + SLOT_RM_INDEX);
@@ -98,6 +95,7 @@ export function kvmRestrictedmemUnbind(slot: usize): void {
 
 /** Page of the file behind `gfn`, with a reference. @context inside kvm->srcu or slots_lock; may sleep. kernel: kvm_restrictedmem_get_pfn(). */
 export function kvmRestrictedmemGetPfn(slot: usize, gfn: u64, pfnp: usize, orderp: usize): i32 {
+  if (guestMemfd()) return kvmGmemGetPfn(slot, gfn, pfnp, orderp);
   const offset = gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX);
   return restrictedmemGetPage(load32(slot + SLOT_RM_FILE), offset, pfnp, orderp);
 }

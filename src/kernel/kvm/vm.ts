@@ -5,7 +5,7 @@ import { LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMU, LC_MN_INVALIDATE, LC_SLOTS, L
 import {
   KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
   KVM_INVALIDATE_START, KVM_LOCK, KVM_MAGIC, KVM_MAGIC_VALUE, KVM_MEMSLOTS, KVM_MEMSLOT_SETS, KVM_MEM_ATTR, KVM_MMU_LOCK, KVM_MN_LOCK,
-  KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP,
+  KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, KVM_USERS,
   SLOTS_AS_ID, SLOTS_GENERATION, SLOTS_GFN_ROOT, SLOTS_NODE_INDEX, SLOTS_SIZE,
 } from '../abi/kvm';
 import { LOCK_KVM, SH_HOOK, SH_VM_LIST, SUBSYS_KVM } from '../abi/layout';
@@ -16,7 +16,7 @@ import { kfree, kzalloc } from '../heap';
 import { xaInit } from '../mm/xarray';
 import { nameObject, unnameObject } from '../names';
 import { oops } from '../oops';
-import { atomicAdd32, atomicLoad32, load32, oraclesOn, store32, store64, variant } from '../point';
+import { atomicAdd32, atomicLoad32, atomicSub32, load32, oraclesOn, store32, store64, variant } from '../point';
 import { sevAsidFree, sevAsidNew, sevAsidTake } from '../snp/asid';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { rcuwaitInit } from '../sync/rcuwait';
@@ -121,6 +121,7 @@ export function createVm(type: u32, asid: u32, errp: usize): usize {
   store32(kvm + KVM_ID, atomicAdd32(NEXT_VM_ID, 1));
   store32(kvm + KVM_TYPE, type);
   store32(kvm + KVM_HOOK, load32(SH_HOOK));
+  store32(kvm + KVM_USERS, 1);
   store64(kvm + KVM_INVALIDATE_START, INVALID_GFN);
   store64(kvm + KVM_INVALIDATE_END, INVALID_GFN);
   let error = initLocks(kvm);
@@ -193,9 +194,11 @@ function checkBalance(kvm: usize, forced: bool): void {
 
 /**
  * Destroys a VM. The slots are unbound, and so their pages given back, while the ASID is still the VM's; the kernel of the RFC did it the other
- * way round (V_B13). @context no vCPU of the VM runs; sleeps; takes kvm_lock, restrictedmem.lock. kernel: kvm_destroy_vm().
+ * way round (V_B13). A guest_memfd keeps its VM: the last reference
+ * destroys it. @context no vCPU of the VM runs; sleeps; takes kvm_lock, restrictedmem.lock. kernel: kvm_put_kvm(), kvm_destroy_vm().
  */
 export function destroyVm(kvm: usize): void {
+  if (atomicSub32(kvm + KVM_USERS, 1) != 1) return;
   unlinkVm(kvm);
   // mmu_notifier_unregister: its release drops every mapping.
   kvmFlushShadowAll(kvm);

@@ -6,11 +6,12 @@ import {
   FILE_NEXT, INODE_I_MAPPING, INODE_SB_NEXT, MAPPING_PRIVATE_DATA, NOTIFIER_OPS, NOTIFIER_OPS_ERROR, RM_BINDINGS, RM_LOCK, RM_MEMFD,
 } from '../abi/mm';
 import { V_B11 } from '../abi/variants';
+import { kvmGmemErrorFolio } from '../kvm/guest-memfd';
 import { load32, store64, variant } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { downRead, upRead } from '../sync/rwsem';
 import { stackPop, stackPush } from '../task';
-import { fgetFileUnlessZero, fputFile, restrictedmemOf, SB_INODES } from './restrictedmem-file';
+import { fgetFileUnlessZero, fputFile, guestMemfd, restrictedmemOf, SB_INODES } from './restrictedmem-file';
 import { shmemHolds, shmemIndexOf } from './shmem-walk';
 import { XA_PRESENT, xaFind, xaFindAfter } from './xarray';
 
@@ -19,11 +20,16 @@ import { XA_PRESENT, xaFind, xaFindAfter } from './xarray';
  * @context sleeps; the caller holds a reference to the page. Takes the file list mutex, then restrictedmem.lock for read.
  */
 export function restrictedmemErrorPage(pfn: u32): i32 {
-  if (variant(V_B11)) return errorWalkAsPosted(pfn);
+  if (variant(V_B11) && !guestMemfd()) return errorWalkAsPosted(pfn);
   let file = firstFile();
   while (file != 0) {
     const rm = restrictedmemOf(file);
     const index = shmemIndexOf(load32(rm + RM_MEMFD), pfn);
+    if (index >= 0 && guestMemfd()) {
+      kvmGmemErrorFolio(rm, <u64>index, pfn);
+      fputFile(file);
+      return 0;
+    }
     if (index >= 0) {
       downRead(rm + RM_LOCK);
       // Under the lock the page may have been punched out meanwhile: then there is nobody left to tell.

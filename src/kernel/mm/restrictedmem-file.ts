@@ -3,19 +3,22 @@
 // restrictedmem_release; fs/file_table.c fput.
 import { LC_BINDINGS, LC_RM } from '../abi/classes';
 import { EINVAL, ENOMEM } from '../abi/errno';
-import { LOCK_FILE_LIST, PROTOCOL_RFC_V7, SH_FILE_LIST, SH_PROTOCOL, SUBSYS_FILE } from '../abi/layout';
+import { LOCK_FILE_LIST, PROTOCOL_GUEST_MEMFD, PROTOCOL_RFC_V7, SH_FILE_LIST, SH_PROTOCOL, SUBSYS_FILE, TASK_FPUT } from '../abi/layout';
 import {
   FILE_COUNT, FILE_F_MAPPING, FILE_ID, FILE_INODE, FILE_MAGIC, FILE_NEXT, FILE_PREV, FILE_SIZE, INODE_I_DATA, INODE_I_MAPPING, INODE_SIZE,
-  MAPPING_PRIVATE_DATA, RM_BINDINGS, RM_LOCK, RM_MAGIC, RM_MEMFD, RM_SIZE, SHMEM_SIZE,
+  MAPPING_PRIVATE_DATA, RM_BINDINGS, RM_LOCK, RM_MAGIC, RM_MEMFD, RM_SIZE, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_SIZE,
 } from '../abi/mm';
 import { NT_FILE, NT_RM, NT_SHMEM } from '../abi/names';
 import { OOPS_REFCOUNT, OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { V_B02 } from '../abi/variants';
 import { kfree, kzalloc } from '../heap';
+import { kvmGmemRelease } from '../kvm/guest-memfd';
+import { destroyVm } from '../kvm/vm';
 import { nameObject, unnameObject } from '../names';
 import { oops } from '../oops';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, load32, oraclesOn, store32, variant } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, current, load32, oraclesOn, store32, variant } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
+import { kfreeRcu, rcuReclaim } from '../sync/rcu';
 import { rwsemInit } from '../sync/rwsem';
 import { shmemFileSetup, shmemPut, shmemSetPolicy } from './shmem';
 import { xaDestroy, xaInit } from './xarray';
@@ -27,6 +30,11 @@ const RM_ALIVE: u32 = 0x726d656d;
 const FILE_NEXT_ID: usize = SUBSYS_FILE; // u32
 /** u32: first inode of the superblock's s_inodes. alloc_anon_inode() puts none there (new_inode_pseudo), so it stays 0: see B11. */
 export const SB_INODES: usize = SUBSYS_FILE + 4;
+
+/** Whether files are guest_memfds. @context any. */
+// @ts-ignore: decorator
+@inline
+export function guestMemfd(): bool { return load32(SH_PROTOCOL) == <u32>PROTOCOL_GUEST_MEMFD; }
 
 /** The restrictedmem object of a file. kernel: file->f_mapping->private_data. */
 // @ts-ignore: decorator
@@ -55,6 +63,7 @@ export function memfdRestricted(flags: u32, interleave: i32, homePartition: i32,
   const memfd = shmemFileSetup();
   if (memfd == 0) return -ENOMEM;
   shmemSetPolicy(memfd, homePartition, interleave != 0, huge != 0);
+  if (guestMemfd()) store32(memfd + SHMEM_FLAGS, load32(memfd + SHMEM_FLAGS) | SHMEM_GMEM);
   const file = restrictedmemFileCreate(memfd);
   if (file == 0) {
     shmemPut(memfd);
@@ -135,18 +144,62 @@ export function fgetFileUnlessZero(file: usize): bool {
   return false;
 }
 
-/** Drops a reference; the last one releases the file. @context may sleep; takes the file list mutex, xa_lock, zone locks. kernel: fput. */
+/** A reference to the file behind a descriptor, if there is one: here the list of files is the table. @context takes the file list mutex. */
+export function fget(fd: usize): bool {
+  mutexLock(LOCK_FILE_LIST);
+  let file: usize = load32(SH_FILE_LIST);
+  while (file != 0 && file != fd) file = load32(file + FILE_NEXT);
+  const found = file != 0 && fgetFileUnlessZero(file);
+  mutexUnlock(LOCK_FILE_LIST);
+  return found;
+}
+
+/** Drops a reference; the last one releases the file. @context may sleep; takes the file list mutex, xa_lock, zone locks; of a guest_memfd slots_lock and the invalidate lock. kernel: fput. */
 export function fputFile(file: usize): void {
+  if (lastReference(file)) releaseFile(file);
+}
+
+/**
+ * As fputFile, for a caller that holds kvm->srcu or slots_lock, which a guest_memfd's release takes: it waits until taskWorkRun.
+ * @context may sleep: takes the file list mutex. kernel: fput, which leaves __fput to task_work.
+ */
+export function fputDelayed(file: usize): void {
+  if (!lastReference(file)) return;
+  store32(file + FILE_NEXT, load32(current + TASK_FPUT));
+  store32(current + TASK_FPUT, <u32>file);
+}
+
+/** Releases the files that fputDelayed has put off. @context the task holds nothing; sleeps. kernel: task_work_run. */
+export function taskWorkRun(): void {
+  for (let file: usize = load32(current + TASK_FPUT); file != 0; file = load32(current + TASK_FPUT)) {
+    store32(current + TASK_FPUT, load32(file + FILE_NEXT));
+    releaseFile(file);
+  }
+}
+
+/** Drops a reference. True: it was the last, and nobody finds the file any more. @context takes the file list mutex. */
+function lastReference(file: usize): bool {
   const old = atomicSub32(file + FILE_COUNT, 1);
   if (ORACLES && (old == 0 || load32(file + FILE_MAGIC) != FILE_ALIVE)) oops(ORACLE_KERNEL_BUG, OOPS_REFCOUNT, <f64>file, <f64>old);
-  if (old != 1) return;
+  if (old != 1) return false;
   fileListDel(file);
+  return true;
+}
+
+/** @context nobody finds the file any more, but memslots of a guest_memfd may still point to it; sleeps. kernel: __fput. */
+function releaseFile(file: usize): void {
   const inode: usize = load32(file + FILE_INODE);
   restrictedmemRelease(inode, file);
   unnameObject(file);
   atomicStore32(file + FILE_MAGIC, 0);
   kfree(inode, INODE_SIZE);
-  kfree(file, FILE_SIZE);
+  if (!guestMemfd()) {
+    kfree(file, FILE_SIZE);
+    return;
+  }
+  // A fault may just be looking at the count through its memslot (SLAB_TYPESAFE_BY_RCU).
+  kfreeRcu(file, FILE_SIZE);
+  rcuReclaim();
 }
 
 /**
@@ -160,10 +213,13 @@ export function restrictedmemRelease(inode: usize, file: usize): void {
   const rm: usize = load32(mapping + MAPPING_PRIVATE_DATA);
   if (oraclesOn()) checkRm(rm);
   if (rm == 0) return; // Linux would crash on a NULL pointer; without the oracles the object is merely lost
+  // Linux drops this reference before the inode is evicted; here the pages go while the VM still has its ASID (cf. B13).
+  const kvm = guestMemfd() ? kvmGmemRelease(rm) : 0;
   xaDestroy(rm + RM_BINDINGS);
   unnameObject(load32(rm + RM_MEMFD));
   shmemPut(load32(rm + RM_MEMFD));
   unnameObject(rm);
   store32(rm + RM_MAGIC, 0);
   kfree(rm, RM_SIZE);
+  if (kvm != 0) destroyVm(kvm);
 }

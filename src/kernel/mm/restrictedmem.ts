@@ -10,16 +10,17 @@ import {
 import { DEBUG_RESTRICTEDMEM_UNBIND } from '../abi/debug';
 import { V_B01, V_B03, V_B04, V_B10, V_B18 } from '../abi/variants';
 import { prDebug } from '../debug';
+import { kvmGmemFallocate } from '../kvm/guest-memfd';
 import { load32, load64, store32, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock, synchronizeRcu } from '../sync/rcu';
 import { downRead, downWrite, upRead, upWrite } from '../sync/rwsem';
 import { stackPop, stackPush } from '../task';
-import { restrictedmemOf } from './restrictedmem-file';
+import { guestMemfd, restrictedmemOf } from './restrictedmem-file';
 import { shmemFallocate, vfsFallocateCheck } from './shmem-falloc';
 import { shmemFindPage, shmemFolioAfterLook, shmemPages, shmemSetFirstSize, shmemSize, shmemTryGetEntry } from './shmem';
 import { XA_PRESENT, XAS_SIZE, xaEmpty, xaFind, xaLoad, xasFind, xasIndex, xasInit, xasRetry, xaStoreRange } from './xarray';
 
-export { fgetFile, fgetFileUnlessZero, fputFile, memfdRestricted, restrictedmemOf } from './restrictedmem-file';
+export { fgetFile, fputFile, memfdRestricted, restrictedmemOf } from './restrictedmem-file';
 export { restrictedmemErrorPage } from './restrictedmem-error';
 
 /** Whether unbind invalidates: what RFC v8 patch 03 added. */
@@ -128,6 +129,7 @@ export function restrictedmemFindPage(file: usize, offset: u64): u32 {
  */
 export function restrictedmemFallocate(file: usize, mode: i32, offset: i64, length: i64): i32 {
   const rm = restrictedmemOf(file);
+  if (guestMemfd()) return kvmGmemFallocate(rm, mode, offset, length);
   const error = vfsFallocateCheck(mode, offset, length);
   if (error != 0) return error;
   if ((mode & FALLOC_FL_PUNCH_HOLE) != 0) return punchHole(rm, mode, offset, length);
@@ -171,7 +173,8 @@ export function restrictedmemGetattr(file: usize, stat: usize): i32 {
 export function restrictedmemSetattr(file: usize, size: u64): i32 {
   const memfd: usize = load32(restrictedmemOf(file) + RM_MEMFD);
   if (<i64>size < 0) return -EINVAL;
-  if (shmemSize(memfd) != 0) return -EPERM;
+  // A guest_memfd has its size from its creation, which the model's memfd_restricted leaves to this call.
+  if (shmemSize(memfd) != 0) return guestMemfd() ? -EINVAL : -EPERM;
   if ((size & 4095) != 0) return -EINVAL;
   return shmemSetFirstSize(memfd, size) ? 0 : -EPERM;
 }

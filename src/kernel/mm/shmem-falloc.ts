@@ -3,7 +3,7 @@
 import { EFBIG, EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP } from '../abi/errno';
 import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
 import {
-  FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_HUGE, SHMEM_I_PAGES,
+  FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_HUGE, SHMEM_I_PAGES,
 } from '../abi/mm';
 import { load32, store32 } from '../point';
 import { stackPop, stackPush } from '../task';
@@ -33,7 +33,8 @@ export function shmemFallocate(f: usize, mode: i32, offset: i64, length: i64): i
   if (end - start > <u64>managedPages()) return -ENOSPC;
   const done = allocateRange(f, start, end);
   if (done != end) {
-    shmemUndoFallocate(f, start, done);
+    // guest_memfd keeps what it has got.
+    if ((load32(f + SHMEM_FLAGS) & SHMEM_GMEM) == 0) shmemUndoFallocate(f, start, done);
     return -ENOMEM;
   }
   if ((mode & FALLOC_FL_KEEP_SIZE) == 0) shmemExtend(f, stop);

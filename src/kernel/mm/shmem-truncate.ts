@@ -1,11 +1,12 @@
 // Taking pages out of the file: truncation and hole punching. A batch of entries is erased under one hold of xa_lock, their references are dropped
 // outside, so that several tasks can work on disjoint parts of one file. kernel: mm/shmem.c shmem_undo_range, mm/filemap.c
 // delete_from_page_cache_batch.
-import { PTRS_PER_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
+import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
 import { cpuRelax, load32, load64, store32, store64 } from '../point';
 import { fanout, fanoutWanted } from '../program/fanout';
 import { spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
+import { gmemTruncateRange } from './guest-memfd-folio';
 import { pageUptodate, putPage, putPages, setPageContent } from './page';
 import { entryHead, entryIsFolio, shmemAccount, shmemFindPage, shmemHomeOf } from './shmem';
 import { shmemSplitFolio } from './shmem-split';
@@ -45,7 +46,8 @@ export function shmemTruncate(f: usize, start: u64, end: u64): void {
  * @context takes xa_lock and zone locks.
  */
 export function shmemTruncateRange(f: usize, start: u64, end: u64): void {
-  truncateWhere(f, start, end, ALL);
+  if ((load32(f + SHMEM_FLAGS) & SHMEM_GMEM) != 0) gmemTruncateRange(f, start, end);
+  else truncateWhere(f, start, end, ALL);
 }
 
 /** Undoes a failed fallocate: removes the pages of [start, end) that nobody was given yet. @context takes xa_lock and zone locks. */

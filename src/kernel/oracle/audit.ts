@@ -5,8 +5,8 @@ import {
   KC_ENDS, KVM_ASID, KVM_COUNTERS, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_MN_ACTIVE, KVM_NEXT, KVM_ONLINE_VCPUS, KVM_VCPUS, SLOT_BASE_GFN, SLOT_BOUND,
   SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
-import { NO_PFN, SH_MAX_TASKS, SH_OOPS_COUNT, SH_PARTITION_COUNT, SH_PFN_COUNT, SH_VM_LIST, TASK_HELD, TASK_HELD_COUNT, TASK_RUNNING, TASK_STATE } from '../abi/layout';
-import { PG_LEAKED, PTRS_PER_FOLIO, REGION_ZONE, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';
+import { NO_PFN, SH_FILE_LIST, SH_MAX_TASKS, SH_OOPS_COUNT, SH_PARTITION_COUNT, SH_PFN_COUNT, SH_VM_LIST, TASK_HELD, TASK_HELD_COUNT, TASK_RUNNING, TASK_STATE } from '../abi/layout';
+import { FILE_NEXT, PG_LEAKED, PTRS_PER_FOLIO, REGION_ZONE, RM_KVM, RM_MEMFD, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';
 import {
   OOPS_AUDIT_ASSIGNED_ELSEWHERE, OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_DEAD_ROOT, OOPS_AUDIT_LEAK_LIST, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
   OOPS_AUDIT_MN_ACTIVE, OOPS_AUDIT_SEQUENCE, OOPS_AUDIT_SPTE_ATTRIBUTE, OOPS_AUDIT_SPTE_FREE, OOPS_AUDIT_SPTE_NO_SLOT, OOPS_AUDIT_SPTE_NOT_IN_FILE,
@@ -23,6 +23,8 @@ import { regionAddress, regionFirstPfn, zoneOfRegion } from '../mm/page-region';
 import { snpLeakListLength } from '../mm/page-leak';
 import { leakedPages, lostPages, pageIsFree, zoneAudit } from '../mm/page-stat';
 import { restrictedmemFindPage } from '../mm/restrictedmem';
+import { guestMemfd, restrictedmemOf } from '../mm/restrictedmem-file';
+import { shmemIndexOf } from '../mm/shmem-walk';
 import { oopsRecord } from '../oops';
 import { atomicLoad32, load32, load64 } from '../point';
 import { rmpRawLo } from '../snp/rmp';
@@ -100,7 +102,17 @@ function auditOwner(pfn: u32, asid: u32, gfn: u64): void {
     held = restrictedmemFindPage(load32(slot + SLOT_RM_FILE), gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX));
     if (held != <u32>NO_PFN) putPage(held);
   }
+  if (held != pfn && guestMemfd() && fileHolds(kvm, pfn)) return;
   if (held != pfn) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_ASSIGNED_ELSEWHERE, pfn, asid, <f64>gfn, held, 0);
+}
+
+/** Whether a guest_memfd of the VM has the page: it stays assigned as long, bound or not. */
+function fileHolds(kvm: usize, pfn: u32): bool {
+  for (let file: usize = load32(SH_FILE_LIST); file != 0; file = load32(file + FILE_NEXT)) {
+    const gmem = restrictedmemOf(file);
+    if (load32(gmem + RM_KVM) == <u32>kvm && shmemIndexOf(load32(gmem + RM_MEMFD), pfn) >= 0) return true;
+  }
+  return false;
 }
 
 /** Oracle 3: nothing is open, and the sequence has risen once an end. */
@@ -157,7 +169,7 @@ function auditPage(kvm: usize, gfn: u64, pfn: u32, isPrivate: bool): void {
   if (kvmMemIsPrivate(kvm, gfn) != isPrivate) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_ATTRIBUTE, id, <f64>gfn, pfn, 0, 0);
   if (!isPrivate) return;
   const offset = gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX);
-  const held = restrictedmemFindPage(load32(slot + SLOT_RM_FILE), offset);
+  const held = load32(slot + SLOT_RM_FILE) == 0 ? <u32>NO_PFN : restrictedmemFindPage(load32(slot + SLOT_RM_FILE), offset);
   if (held != <u32>NO_PFN) putPage(held);
   if (held != pfn) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_NOT_IN_FILE, id, <f64>gfn, pfn, held, 0);
   const asid = load32(kvm + KVM_ASID);
