@@ -4,7 +4,8 @@ import { type Finding, findingOf } from './finding.js';
 import { seedOf } from './random.js';
 import { type RecordedStep, Recorder } from './recorder.js';
 import type { SourceLines } from './source-lines.js';
-import { Replay } from './strategies/replay.js';
+import { Divergence, Replay } from './strategies/replay.js';
+import { both, partingOf, REPEATED_EVERY } from './repeat.js';
 import type { Strategy } from './strategy.js';
 import type { Target } from './target.js';
 import { TraceHash } from './trace-hash.js';
@@ -51,12 +52,14 @@ export interface ExploreResult {
   /** Of a search over states: what made it incomplete. */
   limits?: readonly ('states' | 'depth' | 'stop' | 'bits')[];
   violation?: Failure;
+  /** An execution did not come again from the same answers: nothing that was found or not found says much. */
+  nondeterminism?: string;
   /** Failures of kinds that were not asked for, how many of each. */
   others?: Record<string, number>;
 }
 
 /** The failure did not come again from the same answers: something beside the tape decides. */
-export class NondeterminismError extends Error {}
+class NondeterminismError extends Error {}
 
 /** An exploration that is run in slices, so that the caller can look at the clock or at Ctrl-C in between. */
 export class Exploration {
@@ -99,8 +102,7 @@ export class Exploration {
     machine.observer = undefined;
     const { result } = this;
     if (this.#traces !== undefined) result.distinctTraces = this.#traces.distinct;
-    if (result.verdict !== 'violation')
-      result.verdict = result.executions > 0 && result.stepLimitHits === 0 ? 'no-violation' : 'inconclusive';
+    if (result.verdict !== 'violation') result.verdict = isAnswer(result) ? 'no-violation' : 'inconclusive';
     return this.#done;
   }
 
@@ -120,8 +122,12 @@ export class Exploration {
       this.#done = true;
       return;
     }
+    const recorder = index % REPEATED_EVERY === 0 ? new Recorder(machine) : undefined;
+    if (recorder !== undefined) machine.observer = both(this.#traces, recorder);
     const ending = machine.run(strategy);
+    const tape = recorder === undefined ? [] : [...machine.tape.subarray(0, machine.tapeLength)];
     const finding = findingOf(this.#target, ending);
+    machine.observer = this.#traces;
     result.executions++;
     result.steps += machine.step;
     if (machine.step > result.longest) result.longest = machine.step;
@@ -129,17 +135,42 @@ export class Exploration {
     const failed = finding !== undefined && finding.kind !== 'step-limit';
     strategy.end?.({ steps: machine.step, complete: ending !== 'given-up', failed });
     this.#traces?.end();
-    if (!failed) return;
+    // What was given up ends in the middle: its tape is none of an execution.
+    if (recorder !== undefined && ending !== 'given-up') {
+      const parting = partingOf(this.#target, tape, recorder.steps, finding);
+      if (parting !== undefined) return this.#notRepeated(index, parting);
+    }
+    if (failed) this.#failed(finding, index, seed);
+  }
+
+  /** @context the failing execution was the machine's last one, or its repetition. */
+  #failed(finding: Finding, index: number, seed: number): void {
+    const { result } = this;
     const { only = finding.kind } = this.#options;
     if (finding.kind !== only) {
       result.others ??= {};
       result.others[finding.kind] = (result.others[finding.kind] ?? 0) + 1;
-    } else {
-      result.verdict = 'violation';
+      return;
+    }
+    try {
       result.violation = confirm(this.#target, finding, index, seed);
+      result.verdict = 'violation';
       this.#done = true;
+    } catch (error) {
+      if (!(error instanceof NondeterminismError || error instanceof Divergence)) throw error;
+      this.#notRepeated(index, error.message);
     }
   }
+
+  #notRepeated(index: number, message: string): void {
+    this.result.nondeterminism = `execution ${index} did not come again from the same answers: ${message}`;
+    this.#done = true;
+  }
+}
+
+/** Whether executions that passed say anything. */
+function isAnswer({ executions, stepLimitHits, nondeterminism }: ExploreResult): boolean {
+  return executions > 0 && stepLimitHits === 0 && nondeterminism === undefined;
 }
 
 /** Explores until the first failure. */
@@ -158,7 +189,7 @@ function confirm(target: Target, finding: Finding, executionIndex: number, seed:
     again = recordFailure(target, tape, { executionIndex, seed });
     if (again?.kind !== finding.kind || again.message !== finding.message) {
       throw new NondeterminismError(
-        `execution ${executionIndex} (seed ${seed}) failed with '${finding.message}', its replay with '${again?.message ?? 'nothing'}'`,
+        `it failed with '${finding.message}', its replay with '${again?.message ?? 'nothing'}'`,
       );
     }
   }

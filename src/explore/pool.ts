@@ -60,7 +60,7 @@ export async function exploreOnPool(
       const task = { ...job, first: batch * BATCH, executions: Math.min(BATCH, executions - batch * BATCH) };
       const reply = (await piscina.run(task)) as BatchReply;
       replies[batch] = reply;
-      if (reply.result.violation !== undefined) firstFailing = Math.min(firstFailing, batch);
+      if (endsExploration(reply.result)) firstFailing = Math.min(firstFailing, batch);
       for (const trace of reply.traces) traces.add(trace);
       progress((done += reply.result.executions), traces.size);
     }
@@ -73,6 +73,10 @@ export async function exploreOnPool(
   return inOrder(job, replies.slice(0, Math.min(firstFailing + 1, replies.length)));
 }
 
+function endsExploration({ violation, nondeterminism }: ExploreResult): boolean {
+  return violation !== undefined || nondeterminism !== undefined;
+}
+
 /** One result of batches that follow one another; the last may have failed. */
 function inOrder({ strategy, seed }: ExploreJob, replies: readonly BatchReply[]): ExploreResult {
   const sum = (of: (result: ExploreResult) => number): number =>
@@ -81,7 +85,9 @@ function inOrder({ strategy, seed }: ExploreJob, replies: readonly BatchReply[])
   const violation = replies.at(-1)?.result.violation;
   const executions = sum((result) => result.executions);
   const stepLimitHits = sum((result) => result.stepLimitHits);
-  const passed = executions > 0 && stepLimitHits === 0 ? 'no-violation' : 'inconclusive';
+  const nondeterminism = replies.at(-1)?.result.nondeterminism;
+  const passed =
+    executions > 0 && stepLimitHits === 0 && nondeterminism === undefined ? 'no-violation' : 'inconclusive';
   return {
     strategy,
     seed,
@@ -94,5 +100,6 @@ function inOrder({ strategy, seed }: ExploreJob, replies: readonly BatchReply[])
     stepLimitHits,
     distinctTraces: traces.size,
     ...(violation === undefined ? {} : { violation }),
+    ...(nondeterminism === undefined ? {} : { nondeterminism }),
   };
 }

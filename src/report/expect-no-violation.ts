@@ -57,6 +57,8 @@ export async function expectNoViolation(what: Scenario | string, budget: Budget 
     const { failure, constraints } = counterexampleOf(target, result.violation, limits);
     throw new ViolationFound(target, result, failureText(target, failure, constraints));
   }
+  if (result.nondeterminism !== undefined)
+    throw new UsageError('explore', `${target.name}: inconclusive: ${result.nondeterminism}`);
   if (result.verdict === 'inconclusive')
     throw new UsageError(
       'explore',

@@ -33,6 +33,7 @@ export function exploreDocument(
     longestExecution: result.longest,
     stepLimitHits: result.stepLimitHits,
     otherFailures: result.others ?? {},
+    ...(result.nondeterminism === undefined ? {} : { nondeterminism: result.nondeterminism }),
     states: result.states ?? 0,
     limits: result.limits ?? [],
     distinctTraces: result.distinctTraces,

@@ -2,28 +2,11 @@
 import * as points from '../kernel/abi/point.js';
 import type { Counterexample } from '../explore/counterexample.js';
 import type { ExploreResult, Failure } from '../explore/explore.js';
+import { OPERATIONS } from '../explore/operation-names.js';
 import type { RecordedStep } from '../explore/recorder.js';
 import type { Target } from '../explore/target.js';
 import { type ConstraintRow, interleavingText, type StepRow } from './interleaving.js';
 import { showCount } from './units.js';
-
-const KINDS: Record<number, string> = {
-  [points.POINT_LOAD]: 'read',
-  [points.POINT_STORE]: 'write',
-  [points.POINT_ATOMIC_LOAD]: 'load',
-  [points.POINT_ATOMIC_STORE]: 'store',
-  [points.POINT_XCHG]: 'xchg',
-  [points.POINT_CAS]: 'cas',
-  [points.POINT_ADD]: 'add',
-  [points.POINT_SUB]: 'sub',
-  [points.POINT_OR]: 'or',
-  [points.POINT_AND]: 'and',
-  [points.POINT_FILL]: 'fill',
-  [points.POINT_COPY]: 'copy',
-  [points.POINT_RELAX]: 'spin',
-  [points.POINT_FUTEX_WAIT]: 'sleep on',
-  [points.POINT_FUTEX_WAKE]: 'wake',
-};
 
 const READS = new Set<number>([points.POINT_LOAD, points.POINT_ATOMIC_LOAD, points.POINT_FUTEX_WAIT]);
 
@@ -42,7 +25,7 @@ const AFTER: Record<number, (before: number, operand: number) => number> = {
 /** What a step does, in words: `cas vm0.mmu_lock 0 -> 255`, `load page[0x10].refcount = 1`. */
 export function stepText(target: Target, { kind, address, low, before, wrote }: RecordedStep): string {
   if (kind === 0) return 'goes on after its wait';
-  const name = KINDS[kind] ?? `operation ${kind}`;
+  const name = OPERATIONS[kind] ?? `operation ${kind}`;
   if (kind === points.POINT_RELAX) return name;
   const object = `${name} ${target.nameOf(address)}`;
   if (READS.has(kind)) return `${object} = ${number(before)}`;
@@ -119,6 +102,7 @@ export function exploreText(
   if (result.limits?.includes('states') === true) lines.push('the search ended at its largest number of states');
   for (const [kind, count] of Object.entries(result.others ?? {}))
     lines.push(`${showCount(count)} other executions failed with ${kind}, which was not asked for`);
+  if (result.nondeterminism !== undefined) lines.push(result.nondeterminism);
   if (stepLimitHits > 0)
     lines.push(`${stepLimitHits} executions were cut at the step limit: what comes behind it is unknown`);
   if (counterexample !== undefined) {

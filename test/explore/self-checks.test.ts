@@ -116,6 +116,11 @@ export function racy_thread0(): void { store32(A, 1); atomicStore32(B, 1); }
 export function racy_thread1(): void { if (load32(A) == 0) atomicStore32(B, 2); }
 export function handed_thread0(): void { store32(A, 1); atomicStore32(B, 1); }
 export function handed_thread1(): void { if (atomicLoad32(B) == 1) store32(A, 2); }
+let times: i32 = 0;
+export function global_thread0(): void { atomicLoad32(B); times++; if ((times & 1) != 0) atomicAdd32(A, 1); else atomicAdd32(B, 1); }
+export function global_thread1(): void { atomicAdd32(A, 1); }
+export function hidden_thread0(): void { atomicAdd32(A, 1); times++; atomicStore32(B, times); }
+export function hidden_thread1(): void { atomicAdd32(A, 1); }
 export function endless_thread0(): void { while (atomicLoad32(A) == 0) atomicAdd32(B, 1); }
 `;
 
@@ -160,6 +165,15 @@ describe('what is planted is found', () => {
   it('no data-race where an atomic hands the word over', () => {
     expect(sample(program('handed'), 200)).toMatchObject({ verdict: 'no-violation', executions: 200 });
   });
+
+  it.each(['global', 'hidden'])(
+    'program %s, which counts its executions in a variable of the module, is found not to come again',
+    (name) => {
+      const { verdict, nondeterminism, executions } = sample(program(name), 1000);
+      expect({ verdict, executions }).toEqual({ verdict: 'inconclusive', executions: 1 });
+      expect(nondeterminism).toMatch(/^execution 0 did not come again .*: step \d: thread0: .* the second$/);
+    },
+  );
 
   it('step-limit: executions that do not end are counted, and make the result inconclusive', () => {
     expect(sample(program('endless'), 2)).toMatchObject({ verdict: 'inconclusive', stepLimitHits: 2 });
