@@ -26,6 +26,11 @@ export interface FileOptions {
   shard?: number;
 }
 
+export interface GuestMemfdOptions extends Omit<FileOptions, 'shard'> {
+  /** Of the call: there are none yet, so anything but 0 is EINVAL. */
+  flags?: number;
+}
+
 export interface PageRange {
   startIndex: number;
   pageCount: number;
@@ -69,6 +74,23 @@ export class File {
     if (error < 0) shard.x.sysFilePut(address);
     must('ftruncate', error, { size });
     return new File(shards, n, address);
+  }
+
+  /** KVM_CREATE_GUEST_MEMFD: a file that belongs to a guest from the start. */
+  static ofGuest(shards: Shards, vm: Vm, options: GuestMemfdOptions): File {
+    const shard = vm.live();
+    const { interleave = false, homePartition = 0, huge = false, flags = 0 } = options;
+    const size = parseSize(options.size);
+    const home = partition(shard, homePartition);
+    const created = shard.x.sysCreateGuestMemfd(
+      vm.address,
+      size,
+      word('flags', flags),
+      interleave ? 1 : 0,
+      home,
+      huge ? 1 : 0,
+    );
+    return new File(shards, vm.shard, handle('KVM_CREATE_GUEST_MEMFD', created, { ...options }));
   }
 
   /** The file that another thread has made. */
@@ -197,12 +219,14 @@ export class Vm {
   readonly address: number;
   /** Number of the shard it lives in. */
   readonly shard: number;
+  readonly #shards: Shards;
   readonly #shard: Shard;
   readonly #vcpus: Vcpu[] = [];
   readonly #slots = new Map<string, Slot>();
   #destroyed = false;
 
   private constructor(shards: Shards, shard: number, address: number) {
+    this.#shards = shards;
     this.#shard = shards[shard]!;
     this.shard = shard;
     this.address = address;
@@ -235,6 +259,11 @@ export class Vm {
   live(): Shard {
     if (this.#destroyed) throw new UsageError('vm', 'vm: it has been destroyed');
     return joined(this.#shard);
+  }
+
+  /** A guest_memfd of this guest (protocol guest-memfd): it keeps the guest alive, and no memslot keeps it. */
+  createGuestMemfd(options: GuestMemfdOptions): File {
+    return File.ofGuest(this.#shards, this, object('createGuestMemfd', options));
   }
 
   /** Post it to another thread. A vCPU may be used by one thread at a time. */

@@ -3,7 +3,7 @@
 //
 // struct kvm_gmem is the restrictedmem object of mm/ (bindings, hidden page cache); its lock is the mapping's invalidate_lock:
 //   write  bind, unbind, hole punch, release         read  fallocate, memory errors         not taken  faults: they check mmu_invalidate_seq
-import { EBADF, EFAULT, EINVAL, EIO, EOPNOTSUPP } from '../abi/errno';
+import { EBADF, EFAULT, EINVAL, EIO, ENOTTY, EOPNOTSUPP } from '../abi/errno';
 import { KVM_SLOTS_LOCK, KVM_USERS, SLOT_BASE_GFN, SLOT_BOUND, SLOT_KVM, SLOT_MAGIC, SLOT_MAGIC_VALUE, SLOT_NOTIFIER, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, RM_BINDINGS, RM_KVM, RM_LOCK, RM_MEMFD } from '../abi/mm';
@@ -12,7 +12,7 @@ import { V_B03, V_B18, V_B20 } from '../abi/variants';
 import { gmemGetFolioLocked, gmemPoison } from '../mm/guest-memfd-folio';
 import { compoundHead, putPage } from '../mm/page';
 import { folioUnlock } from '../mm/page-lock';
-import { fget, fgetFileUnlessZero, fputDelayed, memfdRestricted, restrictedmemOf } from '../mm/restrictedmem-file';
+import { fget, fgetFileUnlessZero, fputDelayed, guestMemfd, memfdRestricted, restrictedmemOf } from '../mm/restrictedmem-file';
 import { shmemFallocate, vfsFallocateCheck } from '../mm/shmem-falloc';
 import { MAX_INDEX, shmemSetFirstSize, shmemSize } from '../mm/shmem';
 import { shmemTruncate } from '../mm/shmem-truncate';
@@ -29,11 +29,12 @@ import { stackPop, stackPush } from '../task';
 import { kvmGmemInvalidateBegin, kvmGmemInvalidateEnd } from './guest-memfd-invalidate';
 
 /**
- * KVM_CREATE_GUEST_MEMFD: a file of `size` bytes that belongs to `kvm`. -EINVAL for any flag, and for a size that is 0, negative or no number of pages;
+ * KVM_CREATE_GUEST_MEMFD: a file of `size` bytes that belongs to `kvm`. -ENOTTY by the other protocols, whose KVM has no such call; -EINVAL for any flag, and for a size that is 0, negative or no number of pages;
  * -ENOMEM. The other arguments place its pages, as those of memfdRestricted.
  * @context takes the file list mutex; may sleep. kernel: kvm_gmem_create.
  */
 export function kvmGmemCreate(kvm: usize, size: i64, flags: u32, interleave: i32, homePartition: i32, huge: i32): i32 {
+  if (!guestMemfd()) return -ENOTTY;
   if (flags != 0) return -EINVAL;
   if (size <= 0 || (size & 4095) != 0) return -EINVAL;
   const file = memfdRestricted(0, interleave, homePartition, huge);

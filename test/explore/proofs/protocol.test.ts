@@ -4,9 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { scenarioOf } from '#src/catalogue/bug.js';
 import { BUGS } from '#src/catalogue/index.js';
 import { explore, type ExploreResult } from '#src/explore/explore.js';
-import type { Scenario } from '#src/explore/scenario.js';
+import type { Operation, Scenario } from '#src/explore/scenario.js';
 import { scenarioTarget } from '#src/explore/scenario-target.js';
 import { PROTOCOL_SCENARIOS } from '#src/explore/scenarios/protocol.js';
+import { exploreStates } from '#src/explore/search/explore-states.js';
 import { Dpor } from '#src/explore/strategies/dpor.js';
 import { strategyNamed } from '#src/explore/strategies/named.js';
 import { PreemptionBounding } from '#src/explore/strategies/preemption-bounding.js';
@@ -31,6 +32,17 @@ const every = (scenario: Scenario, preemptions: number): ExploreResult =>
 const sample = (scenario: Scenario, executions: number): ExploreResult =>
   explore(scenarioTarget(scenario), strategyNamed('portfolio'), { executions, seed: 1 });
 
+const proof = (scenario: Scenario): ExploreResult =>
+  exploreStates(
+    scenarioTarget({ ...scenario, protocol: 'guest-memfd' }, { frozenClock: true, stepLimit: 5000, points: 'sync' }),
+    {
+      states: 100_000,
+      depth: 5000,
+      bytes: 2 ** 28,
+      stop: () => false,
+    },
+  );
+
 describe('RFC v8', () => {
   it.each(Object.entries(PREEMPTIONS))('%s: no schedule with up to %i preemptions fails', (name, preemptions) => {
     const result = every(named(name), preemptions);
@@ -49,7 +61,37 @@ describe('RFC v8', () => {
   });
 });
 
+describe('guest-memfd', () => {
+  // A hole punch excludes every other change of the file: two of them have few interleavings.
+  it.each(['punch-punch', 'bind-punch'])('%s: no interleaving fails', (name) => {
+    expect(proof(named(name))).toMatchObject({ verdict: 'no-violation', complete: true });
+  });
+
+  const bound = named('convert-fault');
+  const fault: Operation = { op: 'touch', vm: 'guest', gfn: 9, write: true, value: 3 };
+  const close: Operation = { op: 'close-file', file: 'memory' };
+
+  it('a file is released while a vCPU faults in it: whoever holds the last reference, every page goes back', () => {
+    const threads = { close: [close], fault: [fault] };
+    expect(sample({ ...bound, protocol: 'guest-memfd', threads }, 300)).toMatchObject({ verdict: 'no-violation' });
+  });
+
+  it('a file is released while its memslot goes and another one is bound to it: no binding outlives a memslot', () => {
+    const rebind = bound.setup![0]!;
+    const threads = { close: [close], rebind: [{ op: 'delete-slot', vm: 'guest', slot: 0 } as const, rebind] };
+    expect(sample({ ...bound, protocol: 'guest-memfd', threads }, 100)).toMatchObject({ verdict: 'no-violation' });
+  });
+});
+
 describe('RFC v7, without the patch', () => {
+  it('fails in every meeting that takes pages away from a guest that has them, and in no other', () => {
+    const fails = PROTOCOL_SCENARIOS.filter(
+      (scenario) => sample({ ...scenario, protocol: 'rfc-v7' }, 40).violation !== undefined,
+    );
+    const holds = PROTOCOL_SCENARIOS.filter((scenario) => !fails.includes(scenario)).map(({ name }) => name);
+    expect(holds).toEqual(['bind-fault', 'bind-punch', 'move-discard', 'convert-fault']);
+  });
+
   it('unbinding leaves assigned pages, which the release of the file gives back to the host (B01)', () => {
     const { violation } = sample({ ...named('punch-release'), protocol: 'rfc-v7' }, 100);
     expect(violation?.kind).toBe('host-page');
