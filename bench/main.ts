@@ -17,6 +17,7 @@ import { explore } from './suites/explore.js';
 import { flatness } from './suites/flatness.js';
 import { javascript } from './suites/javascript.js';
 import { locks } from './suites/locks.js';
+import { protocols } from './suites/protocols.js';
 import { scaling } from './suites/scaling.js';
 import { start512GiB } from './suites/start.js';
 import { comparisonTable, goalsTable, HEADER, line } from './text.js';
@@ -28,6 +29,7 @@ export const SUITES: Readonly<Record<string, (runner: Runner) => Promise<void>>>
   scaling,
   clear,
   flatness,
+  protocols,
   builds,
   explore,
   start: start512GiB,
