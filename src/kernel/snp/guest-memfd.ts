@@ -7,28 +7,37 @@ import { PG_LEVEL_2M, PG_LEVEL_4K, SNPC_HOOK_PAGES, SNPC_LEAKED_PAGES } from '..
 import { V_B09, V_B55 } from '../abi/variants';
 import { snpLeakPages } from '../mm/page';
 import { load32, load64, variant } from '../point';
+import { rmpRegionAssigned } from './access';
 import { assignLevel, snpMakePagePrivate, snpMakePageShared } from './convert';
 import { snpCount } from './helpers';
-import { rmpAssigned, rmpLevel } from './rmp';
+import { RMP_ASID_MASK, RMP_ASID_SHIFT, RMP_ASSIGNED, rmpAssigned, RMP_IMMUTABLE, rmpLevel, RMP_OWNER_MASK, rmpPageLo, rmpState } from './rmp';
 
 /**
- * Assigns the page to the guest at `gfn` unless it is assigned: the whole 2M around it where folio, slot and alignment allow. 0, or -EINVAL when the RMP would
- * not have it.
+ * Assigns the page to the guest at `gfn` unless it is so: the whole 2M around it where folio, slot and alignment allow and none of it is assigned. 0; -EINVAL when
+ * the RMP would not have it, or has it at another gfn of this guest (the VMM has bound the file elsewhere without punching the page out: upstream takes it for
+ * prepared, and the guest faults for ever).
  * @context the folio lock, which keeps the page in its file; no mmu_lock: a fault that turns out to be stale leaves the page assigned, in the file.
  */
 export function sevGmemPrepare(kvm: usize, slot: usize, gfn: u64, pfn: u32, order: u32): i32 {
-  if (load32(kvm + KVM_ASID) == 0) return 0;
-  const offset = <u32>gfn & (PTRS_PER_2M - 1);
-  const first = gfn - offset;
-  const base = load64(slot + SLOT_BASE_GFN);
-  const congruent = ((<u32>gfn ^ pfn) & (PTRS_PER_2M - 1)) == 0 && first >= base;
-  let error: i32 = 0;
-  if (order >= 9 && congruent && assignLevel(slot, first, base + load64(slot + SLOT_NPAGES), pfn - offset, order) == PG_LEVEL_2M) {
-    error = snpMakePagePrivate(kvm, first, pfn - offset, PG_LEVEL_2M);
-  } else {
-    error = snpMakePagePrivate(kvm, gfn, pfn, PG_LEVEL_4K);
+  const asid = load32(kvm + KVM_ASID);
+  if (asid == 0) return 0;
+  const lo = rmpPageLo(pfn);
+  if ((lo & RMP_ASSIGNED) != 0) {
+    const owner = lo & (RMP_OWNER_MASK | RMP_IMMUTABLE);
+    if (owner == rmpState(gfn << 12, PG_LEVEL_4K, asid, false)) return 0;
+    if ((<u32>(lo >> RMP_ASID_SHIFT) & <u32>RMP_ASID_MASK) == asid) return -EINVAL;
   }
-  return error == 0 ? 0 : -EINVAL;
+  const level = order >= 9 ? prepareLevel(slot, gfn, pfn, order) : PG_LEVEL_4K;
+  const offset = level == PG_LEVEL_2M ? <u32>gfn & (PTRS_PER_2M - 1) : 0;
+  return snpMakePagePrivate(kvm, gfn - offset, pfn - offset, level) == 0 ? 0 : -EINVAL;
+}
+
+/** The level at which a page of a 2M folio is assigned. @context as sevGmemPrepare. */
+function prepareLevel(slot: usize, gfn: u64, pfn: u32, order: u32): i32 {
+  const first = gfn & ~(<u64>PTRS_PER_2M - 1);
+  const base = load64(slot + SLOT_BASE_GFN);
+  if (((<u32>gfn ^ pfn) & (PTRS_PER_2M - 1)) != 0 || first < base || rmpRegionAssigned(pfn) != 0) return PG_LEVEL_4K;
+  return assignLevel(slot, first, base + load64(slot + SLOT_NPAGES), pfn & ~(<u32>PTRS_PER_2M - 1), order);
 }
 
 /**

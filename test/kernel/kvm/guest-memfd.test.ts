@@ -267,6 +267,21 @@ describe('unbind', () => {
   });
 });
 
+describe('pages bound at another gfn', () => {
+  it('are refused while they are assigned where they were, and come once they have been punched out', () => {
+    const k = boot();
+    const g = newGuest(k, { pages: 8 });
+    put(g, 1, 7);
+    deleteSlot(g);
+    expect(bind(k, g.kvm, g.file, { pages: 4, offset: PAGE })).toBe(0);
+    expect(access(g, 0, READ | PRIVATE).ret).toBe(EINVAL);
+    expect(k.x.sysAudit()).toBe(0);
+    expect(punch(g, 1, 1)).toBe(0);
+    expect(access(g, 0, READ | PRIVATE)).toMatchObject({ ret: 0, value: 0 });
+    expectSound(k);
+  });
+});
+
 describe('a memory error', () => {
   it('zaps the page, keeps it in the file, and gives EHWPOISON until it is punched out; it is never used again', () => {
     const k = boot();
