@@ -1,0 +1,75 @@
+// `npm run sct`: schedules to the first bug of the SCTBench programs, for each strategy, from 100 seeds; writes docs/sctbench.md. `npm run sct -- NAME...` runs some
+// and writes nothing.
+import { writeFileSync } from 'node:fs';
+import { Exploration } from '../src/explore/explore.js';
+import { strategyNamed } from '../src/explore/strategies/named.js';
+import type { Target } from '../src/explore/target.js';
+import { nowNs } from '../src/host/clock.js';
+import { SAFE_STACK } from './sct/lock-free.js';
+import { compileAll, PROGRAMS, targetOf } from './sct/programs.js';
+import { type SafeStackRow, sctText, type SctRow, type Trials } from './sct/text.js';
+
+const STRATEGIES = ['random', 'pct', 'pos', 'surw', 'weighted', 'portfolio'] as const;
+const SEEDS = 100;
+const SCHEDULES = 10_000;
+/** Whoever misses so many seeds is not tried further. */
+const MISSES = 3;
+const SAFE_STACK_SEEDS = 5;
+const SAFE_STACK_MS = 300_000;
+const SLICE = 64;
+
+/** Schedules up to the first bug from each seed; Infinity: not found. */
+function trials(target: Target, strategy: string): Trials {
+  const schedules: number[] = [];
+  let misses = 0;
+  for (let seed = 1; seed <= SEEDS && misses < MISSES; seed++) {
+    const exploration = new Exploration(target, strategyNamed(strategy), { executions: SCHEDULES, seed });
+    while (!exploration.run(SLICE));
+    const { violation, executions } = exploration.result;
+    if (violation === undefined) misses++;
+    schedules.push(violation === undefined ? Infinity : executions);
+  }
+  return { strategy, schedules };
+}
+
+/** SafeStack from one seed, within the time. */
+function safeStack(target: Target, strategy: string, seed: number): SafeStackRow {
+  const startMs = nowNs() / 1e6;
+  const tookMs = (): number => nowNs() / 1e6 - startMs;
+  const exploration = new Exploration(target, strategyNamed(strategy), { executions: Infinity, seed });
+  while (!exploration.run(SLICE) && tookMs() < SAFE_STACK_MS);
+  const { violation, executions, stepLimitHits } = exploration.result;
+  return {
+    strategy,
+    seed,
+    schedules: executions,
+    found: violation !== undefined,
+    cut: stepLimitHits,
+    tookMs: tookMs(),
+  };
+}
+
+const chosen = process.argv.slice(2);
+const wanted = (name: string): boolean => chosen.length === 0 || chosen.includes(name);
+const module = await compileAll();
+const rows: SctRow[] = [];
+for (const program of PROGRAMS.filter(({ name }) => wanted(name))) {
+  const target = targetOf(module, program);
+  const row = { program, trials: STRATEGIES.map((strategy) => trials(target, strategy)) };
+  rows.push(row);
+  process.stderr.write(
+    `${program.name}: ${row.trials.map(({ strategy, schedules }) => `${strategy} ${schedules.reduce((sum, n) => sum + n, 0) / schedules.length}`).join(', ')}\n`,
+  );
+}
+const stacks: SafeStackRow[] = [];
+if (wanted(SAFE_STACK.name)) {
+  const target = targetOf(module, SAFE_STACK);
+  for (const strategy of ['surw', 'random', 'pos'] as const) {
+    for (let seed = 1; seed <= SAFE_STACK_SEEDS; seed++) {
+      const row = safeStack(target, strategy, seed);
+      stacks.push(row);
+      process.stderr.write(`${SAFE_STACK.name}: ${JSON.stringify(row)}\n`);
+    }
+  }
+}
+if (chosen.length === 0) writeFileSync('docs/sctbench.md', sctText(rows, stacks));
