@@ -72,6 +72,28 @@ export function blocked(target: Target): Finding {
   return { kind: 'deadlock', message, thread: threadNames[cycle?.[0] ?? sleepers[0]!.thread]! };
 }
 
+/** What a sleeping thread waits for, who has it, and what it holds itself. */
+export function waitText(target: Target, thread: number): string {
+  return describe(target, sleeperOf(target, thread));
+}
+
+/** Whether a thread has noted what it waits for. */
+export function waitsForLock({ machine }: Target, thread: number): boolean {
+  return machine.memory.words[(machine.task(thread) + layout.TASK_WAIT_LOCK) / 4] !== 0;
+}
+
+/** Waits that are not for a lock. */
+const WAITS: Record<number, string> = {
+  [layout.WAIT_SRCU]: 'is in synchronize_srcu() of',
+  [layout.WAIT_RCU]: 'is in synchronize_rcu() of',
+  [layout.WAIT_RCUWAIT]: 'is in rcuwait of',
+  [layout.WAIT_IPI]: 'waits for the IPI of',
+  [layout.WAIT_BARRIER]: 'waits at the barrier',
+};
+
+/** Of these a lock of nobody's is no wonder: what they wait for is not held. */
+const UNHELD = new Set([layout.WAIT_RCUWAIT, layout.WAIT_IPI, layout.WAIT_BARRIER]);
+
 function describe(target: Target, { thread, lock, holders }: Sleeper): string {
   const { machine, threadNames } = target;
   const name = threadNames[thread]!;
@@ -86,6 +108,8 @@ function describe(target: Target, { thread, lock, holders }: Sleeper): string {
     const gone = machine.status(holder) === control.STATUS_FINISHED ? ' (which has ended)' : '';
     return `${threadNames[holder]}${gone}`;
   });
-  const state = by.length === 0 ? 'which nobody holds' : `held by ${by.join(', ')}`;
-  return `${name} waits for ${target.nameOf(lock)}, ${state}${holding}`;
+  const kind = machine.memory.words[(machine.task(thread) + layout.TASK_WAIT_KIND) / 4]!;
+  const unheld = UNHELD.has(kind) ? '' : ', which nobody holds';
+  const state = by.length === 0 ? unheld : `, held by ${by.join(', ')}`;
+  return `${name} ${WAITS[kind] ?? 'waits for'} ${target.nameOf(lock)}${state}${holding}`;
 }

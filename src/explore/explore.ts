@@ -7,6 +7,7 @@ import type { SourceLines } from './source-lines.js';
 import { Divergence, Replay } from './strategies/replay.js';
 import { both, partingOf, REPEATED_EVERY } from './repeat.js';
 import type { Strategy } from './strategy.js';
+import { switchReason } from './switch-reason.js';
 import type { Target } from './target.js';
 import { TraceHash } from './trace-hash.js';
 
@@ -208,7 +209,8 @@ export function recordFailure(
 ): Failure | undefined {
   const { machine } = target;
   const before = machine.observer;
-  const recorder = new Recorder(machine, sources);
+  const reasonOf = sources === undefined ? undefined : (thread: number): string => switchReason(target, thread);
+  const recorder = new Recorder(machine, sources, reasonOf);
   machine.observer = recorder;
   const finding = replay(target, tape);
   machine.observer = before;

@@ -16,6 +16,10 @@ export interface RecordedStep {
   wrote: boolean;
   /** Threads that could have gone on instead. */
   others: number;
+  /** Of kind 0: who woke the thread; -1 when its time was over, or for no reason. */
+  wokenBy: number;
+  /** Why the thread of the step before did not go on, of a change of thread, if the recorder was given the means to know. */
+  reason?: string | undefined;
   /** Where in the source, if the recorder was given the means to know. */
   place?: SourceLine | undefined;
 }
@@ -30,12 +34,14 @@ export class Recorder implements Observer {
   switches = 0;
   readonly #view: Machine;
   readonly #places: (SourceLine | undefined)[] = [];
+  readonly #reasonOf: ((before: number) => string) | undefined;
   /** Only there when places are wanted: looking at stacks takes time. */
   readonly announced: ((thread: number) => void) | undefined;
 
-  /** With `sources`, each step's place in the source is recorded, too. */
-  constructor(view: Machine, sources?: SourceLines) {
+  /** With `sources`, each step's place in the source is recorded, too; with `reasonOf`, why the thread before it stopped. */
+  constructor(view: Machine, sources?: SourceLines, reasonOf?: (before: number) => string) {
     this.#view = view;
+    this.#reasonOf = reasonOf;
     if (sources === undefined) return;
     for (const [thread, stack] of view.firstStacks.entries()) this.#places[thread] = placeOf(sources, stack);
     this.announced = (thread) => void (this.#places[thread] = placeOf(sources, stackHere()));
@@ -43,7 +49,9 @@ export class Recorder implements Observer {
 
   performed(thread: number, view: View): void {
     const before = this.steps.at(-1)?.thread;
+    let reason: string | undefined;
     if (before !== undefined && before !== thread) {
+      reason = this.#reasonOf?.(before);
       this.switches++;
       if (this.#view.isEnabled(before)) this.preemptions++;
     }
@@ -56,6 +64,8 @@ export class Recorder implements Observer {
       before: this.#view.memory.words[view.address(thread) >>> 2]! >>> 0,
       wrote: view.writes(thread),
       others: view.enabledCount - 1,
+      wokenBy: view.wokenBy(thread),
+      ...(reason === undefined ? {} : { reason }),
       ...(this.announced === undefined ? {} : { place: this.#places[thread] }),
     });
   }

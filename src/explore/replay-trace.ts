@@ -3,6 +3,7 @@ import type { Failure } from './explore.js';
 import { findingOf } from './finding.js';
 import { Recorder } from './recorder.js';
 import { Divergence, Replay } from './strategies/replay.js';
+import { switchReason } from './switch-reason.js';
 import type { Target } from './target.js';
 import type { Trace } from './trace-file.js';
 
@@ -19,7 +20,7 @@ export function replayTrace(target: Target, trace: Trace): Replayed {
     trace.tape,
     trace.steps.map(([thread, kind, address]) => ({ thread, kind, address })),
   );
-  const recorder = new Recorder(machine, target.sources());
+  const recorder = new Recorder(machine, target.sources(), (thread) => switchReason(target, thread));
   machine.observer = recorder;
   try {
     strategy.begin();

@@ -23,13 +23,15 @@ const AFTER: Record<number, (before: number, operand: number) => number> = {
 };
 
 /** What a step does, in words: `cas vm0.mmu_lock 0 -> 255`, `load page[0x10].refcount = 1`. */
-export function stepText(target: Target, { kind, address, low, before, wrote }: RecordedStep): string {
-  if (kind === 0) return 'goes on after its wait';
+export function stepText(target: Target, { kind, address, bytes, low, before, wrote, wokenBy }: RecordedStep): string {
+  if (kind === 0) return wokenBy < 0 ? 'its wait ends by itself' : `woken by ${target.threadNames[wokenBy]}`;
   const name = OPERATIONS[kind] ?? `operation ${kind}`;
   if (kind === points.POINT_RELAX) return name;
   const object = `${name} ${target.nameOf(address)}`;
   if (READS.has(kind)) return `${object} = ${number(before)}`;
   if (kind === points.POINT_CAS && !wrote) return `${object} stays ${number(before)}`;
+  if (kind === points.POINT_COPY) return `${object} from ${target.nameOf(low >>> 0)}, ${bytes} bytes`;
+  if (kind === points.POINT_FILL) return `${object}, ${bytes} bytes, with ${low}`;
   const after = AFTER[kind];
   return after === undefined ? object : `${object} ${number(before)} -> ${number(after(before, low) >>> 0)}`;
 }
@@ -39,20 +41,14 @@ function number(value: number): string {
   return value > 0xffff ? `0x${value.toString(16)}` : String(value);
 }
 
-function rowOf(
-  target: Target,
-  step: RecordedStep,
-  before: RecordedStep | undefined,
-  shared: ReadonlySet<number>,
-): StepRow {
+function rowOf(target: Target, step: RecordedStep, shared: ReadonlySet<number>): StepRow {
   const { place, thread } = step;
-  const changed = before !== undefined && before.thread !== thread;
   return {
     thread,
     text: stepText(target, step),
     place: place === undefined ? '' : `${place.function} ${place.file.replace(/^.*src\/kernel\//, '')}:${place.line}`,
     local: step.kind !== 0 && !shared.has(step.address >>> 2),
-    switchReason: changed ? 'the scheduler lets it go on' : '',
+    switchReason: step.reason ?? '',
   };
 }
 
@@ -76,7 +72,7 @@ export function failureText(target: Target, failure: Failure, constraints: reado
   const shared = sharedWords(failure.steps);
   return interleavingText({
     threads: target.threadNames,
-    steps: failure.steps.map((step, n) => rowOf(target, step, failure.steps[n - 1], shared)),
+    steps: failure.steps.map((step) => rowOf(target, step, shared)),
     constraints,
     failure: `${failure.kind}: ${failure.message}`,
   });

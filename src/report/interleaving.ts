@@ -62,7 +62,8 @@ export function interleavingText(interleaving: Interleaving, width = 150): strin
   ];
   for (let n = 0; n < steps.length;) {
     const { thread, text, place, switchReason } = steps[n]!;
-    if (switchReason !== '') lines.push(line('', only(thread, `<- ${switchReason}`), ''));
+    // From the thread's column on, however long: it is what the reader wants to know.
+    if (switchReason !== '') lines.push(`${' '.repeat(STEP_WIDTH + 2 + thread * (column + 2))}<- ${switchReason}`);
     const folded = foldedSteps(steps, n);
     if (folded > 1) lines.push(line('', only(thread, `(${folded} steps on its own)`), ''));
     else lines.push(line(String(n + 1), only(thread, text), place));

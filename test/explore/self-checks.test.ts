@@ -13,8 +13,12 @@ import { firstRawAccess } from '#src/explore/raw-memory.js';
 import type { Scenario } from '#src/explore/scenario.js';
 import { scenarioTarget } from '#src/explore/scenario-target.js';
 import { PROTOCOL_SCENARIOS } from '#src/explore/scenarios/protocol.js';
+import { DepthFirst } from '#src/explore/search/depth-first.js';
+import { StateMachine } from '#src/explore/search/state-machine.js';
 import { strategyNamed } from '#src/explore/strategies/named.js';
 import type { Target } from '#src/explore/target.js';
+import { LC_USER } from '#src/kernel/abi/classes.js';
+import { VisitedSet } from '#src/explore/visited.js';
 import * as oops from '#src/kernel/abi/oops.js';
 
 /** Verdicts that are no oracle of the kernel's. */
@@ -92,8 +96,12 @@ BUSY.threads = {
 
 const SOURCE = `
 import { check } from 'rmptorture/assert';
+import { kmalloc } from 'rmptorture/heap';
 import { atomicAdd32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake, load32, store32 } from 'rmptorture/point';
-import { mutexInit, mutexLock, mutexUnlock } from 'rmptorture/sync';
+import {
+  mutexInit, mutexLock, mutexTrylock, mutexUnlock, rwlockInit, readLock, readUnlock, spinLock, spinLockInit, spinUnlock, srcuInit, srcuReadLock, srcuReadUnlock,
+  synchronizeSrcu,
+} from 'rmptorture/sync';
 const A: usize = 65672;
 const B: usize = 65676;
 const LOCKS: usize = 66560;
@@ -116,6 +124,46 @@ export function racy_thread0(): void { store32(A, 1); atomicStore32(B, 1); }
 export function racy_thread1(): void { if (load32(A) == 0) atomicStore32(B, 2); }
 export function handed_thread0(): void { store32(A, 1); atomicStore32(B, 1); }
 export function handed_thread1(): void { if (atomicLoad32(B) == 1) store32(A, 2); }
+const FIRST: usize = LOCKS;
+const SECOND: usize = LOCKS + 64;
+const OTHER: usize = LOCKS + 128;
+let srcu: usize = 0;
+function classes(second: u32): void { mutexInit(FIRST, ${LC_USER}); mutexInit(SECOND, second); }
+export function order_setup(): void { classes(${LC_USER + 1}); }
+export function order_thread0(): void { both(FIRST, SECOND); }
+export function order_thread1(): void { both(SECOND, FIRST); }
+export function sameclass_setup(): void { classes(${LC_USER}); }
+export function sameclass_thread0(): void { both(FIRST, SECOND); }
+export function sameclass_thread1(): void { atomicStore32(A, 1); }
+export function reader_setup(): void { rwlockInit(OTHER, ${LC_USER + 2}); }
+export function reader_thread0(): void { readLock(OTHER); readLock(OTHER); readUnlock(OTHER); readUnlock(OTHER); }
+export function reader_thread1(): void { atomicStore32(A, 1); }
+function trying(first: usize, second: usize): void {
+  mutexLock(first);
+  if (mutexTrylock(second)) mutexUnlock(second);
+  mutexUnlock(first);
+}
+export function trylocks_setup(): void { classes(${LC_USER + 1}); }
+export function trylocks_thread0(): void { trying(FIRST, SECOND); }
+export function trylocks_thread1(): void { trying(SECOND, FIRST); }
+export function undertry_setup(): void { classes(${LC_USER + 1}); }
+export function undertry_thread0(): void { if (mutexTrylock(FIRST)) { mutexLock(SECOND); mutexUnlock(SECOND); mutexUnlock(FIRST); } }
+export function undertry_thread1(): void { both(SECOND, FIRST); }
+export function grace_setup(): void { mutexInit(FIRST, ${LC_USER}); srcu = kmalloc(1024); srcuInit(srcu, ${LC_USER + 3}); }
+export function grace_thread0(): void { const idx = srcuReadLock(srcu); mutexLock(FIRST); mutexUnlock(FIRST); srcuReadUnlock(srcu, idx); }
+export function grace_thread1(): void { mutexLock(FIRST); synchronizeSrcu(srcu); mutexUnlock(FIRST); }
+export function atomic_setup(): void { spinLockInit(OTHER, ${LC_USER + 4}); mutexInit(FIRST, ${LC_USER}); }
+export function atomic_thread0(): void { spinLock(OTHER); mutexLock(FIRST); mutexUnlock(FIRST); spinUnlock(OTHER); }
+export function atomic_thread1(): void { atomicStore32(A, 1); }
+function polite(mine: usize, theirs: usize): void {
+  for (;;) {
+    atomicStore32(mine, 1);
+    if (atomicLoad32(theirs) == 0) break;
+    atomicStore32(mine, 0);
+  }
+}
+export function polite_thread0(): void { polite(A, B); atomicStore32(A, 0); }
+export function polite_thread1(): void { polite(B, A); atomicStore32(B, 0); }
 let times: i32 = 0;
 export function global_thread0(): void { atomicLoad32(B); times++; if ((times & 1) != 0) atomicAdd32(A, 1); else atomicAdd32(B, 1); }
 export function global_thread1(): void { atomicAdd32(A, 1); }
@@ -160,6 +208,31 @@ describe('what is planted is found', () => {
 
   it.each(PROGRAMS)('%s: program %s within %i executions', (verdict, name, within) => {
     expect(sample(program(name), within).violation?.kind).toBe(verdict);
+  });
+
+  it.each(['spin', 'polite'])(
+    'livelock: the search over states, without sleep sets, finds it in program %s as a loop that fairness does not end',
+    (name) => {
+      const target = programTarget(module, { name, prefix: `${name}_`, stepLimit: 2000, frozenClock: true });
+      const machine = new StateMachine(target);
+      const limits = { states: 10_000, depth: 2000, stop: () => false, sleepSets: false };
+      const search = new DepthFirst(machine, VisitedSet.growing(1 << 20), limits);
+      while (!search.run(256));
+      expect(search.result().violation?.kind).toBe('livelock');
+    },
+  );
+
+  // In every execution, whatever its order: nothing has to deadlock for it.
+  it.each(['order', 'sameclass', 'reader', 'undertry', 'grace', 'atomic'])(
+    "locking: program %s breaks a rule of lockdep's, seen in the first execution of each strategy",
+    (name) => {
+      for (const strategy of ['random', 'pct', 'pos', 'surw', 'preemptions', 'dpor'])
+        expect(sample(program(name), 1, strategy).violation?.kind).toBe('locking');
+    },
+  );
+
+  it('no locking where both threads only try the second lock', () => {
+    expect(sample(program('trylocks'), 200)).toMatchObject({ verdict: 'no-violation', executions: 200 });
   });
 
   it('no data-race where an atomic hands the word over', () => {
