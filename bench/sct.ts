@@ -14,6 +14,8 @@ const SEEDS = 100;
 const SCHEDULES = 10_000;
 /** Whoever misses so many seeds is not tried further. */
 const MISSES = 3;
+/** No new seed is begun after this time, for one program and strategy: hundred threads that draw at every point need minutes for hundred seeds. */
+const PATIENCE_MS = 15_000;
 const SAFE_STACK_SEEDS = 5;
 const SAFE_STACK_MS = 300_000;
 const SLICE = 64;
@@ -22,14 +24,15 @@ const SLICE = 64;
 function trials(target: Target, strategy: string): Trials {
   const schedules: number[] = [];
   let misses = 0;
-  for (let seed = 1; seed <= SEEDS && misses < MISSES; seed++) {
+  const endMs = nowNs() / 1e6 + PATIENCE_MS;
+  for (let seed = 1; seed <= SEEDS && misses < MISSES && nowNs() / 1e6 < endMs; seed++) {
     const exploration = new Exploration(target, strategyNamed(strategy), { executions: SCHEDULES, seed });
     while (!exploration.run(SLICE));
     const { violation, executions } = exploration.result;
     if (violation === undefined) misses++;
     schedules.push(violation === undefined ? Infinity : executions);
   }
-  return { strategy, schedules };
+  return { strategy, schedules, seeds: SEEDS };
 }
 
 /** SafeStack from one seed, within the time. */

@@ -69,8 +69,8 @@ it('the page says what was missed, and how many programs are within the publishe
     PROGRAMS.find((program) => program.name === name)!,
   );
   const trials = (surw: number[], random: number[]) => [
-    { strategy: 'surw', schedules: surw },
-    { strategy: 'random', schedules: random },
+    { strategy: 'surw', schedules: surw, seeds: 2 },
+    { strategy: 'random', schedules: random, seeds: 3 },
   ];
   const rows: SctRow[] = [
     { program: account!, trials: trials([3, 5], [1, 1]) },
@@ -78,7 +78,7 @@ it('the page says what was missed, and how many programs are within the publishe
   ];
   const text = sctText(rows, [{ strategy: 'surw', seed: 1, schedules: 1000, found: false, cut: 10, tookMs: 2000 }]);
   expect(text).toContain('on 1 of 2 programs (50 %; goal 80 %). Above it: `reorder_10`.');
-  expect(text).toContain('| `account` | 3 | 4.0 ± 1.4 | 1 | 6 | 4 | 4 | 18 |');
+  expect(text).toContain('| `account` | 3 | 4.0 ± 1.4 | 1 (2 seeds) | 6 | 4 | 4 | 18 |');
   expect(text).toContain('| `reorder_10` | 10 | 32.0 ± 2.8 | - (1/2) | 17 | 3225 |  |  |');
   expect(text).toContain('| surw | 1 | not in 1,000 | 2 s | 1.0 % |');
 });
