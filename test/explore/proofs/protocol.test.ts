@@ -76,6 +76,17 @@ describe('guest-memfd', () => {
     expect(sample({ ...bound, protocol: 'guest-memfd', threads }, 300)).toMatchObject({ verdict: 'no-violation' });
   });
 
+  it('two tasks drop the last two references: the first does not look at the file any more, whoever releases it', () => {
+    const setup: Operation[] = [{ op: 'open-file', file: 'memory' }];
+    const threads = { one: [close], other: [close] };
+    for (const protocol of ['rfc-v8', 'guest-memfd'] as const) {
+      // The look at the file is a plain one.
+      const target = scenarioTarget({ ...bound, setup, threads, protocol }, { points: 'all' });
+      const result = explore(target, strategyNamed('portfolio'), { executions: 200, seed: 1 });
+      expect(result, result.violation?.message).toMatchObject({ verdict: 'no-violation' });
+    }
+  });
+
   it('a file is released while its memslot goes and another one is bound to it: no binding outlives a memslot', () => {
     const rebind = bound.setup![0]!;
     const threads = { close: [close], rebind: [{ op: 'delete-slot', vm: 'guest', slot: 0 } as const, rebind] };
