@@ -6,6 +6,13 @@ export interface MachineExports {
   runThreads(first: number): void;
   saveState(): void;
   restoreState(): void;
+  /** The journal of a search over states (src/kernel/control/journal.ts): addresses in bytes. */
+  journalBack(end: number): void;
+  journalForget(start: number, end: number): void;
+  journalLearn(thread: number): void;
+  journalNote(address: number, value: number): void;
+  journalTakeBlock(block: number): void;
+  journalTakeThreads(): void;
   setCurrent(task: number): void;
   readonly table: WebAssembly.Table;
 }

@@ -1,12 +1,12 @@
 // A target as a machine with saved states, for the searches. After each step the words it may have written are compared with what they were: a journal
-// keeps the difference, so that a step and the way back cost what was written, and the hash follows. Left out is what no later step reads: stacks above
-// their tops, signs of life, what a finished thread last announced.
+// keeps the difference, so that a step and the way back cost what was written, and the hash follows (src/kernel/control/journal.ts, which also says
+// what is left out of a state).
 import * as control from '../../kernel/abi/control.js';
 import * as layout from '../../kernel/abi/layout.js';
 import { POINT_FUTEX_WAIT, POINT_RELAX } from '../../kernel/abi/point.js';
 import type { Operation, Touch } from '../dpor/dependence.js';
 import { findingOf } from '../finding.js';
-import type { Ending, SchedulerNotes } from '../machine.js';
+import type { Ending, MachineExports, SchedulerNotes } from '../machine.js';
 import { operationOf } from '../operation.js';
 import { mixHigh, mixLow } from '../state-hash.js';
 import type { Strategy } from '../strategy.js';
@@ -24,7 +24,7 @@ export interface SavedState {
 }
 
 interface Mark {
-  length: number;
+  end: number;
   low: number;
   high: number;
   notes: SchedulerNotes;
@@ -67,22 +67,13 @@ const ALLOWANCES: Touch = { first: -1, end: 0, write: true };
 /** Who spins turns once more when another thread has written: a turn and a write may not be swapped, two writes may. */
 const NEWS: Touch = { first: -2, end: -1, write: false };
 const SPIN_TURN: Operation = { kind: 'access', touches: [{ ...NEWS, write: true }] };
-const BLOCK_WORDS = control.BLOCK_SIZE / 4;
-// What a block of memory holds.
-const SHARED = 0;
-const TASK_HEAD = 1;
-const TASK_STACK = 2;
 
 export class StateMachine implements SearchMachine<SavedState> {
   readonly #target: Target;
   readonly #step = new OneStep();
   readonly #words: Int32Array;
   readonly #journal: Journal;
-  readonly #dirty: Uint8Array;
-  readonly #dirtyList: number;
-  /** By block: SHARED, ... */
-  readonly #sorts: Uint8Array;
-  readonly #tasks: number;
+  readonly #exports: MachineExports;
   readonly #marks: Mark[] = [];
   #ending: Ending = 'given-up';
   /** Waits may end early, so often in all: they depend on one another then. */
@@ -93,17 +84,16 @@ export class StateMachine implements SearchMachine<SavedState> {
   constructor(target: Target, locality?: Locality) {
     this.#target = target;
     this.#locality = locality;
-    const { bytes, words } = target.machine.memory;
+    const { memory } = target.machine;
+    this.#exports = target.machine.exports;
     target.machine.start(this.#step);
-    this.#words = words;
-    this.#dirty = bytes.subarray(words[control.CONTROL_DIRTY / 4]);
-    this.#dirtyList = words[control.CONTROL_DIRTY_LIST / 4]! / 4;
-    this.#tasks = words[layout.SH_TASKS / 4]! >>> 0;
-    this.#sorts = blockSorts(target.machine.memory);
-    this.#journal = new Journal(words);
-    for (let block = 0; block < this.#sorts.length; block++) if (this.#sorts[block] !== SHARED) this.#takeBlock(block);
+    this.#words = memory.words;
+    const sorts = blockSorts(memory);
+    this.#journal = new Journal(memory, this.#exports, sorts);
+    for (const [block, sort] of sorts.entries())
+      if (sort !== control.SORT_SHARED) this.#exports.journalTakeBlock(block);
     for (let thread = 0; thread < target.machine.threadCount; thread++) this.#forgetAbove(thread);
-    this.#takeThreads();
+    this.#exports.journalTakeThreads();
     // The state the search starts from is this one.
     this.#journal.low = this.#journal.high = 0;
     const notes = target.machine.notes();
@@ -162,102 +152,33 @@ export class StateMachine implements SearchMachine<SavedState> {
     this.#step.answers = NOTHING;
     this.#step.counts = NOTHING;
     this.#ending = this.#target.machine.advance();
-    this.#learn(thread);
+    this.#exports.journalLearn(thread);
     if (this.#ending === 'given-up' || this.#ending === 'finished') return undefined;
     return findingOf(this.#target, this.#ending);
   }
 
   atRest(): Failure | undefined {
     const found = findingOf(this.#target, 'finished');
-    this.#learn(-1);
+    this.#exports.journalLearn(-1);
     return found;
-  }
-
-  /** Takes in what a step of `thread` wrote. */
-  #learn(thread: number): void {
-    const words = this.#words;
-    const task = thread < 0 ? 0 : this.#target.machine.task(thread);
-    const before = this.#journal.known[(task + layout.TASK_STACK_TOP) / 4]!;
-    const count = words[control.CONTROL_DIRTY_COUNT / 4]!;
-    for (let n = 0; n < count; n++) {
-      const block = words[this.#dirtyList + n]!;
-      this.#dirty[block] = 0;
-      this.#takeBlock(block);
-    }
-    words[control.CONTROL_DIRTY_COUNT / 4] = 0;
-    if (thread >= 0) {
-      // More of the task's own stack may be in use no longer than was written.
-      const top = words[(task + layout.TASK_STACK_TOP) / 4]!;
-      if (top < before) this.#journal.forget((task + top) >>> 2, (task + before) >>> 2);
-      this.#takeStack(thread);
-    }
-    this.#takeThreads();
-  }
-
-  #takeBlock(block: number): void {
-    const first = block * BLOCK_WORDS;
-    const sort = this.#sorts[block];
-    if (sort === SHARED) this.#journal.take(first, first + BLOCK_WORDS);
-    else if (sort === TASK_STACK) {
-      const task = taskOf(this.#tasks, block * control.BLOCK_SIZE);
-      const top = (task + this.#words[(task + layout.TASK_STACK_TOP) / 4]!) >>> 2;
-      const live = Math.max(first, Math.min(first + BLOCK_WORDS, top));
-      this.#journal.take(first, live);
-      this.#journal.forget(live, first + BLOCK_WORDS);
-    } else {
-      for (let n = first; n < first + BLOCK_WORDS; n++) {
-        // Cleared, since the stack may hold a copy of what was counted.
-        if (isCounter(n * 4, this.#tasks)) this.#words[n] = 0;
-        else this.#journal.take(n, n + 1);
-      }
-    }
-  }
-
-  /** The stack a thread was suspended with, as deep as it is in use. */
-  #takeStack(thread: number): void {
-    const { machine } = this.#target;
-    const journal = this.#journal;
-    const first = machine.region(thread) >>> 2;
-    const end = machine.status(thread) === control.STATUS_FINISHED ? first : this.#words[first]! >>> 2;
-    const before = journal.known[first]! >>> 2;
-    journal.take(first, end);
-    for (let n = Math.max(first, end); n < before; n++) journal.note(n, 0);
   }
 
   /** What earlier executions left above a thread's stack. */
   #forgetAbove(thread: number): void {
-    const region = this.#target.machine.region(thread) >>> 2;
-    this.#journal.forget(this.#words[region]! >>> 2, region + control.REGION_SIZE_BYTES / 4);
-  }
-
-  /** The threads' blocks. The result of a wait is read only by a thread that returns from one. */
-  #takeThreads(): void {
-    const { machine } = this.#target;
-    const journal = this.#journal;
-    for (let thread = 0; thread < machine.threadCount; thread++) {
-      const block = (control.THREADS + thread * control.THREAD_SIZE) / 4;
-      const kind = block + control.THREAD_KIND / 4;
-      const result = block + control.THREAD_RESULT / 4;
-      journal.take(block, kind);
-      if (machine.status(thread) === control.STATUS_FINISHED) {
-        for (let n = kind; n <= result; n++) journal.note(n, 0);
-      } else {
-        journal.take(kind, result);
-        journal.note(result, machine.kind(thread) === 0 ? this.#words[result]! : 0);
-      }
-    }
+    const region = this.#target.machine.region(thread);
+    this.#exports.journalForget(this.#words[region >>> 2]!, region + control.REGION_SIZE_BYTES);
   }
 
   mark(): number {
-    const { length, low, high } = this.#journal;
-    this.#marks.push({ length, low, high, notes: this.#target.machine.notes(), ending: this.#ending });
+    const { end, low, high } = this.#journal;
+    this.#marks.push({ end, low, high, notes: this.#target.machine.notes(), ending: this.#ending });
     return this.#marks.length - 1;
   }
 
   back(mark: number): void {
-    const { length, low, high, notes, ending } = this.#marks[mark]!;
+    const { end, low, high, notes, ending } = this.#marks[mark]!;
     this.#marks.length = mark + 1;
-    this.#journal.back(length);
+    this.#journal.back(end);
     this.#journal.low = low;
     this.#journal.high = high;
     this.#target.machine.takeUp(notes);
@@ -270,7 +191,7 @@ export class StateMachine implements SearchMachine<SavedState> {
     let at = 0;
     for (const place of places) {
       words[at++] = place;
-      words[at++] = this.#journal.known[place]!;
+      words[at++] = this.#journal.known(place);
     }
     return { words, notes: this.#target.machine.notes(), ending: this.#ending };
   }
@@ -317,15 +238,9 @@ function blockSorts({ words, stateEnd }: MachineMemory): Uint8Array {
   const end = tasks + words[layout.SH_MAX_TASKS / 4]! * layout.TASK_SIZE;
   for (let at = tasks; at < end; at += control.BLOCK_SIZE) {
     const inside = at - taskOf(tasks, at);
-    if (inside === 0) sorts[at >>> control.BLOCK_SHIFT] = TASK_HEAD;
+    if (inside === 0) sorts[at >>> control.BLOCK_SHIFT] = control.SORT_TASK;
     else if (inside >= layout.TASK_STACK && inside < layout.TASK_STACK_END)
-      sorts[at >>> control.BLOCK_SHIFT] = TASK_STACK;
+      sorts[at >>> control.BLOCK_SHIFT] = control.SORT_STACK;
   }
   return sorts;
-}
-
-/** Words of a task that only its watchdog reads. */
-function isCounter(address: number, tasks: number): boolean {
-  const inside = (address - tasks) % layout.TASK_SIZE;
-  return inside === layout.TASK_HEARTBEAT || (inside >= layout.TASK_OPS && inside < layout.TASK_OPS + 8);
 }

@@ -26,6 +26,16 @@ export const CONTROL_RESULT = 32812;
 /** The blocks that were written since, in the order of their first write: how many, and the address of the list of their numbers (u32). */
 export const CONTROL_DIRTY_COUNT = 32816;
 export const CONTROL_DIRTY_LIST = 32820;
+/** Of a search over states: how much further up the words lie as it knows them; what each block of memory holds, a byte SORT_* for each. */
+export const CONTROL_KNOWN = 32824;
+export const CONTROL_SORTS = 32828;
+/** Its journal, entries of {address, word before}: start, end of what is in use, end of the room. It lies behind all else. */
+export const CONTROL_JOURNAL = 32832;
+export const CONTROL_JOURNAL_END = 32836;
+export const CONTROL_JOURNAL_LIMIT = 32840;
+/** The hash of the words it knows, less that of the state it started from. */
+export const CONTROL_HASH_LOW = 32844;
+export const CONTROL_HASH_HIGH = 32848;
 
 /** A block for each virtual thread. */
 export const THREADS = 33024;
@@ -57,3 +67,8 @@ export const BLOCK_SHIFT = 8;
 
 export const MAP_PLAIN = 1; // plain accesses to the word are points
 export const MAP_ATOMIC = 2; // atomic accesses are
+
+// What a block of memory holds.
+export const SORT_SHARED = 0;
+export const SORT_TASK = 1; // the head of a task
+export const SORT_STACK = 2; // part of a task's stack

@@ -2,5 +2,6 @@
 export * from '../index';
 // The points are exported so that no function they are called in becomes the top of a stack by inlining: see threads.ts.
 export { block, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointStore, runThreads } from './threads';
+export { journalBack, journalForget, journalLearn, journalNote, journalTakeBlock, journalTakeThreads } from './journal';
 export { restoreState, saveState } from './state';
 

@@ -9,6 +9,7 @@ import { taskBind } from '../task';
 
 export { setCurrent } from '../point';
 export { taskAddress, taskBind } from '../task';
+export { journalBack, journalForget, journalLearn, journalNote, journalTakeBlock, journalTakeThreads } from './journal';
 export { restoreState, saveState } from './state';
 // The points are exported so that no function they are called in becomes the top of a stack by inlining: see threads.ts.
 export { block, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointStore, runThreads } from './threads';
