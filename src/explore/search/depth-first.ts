@@ -27,6 +27,9 @@ interface Frame {
   done: number;
   asleep: number;
   chosen: number;
+  /** Steps from the start to the state, and those that `chosen` made from it. */
+  depth: number;
+  steps: number;
   /** To the choices within the chosen thread's step: what they were answered, and what they will be the next time. */
   answers: readonly number[];
   again: readonly number[] | undefined;
@@ -35,13 +38,18 @@ interface Frame {
 }
 
 /** How often the caller is asked whether to stop. */
-const STEPS_BETWEEN_LOOKS = 1024;
+const TURNS_BETWEEN_LOOKS = 1024;
 
 /** Threads of a set. */
 function count(mask: number): number {
   let threads = 0;
   for (let left = mask; left !== 0; left &= left - 1) threads++;
   return threads;
+}
+
+/** What a frame adds to the schedule: a choice is made in the last of its steps only. */
+function picks({ chosen, steps, answers }: Frame): number[] {
+  return [...Array.from({ length: steps }, () => chosen), ...answers];
 }
 
 /** Searches from the machine's present state. */
@@ -63,6 +71,7 @@ export class DepthFirst<S> {
   readonly #stack: Frame[] = [];
   readonly #limits = new Set<SearchResult['limits'][number]>();
   #transitions = 0;
+  #turns = 0;
   #executions = 0;
   #deepest = 0;
   #failure: Failure | undefined;
@@ -79,7 +88,7 @@ export class DepthFirst<S> {
     const end = this.#transitions + transitions;
     if (!this.#begun) {
       this.#begun = true;
-      this.#failure = this.#enter(0);
+      this.#failure = this.#enter(0, 0);
     }
     for (let top = this.#stack.at(-1); this.#failure === undefined && top !== undefined; top = this.#stack.at(-1)) {
       if (this.#transitions >= end) return false;
@@ -124,15 +133,13 @@ export class DepthFirst<S> {
       transitions: this.#transitions,
       executions: this.#executions,
       deepest: this.#deepest,
-      ...(failure === undefined
-        ? {}
-        : { violation: { ...failure, schedule: this.#stack.flatMap(({ chosen, answers }) => [chosen, ...answers]) } }),
+      ...(failure === undefined ? {} : { violation: { ...failure, schedule: this.#stack.flatMap(picks) } }),
     };
   }
 
   #spent(): boolean {
     if (this.#visited.states + this.#visited.bitStates > this.#options.states) this.#limits.add('states');
-    else if (this.#transitions % STEPS_BETWEEN_LOOKS === 0 && this.#options.stop()) this.#limits.add('stop');
+    else if (this.#turns++ % TURNS_BETWEEN_LOOKS === 0 && this.#options.stop()) this.#limits.add('stop');
     else return false;
     return true;
   }
@@ -153,27 +160,29 @@ export class DepthFirst<S> {
     const thread = top.chosen;
     const asleep = this.#options.sleepSets ? this.#stillAsleep(top, thread) : 0;
     top.done |= 1 << thread;
-    this.#transitions++;
-    const failure = machine.step(thread, top.again ?? NO_ANSWERS);
+    // The steps that follow are local: nobody who sleeps wakes up at one.
+    const failure = machine.step(thread, top.again ?? NO_ANSWERS, this.#options.sleepSets);
+    top.steps = machine.steps;
+    this.#transitions += top.steps;
     top.answers = machine.answers;
     top.again = machine.nextAnswers();
-    return failure ?? this.#enter(asleep);
+    return failure ?? this.#enter(asleep, top.depth + top.steps);
   }
 
   /** Looks at the state the machine has come to. */
-  #enter(asleep: number): Failure | undefined {
+  #enter(asleep: number, depth: number): Failure | undefined {
     const machine = this.#machine;
     const enabled = machine.enabled();
-    this.#deepest = Math.max(this.#deepest, this.#stack.length);
+    this.#deepest = Math.max(this.#deepest, depth);
     if (enabled === 0) return this.#atEnd();
-    if (this.#stack.length >= this.#options.depth) {
+    if (depth >= this.#options.depth) {
       this.#limits.add('depth');
       return undefined;
     }
     const local = this.#options.sleepSets ? machine.localStep() : -1;
     if (local >= 0) {
       // Not a state that is remembered: nothing branches here.
-      if ((asleep & (1 << local)) === 0) this.#push(0, 0, enabled, 1 << local, asleep);
+      if ((asleep & (1 << local)) === 0) this.#push(0, 0, enabled, 1 << local, asleep, depth);
       return undefined;
     }
     const { hashLow: low, hashHigh: high } = machine;
@@ -188,15 +197,30 @@ export class DepthFirst<S> {
       if (todo === 0) return undefined;
       this.#visited.exchangeWord(low, high, word, word & asleep & ASLEEP);
     }
-    this.#push(low, high, enabled, todo, asleep);
+    this.#push(low, high, enabled, todo, asleep, depth);
     return undefined;
   }
 
-  #push(low: number, high: number, enabled: number, todo: number, asleep: number): void {
+  #push(low: number, high: number, enabled: number, todo: number, asleep: number, depth: number): void {
     const mark = this.#machine.mark();
-    const [done, chosen, answers, again] = [0, -1, NO_ANSWERS, undefined];
+    const [done, chosen, steps, answers, again, fresh] = [0, -1, 0, NO_ANSWERS, undefined, true];
     const ways = Math.max(1, count(todo));
-    this.#stack.push({ mark, ways, low, high, enabled, todo, done, asleep, chosen, answers, again, fresh: true });
+    this.#stack.push({
+      mark,
+      ways,
+      low,
+      high,
+      enabled,
+      todo,
+      asleep,
+      depth,
+      done,
+      chosen,
+      steps,
+      answers,
+      again,
+      fresh,
+    });
   }
 
   #leaveWay({ low, high }: Frame): void {

@@ -13,9 +13,12 @@ export interface SearchMachine<S> {
   operation(thread: number): Operation | undefined;
   /**
    * One step of an enabled thread; the violation it made, if it did. Choices that are no threads (which sleeper a wake-up meets) are answered by
-   * `answers` in the order of the questions, those behind its end by 0.
+   * `answers` in the order of the questions, those behind its end by 0. With `onward` the thread may go on by itself while its next step is a local
+   * one (`localStep`) and nothing was asked: so a question is always that of the last of the steps made.
    */
-  step(thread: number, answers?: readonly number[]): Failure | undefined;
+  step(thread: number, answers?: readonly number[], onward?: boolean): Failure | undefined;
+  /** How many steps the last call of `step` made. */
+  readonly steps: number;
   /** What the choices within the last step were answered. */
   readonly answers: readonly number[];
   /** Answers that lead the last step another way, so that all ways come in turn; undefined when this was the last one. */

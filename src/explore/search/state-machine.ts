@@ -9,7 +9,7 @@ import { findingOf } from '../finding.js';
 import type { Ending, MachineExports, SchedulerNotes } from '../machine.js';
 import { operationOf } from '../operation.js';
 import { mixHigh, mixLow } from '../state-hash.js';
-import type { Strategy } from '../strategy.js';
+import type { Strategy, View } from '../strategy.js';
 import type { Target } from '../target.js';
 import type { MachineMemory } from '../memory.js';
 import { Journal } from './journal.js';
@@ -33,25 +33,57 @@ interface Mark {
 
 const NOTHING: readonly number[] = [];
 
-/** Makes one step of one thread, then gives up for now. */
+/** A thread's local steps are made in one go, up to so many: then the search looks at its limits. */
+const MOST_ONWARD = 256;
+
+/** Makes one step of one thread, and the local ones behind it if it is told to, then gives up for now. */
 class OneStep implements Strategy {
   readonly name = 'step';
   readonly exhaustive = false;
-  thread = -1;
+  /** Steps made. */
+  steps = 0;
   /** What the choices within the step are answered; then 0. */
-  given: readonly number[] = [];
+  given: readonly number[] = NOTHING;
   answers: readonly number[] = NOTHING;
   /** How many answers each choice had. */
   counts: readonly number[] = NOTHING;
+  /** Clears what lies above a thread's stack. */
+  clear: (thread: number) => void = () => {};
+  readonly #locality: Locality | undefined;
+  #thread = -1;
+  #most = 1;
+
+  constructor(locality: Locality | undefined) {
+    this.#locality = locality;
+  }
 
   begin(): boolean {
     return true;
   }
 
-  pick(): number {
-    const { thread } = this;
-    this.thread = -1;
+  /** What is to be done next. */
+  set(thread: number, given: readonly number[], onward: boolean): void {
+    this.#thread = thread;
+    this.#most = onward && this.#locality !== undefined ? MOST_ONWARD : 1;
+    this.steps = 0;
+    this.given = given;
+    this.answers = NOTHING;
+    this.counts = NOTHING;
+  }
+
+  pick(view: View): number {
+    const thread = this.#thread;
+    if (this.steps > 0 && !this.#goesOn(view)) return -1;
+    // As after any step: what the thread has taken off its stack must not be found there again.
+    if (this.steps > 0) this.clear(thread);
+    this.#locality?.note(view, thread);
+    this.steps++;
     return thread;
+  }
+
+  #goesOn(view: View): boolean {
+    if (this.steps >= this.#most || this.counts.length > 0 || !view.isEnabled(this.#thread)) return false;
+    return this.#locality!.isLocal(view, this.#thread);
   }
 
   choose(count: number): number {
@@ -70,7 +102,7 @@ const SPIN_TURN: Operation = { kind: 'access', touches: [{ ...NEWS, write: true 
 
 export class StateMachine implements SearchMachine<SavedState> {
   readonly #target: Target;
-  readonly #step = new OneStep();
+  readonly #step: OneStep;
   readonly #words: Int32Array;
   readonly #journal: Journal;
   readonly #exports: MachineExports;
@@ -84,8 +116,14 @@ export class StateMachine implements SearchMachine<SavedState> {
   constructor(target: Target, locality?: Locality) {
     this.#target = target;
     this.#locality = locality;
+    this.#step = new OneStep(locality);
     const { memory } = target.machine;
     this.#exports = target.machine.exports;
+    this.#step.clear = (thread) => {
+      const task = target.machine.task(thread);
+      const top = memory.words[(task + layout.TASK_STACK_TOP) / 4]!;
+      this.#exports.journalForget(task + top, task + layout.TASK_STACK_END);
+    };
     target.machine.start(this.#step);
     this.#words = memory.words;
     const sorts = blockSorts(memory);
@@ -145,12 +183,12 @@ export class StateMachine implements SearchMachine<SavedState> {
     return answersAfter(this.#step.answers, this.#step.counts);
   }
 
-  step(thread: number, answers: readonly number[] = []): Failure | undefined {
-    this.#locality?.note(this.#target.machine, thread);
-    this.#step.thread = thread;
-    this.#step.given = answers;
-    this.#step.answers = NOTHING;
-    this.#step.counts = NOTHING;
+  get steps(): number {
+    return this.#step.steps;
+  }
+
+  step(thread: number, answers: readonly number[] = NOTHING, onward = false): Failure | undefined {
+    this.#step.set(thread, answers, onward);
     this.#ending = this.#target.machine.advance();
     this.#exports.journalLearn(thread);
     if (this.#ending === 'given-up' || this.#ending === 'finished') return undefined;

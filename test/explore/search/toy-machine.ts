@@ -25,6 +25,7 @@ export class ToyMachine implements SearchMachine<Int32Array> {
   readonly #final: ((shared: Int32Array) => Failure | undefined) | undefined;
 
   answers: readonly number[] = [];
+  readonly steps = 1;
   #counts: readonly number[] = [];
   readonly #marks: Int32Array[] = [];
 
