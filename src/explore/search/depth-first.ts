@@ -83,7 +83,7 @@ export class DepthFirst<S> {
     this.#options = options;
   }
 
-  /** Makes up to `transitions` more. True when the search is over. */
+  /** Makes about `transitions` more (the last step may bring some local ones with it). True when the search is over. */
   run(transitions: number): boolean {
     const end = this.#transitions + transitions;
     if (!this.#begun) {

@@ -52,7 +52,7 @@ export class StateExploration {
     this.#search = new DepthFirst(this.#machine, this.#visited, { states, depth, stop, sleepSets: true });
   }
 
-  /** Makes up to `transitions` more. True when the search is over. */
+  /** Makes about `transitions` more (the last step may bring some local ones with it). True when the search is over. */
   run(transitions: number): boolean {
     for (let left = transitions; left > 0; left -= SLICE) {
       const over = this.#search.run(Math.min(left, SLICE));
