@@ -65,7 +65,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--from <results>', 'the failure of a torture run: builds the scenario from its last operations')
     .option(
       '--strategy <name>',
-      'portfolio (samplers by turns), random, pct, pos, surw, weighted, preemptions, delays, dpor, states',
+      'portfolio (samplers by turns), random, pct, pos, surw, weighted, turns, preemptions, delays, dpor, states',
       'portfolio',
     )
     .option('--executions <n>', 'how many at most', '10000')

@@ -4,6 +4,7 @@ import type { Constraint } from './explain.js';
 import { type Failure, recordFailure } from './explore.js';
 import { minimise, reasons } from './minimal.js';
 import { Budget } from './minimise.js';
+import { shortenLasso } from './shorten-lasso.js';
 import type { Target } from './target.js';
 
 export interface Counterexample {
@@ -27,6 +28,11 @@ const MOST_PAIRS = 200;
 export function counterexampleOf(target: Target, failure: Failure, limits: CounterexampleLimits): Counterexample {
   const { preemptions, switches, steps } = failure;
   const found = { preemptions, switches, steps: steps.length };
+  if (failure.repeatsFrom !== undefined) {
+    const { tape, repeatsFrom } = shortenLasso(target, failure);
+    const short = recordFailure(target, tape, { ...failure, repeatsFrom }, target.sources());
+    return { failure: short ?? failure, constraints: [], found };
+  }
   const budget = new Budget(limits.tries, limits.milliseconds, limits.nowMs);
   const { tape } = minimise(target, failure, failure.tape, budget);
   const small = recordFailure(target, tape, failure, target.sources());

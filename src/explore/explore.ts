@@ -31,6 +31,8 @@ export interface Failure extends Finding {
   steps: readonly RecordedStep[];
   preemptions: number;
   switches: number;
+  /** Of a livelock that comes back to a state: the step after which it was in the state it ends in. */
+  repeatsFrom?: number;
 }
 
 export interface ExploreResult {
@@ -204,7 +206,7 @@ function confirm(target: Target, finding: Finding, executionIndex: number, seed:
 export function recordFailure(
   target: Target,
   tape: readonly number[],
-  { executionIndex, seed }: Pick<Failure, 'executionIndex' | 'seed'>,
+  { executionIndex, seed, repeatsFrom }: Pick<Failure, 'executionIndex' | 'seed' | 'repeatsFrom'>,
   sources?: SourceLines,
 ): Failure | undefined {
   const { machine } = target;
@@ -212,16 +214,17 @@ export function recordFailure(
   const reasonOf = sources === undefined ? undefined : (thread: number): string => switchReason(target, thread);
   const recorder = new Recorder(machine, sources, reasonOf);
   machine.observer = recorder;
-  const finding = replay(target, tape);
+  const finding = replay(target, tape, repeatsFrom);
   machine.observer = before;
   if (finding === undefined) return undefined;
   const { steps, preemptions, switches } = recorder;
-  return { ...finding, executionIndex, seed, tape, steps, preemptions, switches };
+  const lasso = machine.repeatsFrom < 0 ? {} : { repeatsFrom: machine.repeatsFrom };
+  return { ...finding, executionIndex, seed, tape, steps, preemptions, switches, ...lasso };
 }
 
-/** Runs the execution of a tape; what it ends with. */
-export function replay(target: Target, tape: readonly number[]): Finding | undefined {
-  const strategy = new Replay(tape);
+/** Runs the execution of a tape; what it ends with. `keepAt`: the step after which the state is expected to come again. */
+export function replay(target: Target, tape: readonly number[], keepAt?: number): Finding | undefined {
+  const strategy = new Replay(tape, undefined, keepAt);
   strategy.begin();
   return findingOf(target, target.machine.run(strategy));
 }

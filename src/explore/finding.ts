@@ -28,7 +28,7 @@ export function findingOf(target: Target, ending: Ending): Finding | undefined {
     case 'blocked':
       return blocked(target);
     case 'livelock':
-      return { kind: 'livelock', message: `${spinners(target)}: each turns its loop, and nobody writes`, thread: '' };
+      return { kind: 'livelock', message: livelock(target), thread: '' };
     default: {
       const message = `no end within ${target.machine.step} steps; ${unfinished(target).join(', ')} still run`;
       return { kind: 'step-limit', message, thread: '' };
@@ -56,6 +56,13 @@ function oopsOf(target: Target, thread: string): Finding {
 
 function unfinished(target: Target): string[] {
   return target.threadNames.filter((_, thread) => target.machine.status(thread) !== control.STATUS_FINISHED);
+}
+
+function livelock(target: Target): string {
+  const { repeatsFrom, step } = target.machine;
+  return repeatsFrom < 0
+    ? `${spinners(target)}: each turns its loop, and nobody writes`
+    : `${unfinished(target).join(', ')}: after step ${step} everything is as after step ${repeatsFrom}, and a fair scheduler does not end it`;
 }
 
 function spinners(target: Target): string {

@@ -4,6 +4,7 @@
 // which sleeper wakes) comes from the strategy or from the number of steps, so the same choices give the same execution, always.
 import * as control from '../kernel/abi/control.js';
 import * as points from '../kernel/abi/point.js';
+import { CUT, LongRun } from './long-run.js';
 import type { Ending, MachineExports, MachineOptions, Observer, SchedulerNotes } from './machine-types.js';
 import type { ChoiceKind, Strategy } from './strategy.js';
 import { ThreadTable, type ThreadStart } from './thread-table.js';
@@ -44,13 +45,14 @@ export class Machine extends ThreadTable {
   /** What the strategy answered in the last execution: threads and choices, in the order of the questions. */
   readonly tape: Uint8Array;
   tapeLength = 0;
+  /** Of a livelock: the step at which the execution was in the state it ended in. */
+  repeatsFrom = -1;
   /** JavaScript stacks at the threads' first points, which no observer sees being announced. */
   readonly firstStacks: string[] = [];
   /** Where a trap was met, of a crash. */
   crash: Error | undefined;
 
   readonly #options: MachineOptions;
-  readonly #stepLimit: number;
   #mode: number = Mode.Quiet;
   #strategy: Strategy | undefined;
   #ending: Ending = 'finished';
@@ -58,6 +60,7 @@ export class Machine extends ThreadTable {
   #barren = 0;
   #spuriousLeft = 0;
   #timeoutsLeft = 0;
+  readonly #long: LongRun;
   /** Somebody looks at every step. */
   #watched = false;
   #announces = false;
@@ -65,8 +68,8 @@ export class Machine extends ThreadTable {
   constructor(options: MachineOptions) {
     super(options.stateBytes, options.threads);
     this.#options = options;
-    this.#stepLimit = options.stepLimit;
     this.tape = new Uint8Array(options.stepLimit * 2 + 64);
+    this.#long = new LongRun(this, options.stepLimit);
     const instance = new WebAssembly.Instance(options.module, {
       env: {
         memory: this.memory.memory,
@@ -115,7 +118,13 @@ export class Machine extends ThreadTable {
   /** Runs one execution from the saved state under a strategy that has begun it. */
   run(strategy: Strategy): Ending {
     this.start(strategy);
-    return this.advance();
+    this.#long.begin(true, strategy.keepAt);
+    for (;;) {
+      const ending = this.advance();
+      if (!this.#long.isPaused) return ending;
+      this.repeatsFrom = this.#long.look((this.#spuriousLeft << 16) | this.#timeoutsLeft);
+      if (this.repeatsFrom >= 0) return 'livelock';
+    }
   }
 
   /** Goes back to the saved state; the strategy's answers count from here. */
@@ -193,6 +202,8 @@ export class Machine extends ThreadTable {
       this.observer !== undefined ||
       this.watcher !== undefined ||
       this.invariant !== undefined;
+    this.#long.begin(false);
+    this.repeatsFrom = -1;
     this.#barren = 0;
     this.#spuriousLeft = this.#options.spuriousWakeups ?? 0;
     this.#timeoutsLeft = this.#options.earlyTimeouts ?? 0;
@@ -240,9 +251,8 @@ export class Machine extends ThreadTable {
     if (this.#watched && this.step > 0 && this.invariant !== undefined && !this.quietly(this.invariant))
       return this.#end('oops');
     if (this.enabledCount === 0 && !this.#unstick()) return -1;
-    if (this.step >= this.#stepLimit) return this.#end('step-limit');
-    const next = this.#strategy!.pick(this);
-    if (next < 0) return this.#end('given-up');
+    const next = this.step >= this.#long.from ? this.#long.pick(this.#strategy!) : this.#strategy!.pick(this);
+    if (next < 0) return this.#end(next === CUT ? 'step-limit' : 'given-up');
     this.tape[this.tapeLength++] = next;
     this.step++;
     this.#perform(next);

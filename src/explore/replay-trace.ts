@@ -19,6 +19,7 @@ export function replayTrace(target: Target, trace: Trace): Replayed {
   const strategy = new Replay(
     trace.tape,
     trace.steps.map(([thread, kind, address]) => ({ thread, kind, address })),
+    trace.repeatsFrom,
   );
   const recorder = new Recorder(machine, target.sources(), (thread) => switchReason(target, thread));
   machine.observer = recorder;
@@ -27,8 +28,10 @@ export function replayTrace(target: Target, trace: Trace): Replayed {
     const finding = findingOf(target, machine.run(strategy));
     if (finding === undefined) return { failure: undefined, divergence: undefined };
     const { steps, preemptions, switches } = recorder;
-    const { executionIndex, seed, tape } = trace;
-    return { failure: { ...finding, executionIndex, seed, tape, steps, preemptions, switches }, divergence: undefined };
+    const { executionIndex, seed, tape, repeatsFrom } = trace;
+    const lasso = repeatsFrom === undefined ? {} : { repeatsFrom };
+    const failure = { ...finding, executionIndex, seed, tape, steps, preemptions, switches, ...lasso };
+    return { failure, divergence: undefined };
   } catch (error) {
     if (error instanceof Divergence) return { failure: undefined, divergence: error.message };
     throw error;

@@ -39,6 +39,10 @@ export interface Strategy {
   readonly name: string;
   /** Whether its executions, when there are no more of them, are all that there are. */
   readonly exhaustive: boolean;
+  /** The last quarter of an execution, by the step limit, is scheduled fairly instead: what does not end then is no fault of the schedule. */
+  readonly endsFairly?: boolean;
+  /** Step after which the state is kept that the execution is expected to come back to: what shows a livelock. */
+  readonly keepAt?: number | undefined;
   /** Prepares execution number `index` with its own random seed; false: nothing is left to explore. */
   begin(index: number, seed: number, view: View): boolean;
   /** The thread that makes the next step, one of `view.enabled`; -1 gives the execution up. */

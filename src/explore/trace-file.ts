@@ -24,6 +24,8 @@ const traceSchema = z.object({
   executionIndex: z.number(),
   threads: z.array(z.string()),
   failure: z.object({ kind: z.string(), message: z.string(), thread: z.string() }),
+  /** Of a livelock: the step after which the execution was in the state it ends in. */
+  repeatsFrom: z.number().optional(),
   tape: z.array(z.number()),
   /** Thread, kind (POINT_*), address, bytes, low word of the value. */
   steps: z.array(step),
@@ -32,10 +34,10 @@ const traceSchema = z.object({
 export type Trace = z.infer<typeof traceSchema>;
 
 /** What is not in the failure itself. */
-export type TraceOrigin = Omit<Trace, 'schema' | 'failure' | 'tape' | 'steps' | 'executionIndex'>;
+export type TraceOrigin = Omit<Trace, 'schema' | 'failure' | 'repeatsFrom' | 'tape' | 'steps' | 'executionIndex'>;
 
 export function traceOf(failure: Failure, origin: TraceOrigin): Trace {
-  const { kind, message, thread, tape, executionIndex } = failure;
+  const { kind, message, thread, tape, executionIndex, repeatsFrom } = failure;
   const steps = failure.steps.map((each): z.infer<typeof step> => [
     each.thread,
     each.kind,
@@ -48,6 +50,7 @@ export function traceOf(failure: Failure, origin: TraceOrigin): Trace {
     ...origin,
     executionIndex,
     failure: { kind, message, thread },
+    ...(repeatsFrom === undefined ? {} : { repeatsFrom }),
     tape: [...tape],
     steps,
   };

@@ -75,6 +75,7 @@ export function failureText(target: Target, failure: Failure, constraints: reado
     steps: failure.steps.map((step) => rowOf(target, step, shared)),
     constraints,
     failure: `${failure.kind}: ${failure.message}`,
+    repeatsFrom: failure.repeatsFrom,
   });
 }
 

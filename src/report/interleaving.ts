@@ -27,6 +27,8 @@ export interface Interleaving {
   constraints: readonly ConstraintRow[];
   /** The violation, as the oracle says it. */
   failure: string;
+  /** Of a livelock: so many steps lead into the loop, which the others are. */
+  repeatsFrom?: number | undefined;
 }
 
 const STEP_WIDTH = 5;
@@ -47,7 +49,7 @@ function fit(text: string, width: number): string {
 
 /** The table of an interleaving, `width` characters wide at most (as far as its threads fit), and what made it fail. */
 export function interleavingText(interleaving: Interleaving, width = 150): string {
-  const { threads, steps, failure } = interleaving;
+  const { threads, steps, failure, repeatsFrom } = interleaving;
   const column = Math.max(MIN_COLUMN, Math.floor((width - STEP_WIDTH - PLACE_WIDTH - 2) / threads.length) - 2);
   const line = (step: string, cells: readonly string[], place: string): string =>
     `${step.padStart(STEP_WIDTH)}  ${threads.map((_, n) => fit(cells[n] ?? '', column)).join('  ')}  ${place}`.trimEnd();
@@ -62,9 +64,10 @@ export function interleavingText(interleaving: Interleaving, width = 150): strin
   ];
   for (let n = 0; n < steps.length;) {
     const { thread, text, place, switchReason } = steps[n]!;
+    if (n === repeatsFrom) lines.push('  --- from here on, again and again:');
     // From the thread's column on, however long: it is what the reader wants to know.
     if (switchReason !== '') lines.push(`${' '.repeat(STEP_WIDTH + 2 + thread * (column + 2))}<- ${switchReason}`);
-    const folded = foldedSteps(steps, n);
+    const folded = foldedSteps(steps, n, repeatsFrom);
     if (folded > 1) lines.push(line('', only(thread, `(${folded} steps on its own)`), ''));
     else lines.push(line(String(n + 1), only(thread, text), place));
     n += Math.max(1, folded);
@@ -80,11 +83,11 @@ function shortened(lines: readonly string[]): readonly string[] {
 }
 
 /** How many steps from `n` on are one thread's alone and may be one line; 0 when the first is not. */
-function foldedSteps(steps: readonly StepRow[], n: number): number {
+function foldedSteps(steps: readonly StepRow[], n: number, repeatsFrom: number | undefined): number {
   const { thread } = steps[n]!;
   let end = n;
   while (end < steps.length && steps[end]!.local && steps[end]!.thread === thread) {
-    if (end > n && steps[end]!.switchReason !== '') break;
+    if (end > n && (steps[end]!.switchReason !== '' || end === repeatsFrom)) break;
     end++;
   }
   return end - n;

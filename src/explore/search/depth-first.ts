@@ -1,44 +1,42 @@
-// Depth-first search over states: every state once, every step from it once, unless a sleep set shows that the step leads nowhere new. A state found
-// again on the way that leads to it is a loop: a livelock if fairness does not end it.
-// Sleep sets with stored states after Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996, section 5.
-import { conflict } from '../dpor/dependence.js';
+// Depth-first search over states: every state once, and from it every thread that can run, unless one of them has a step that only concerns itself.
+// Loops are looked at as the search leaves them (loops.ts): one that a fair scheduler does not end is a livelock. There are no sleep sets: where states are
+// remembered they save a third of the steps, but they hide loops, and they tie the search to one order, so that threads could not share it.
+import { timesToShow } from '../lasso.js';
 import { Seen, type VisitedSet } from '../visited.js';
+import { Loops, type Component } from './loops.js';
 import { lowest, type Failure, type SearchLimits, type SearchMachine, type SearchResult } from './machine.js';
+import { wayRound } from './way-round.js';
 
-export interface DepthFirstOptions extends SearchLimits {
-  /** Leaves out steps whose order cannot matter. Off, every loop is seen: what livelocks are looked for with. */
-  sleepSets: boolean;
-}
-
-/** Bits of a state's word in the visited set: who was asleep at it, and whether it lies on the present way. */
-const ASLEEP = 0x00ffffff;
-const ON_WAY = 0x01000000;
 const NO_ANSWERS: readonly number[] = [];
+/** Place of a state whose loops nobody looks for. */
+const NOWHERE = -1;
+/** How often the caller is asked whether to stop. */
+const TURNS_BETWEEN_LOOKS = 1024;
 
-interface Frame {
-  /** The state, for the machine to go back to. */
-  mark: number;
-  low: number;
-  high: number;
-  enabled: number;
-  /** How many threads' steps were to be tried at first. */
+/** A state on the way from the start, as another thread or a later search can take it up: by making the steps again. */
+export interface Way {
+  /** Threads whose steps were to be tried at first (how many), and those that are left. */
   ways: number;
   todo: number;
-  done: number;
-  asleep: number;
+  /** The thread that was tried last, and how many steps it made; -1 and 0 before the first. */
   chosen: number;
-  /** Steps from the start to the state, and those that `chosen` made from it. */
-  depth: number;
   steps: number;
   /** To the choices within the chosen thread's step: what they were answered, and what they will be the next time. */
   answers: readonly number[];
   again: readonly number[] | undefined;
-  /** The machine is in this state, nothing has to be undone. */
-  fresh: boolean;
 }
 
-/** How often the caller is asked whether to stop. */
-const TURNS_BETWEEN_LOOKS = 1024;
+interface Frame extends Way {
+  /** The state, for the machine to go back to. */
+  mark: number;
+  /** Steps from the start to the state. */
+  depth: number;
+  /** The machine is in this state, nothing has to be undone. */
+  fresh: boolean;
+  /** Among the states whose loops are looked at, and the first place that its steps lead back to. */
+  place: number;
+  link: number;
+}
 
 /** Threads of a set. */
 function count(mask: number): number {
@@ -48,17 +46,13 @@ function count(mask: number): number {
 }
 
 /** What a frame adds to the schedule: a choice is made in the last of its steps only. */
-function picks({ chosen, steps, answers }: Frame): number[] {
+function picks({ chosen, steps, answers }: Way): number[] {
   return [...Array.from({ length: steps }, () => chosen), ...answers];
 }
 
 /** Searches from the machine's present state. */
-export function depthFirst<S>(
-  machine: SearchMachine<S>,
-  visited: VisitedSet,
-  options: DepthFirstOptions,
-): SearchResult {
-  const search = new DepthFirst(machine, visited, options);
+export function depthFirst<S>(machine: SearchMachine<S>, visited: VisitedSet, limits: SearchLimits): SearchResult {
+  const search = new DepthFirst(machine, visited, limits);
   search.run(Infinity);
   return search.result();
 }
@@ -67,20 +61,24 @@ export function depthFirst<S>(
 export class DepthFirst<S> {
   readonly #machine: SearchMachine<S>;
   readonly #visited: VisitedSet;
-  readonly #options: DepthFirstOptions;
+  readonly #options: SearchLimits;
+  /** Undefined: nobody looks for livelocks. */
+  readonly #loops: Loops | undefined;
   readonly #stack: Frame[] = [];
   readonly #limits = new Set<SearchResult['limits'][number]>();
   #transitions = 0;
   #turns = 0;
   #executions = 0;
   #deepest = 0;
-  #failure: Failure | undefined;
+  #failure: SearchResult['violation'];
   #begun = false;
 
-  constructor(machine: SearchMachine<S>, visited: VisitedSet, options: DepthFirstOptions) {
+  /** `isWhole`: the search begins at the start and is the only one, so that it sees every loop. */
+  constructor(machine: SearchMachine<S>, visited: VisitedSet, options: SearchLimits, isWhole = true) {
     this.#machine = machine;
     this.#visited = visited;
     this.#options = options;
+    this.#loops = isWhole ? new Loops() : undefined;
   }
 
   /** Makes about `transitions` more (the last step may bring some local ones with it). True when the search is over. */
@@ -88,13 +86,13 @@ export class DepthFirst<S> {
     const end = this.#transitions + transitions;
     if (!this.#begun) {
       this.#begun = true;
-      this.#failure = this.#enter(0, 0);
+      this.#fail(this.#enter(0));
     }
     for (let top = this.#stack.at(-1); this.#failure === undefined && top !== undefined; top = this.#stack.at(-1)) {
       if (this.#transitions >= end) return false;
       if (this.#spent()) break;
       if (top.todo === 0 && top.again === undefined) this.#leave(top);
-      else this.#failure = this.#step(top);
+      else this.#fail(this.#step(top));
     }
     return true;
   }
@@ -123,18 +121,22 @@ export class DepthFirst<S> {
 
   /** What was found so far. A search that was not over is incomplete. */
   result(): SearchResult {
-    const failure = this.#failure;
-    if (failure === undefined && this.#stack.length > 0 && this.#limits.size === 0) this.#limits.add('stop');
+    const violation = this.#failure;
+    if (violation === undefined && this.#stack.length > 0 && this.#limits.size === 0) this.#limits.add('stop');
     if (this.#visited.bitStates > 0) this.#limits.add('bits');
     return {
-      complete: failure === undefined && this.#limits.size === 0,
+      complete: violation === undefined && this.#limits.size === 0,
       limits: [...this.#limits],
       states: this.#visited.states + this.#visited.bitStates,
       transitions: this.#transitions,
       executions: this.#executions,
       deepest: this.#deepest,
-      ...(failure === undefined ? {} : { violation: { ...failure, schedule: this.#stack.flatMap(picks) } }),
+      ...(violation === undefined ? {} : { violation }),
     };
+  }
+
+  #fail(failure: Failure | undefined): void {
+    if (failure !== undefined) this.#failure = { ...failure, schedule: this.#stack.flatMap(picks) };
   }
 
   #spent(): boolean {
@@ -142,11 +144,6 @@ export class DepthFirst<S> {
     else if (this.#turns++ % TURNS_BETWEEN_LOOKS === 0 && this.#options.stop()) this.#limits.add('stop');
     else return false;
     return true;
-  }
-
-  #leave(top: Frame): void {
-    this.#stack.pop();
-    if (!this.#options.sleepSets) this.#leaveWay(top);
   }
 
   #step(top: Frame): Failure | undefined {
@@ -157,75 +154,77 @@ export class DepthFirst<S> {
       top.chosen = lowest(top.todo);
       top.todo &= ~(1 << top.chosen);
     }
-    const thread = top.chosen;
-    const asleep = this.#options.sleepSets ? this.#stillAsleep(top, thread) : 0;
-    top.done |= 1 << thread;
-    // The steps that follow are local: nobody who sleeps wakes up at one.
-    const failure = machine.step(thread, top.again ?? NO_ANSWERS, this.#options.sleepSets);
+    const failure = machine.step(top.chosen, top.again ?? NO_ANSWERS, true);
     top.steps = machine.steps;
     this.#transitions += top.steps;
     top.answers = machine.answers;
     top.again = machine.nextAnswers();
-    return failure ?? this.#enter(asleep, top.depth + top.steps);
+    return failure ?? this.#enter(top.depth + top.steps, top);
   }
 
   /** Looks at the state the machine has come to. */
-  #enter(asleep: number, depth: number): Failure | undefined {
+  #enter(depth: number, from?: Frame): Failure | undefined {
     const machine = this.#machine;
     const enabled = machine.enabled();
-    this.#deepest = Math.max(this.#deepest, depth);
+    if (depth > this.#deepest) this.#deepest = depth;
     if (enabled === 0) return this.#atEnd();
     if (depth >= this.#options.depth) {
       this.#limits.add('depth');
       return undefined;
     }
-    const local = this.#options.sleepSets ? machine.localStep() : -1;
-    if (local >= 0) {
-      // Not a state that is remembered: nothing branches here.
-      if ((asleep & (1 << local)) === 0) this.#push(0, 0, enabled, 1 << local, asleep, depth);
-      return undefined;
-    }
+    const local = machine.localStep();
     const { hashLow: low, hashHigh: high } = machine;
-    const seen = this.#visited.insert(low, high, this.#options.sleepSets ? asleep : ON_WAY);
-    if (seen === Seen.AgainByBits) return undefined;
-    let todo = enabled & ~asleep;
-    if (seen === Seen.Again) {
-      const word = this.#visited.word(low, high)!;
-      if ((word & ON_WAY) !== 0) return this.#loop(low, high);
-      // Steps that slept when the state was left, and would not sleep now.
-      todo = word & ASLEEP & ~asleep;
-      if (todo === 0) return undefined;
-      this.#visited.exchangeWord(low, high, word, word & asleep & ASLEEP);
+    // A state in which somebody has a local step is not remembered: nothing branches there.
+    if (local < 0) {
+      const seen = this.#visited.insert(low, high, this.#loops?.next ?? 0);
+      if (seen === Seen.AgainByBits) return undefined;
+      if (seen === Seen.Again) {
+        if (from !== undefined && this.#loops !== undefined) this.#meet(this.#loops, from, low, high);
+        return undefined;
+      }
     }
-    this.#push(low, high, enabled, todo, asleep, depth);
+    const place = this.#loops?.enter(low, high, enabled) ?? NOWHERE;
+    const todo = local < 0 ? enabled : 1 << local;
+    this.#push({ ways: count(todo), todo, chosen: -1, steps: 0, answers: NO_ANSWERS, again: undefined }, depth, place);
     return undefined;
   }
 
-  #push(low: number, high: number, enabled: number, todo: number, asleep: number, depth: number): void {
+  #push(way: Way, depth: number, place: number): void {
+    const { ways, todo, chosen, steps, answers, again } = way;
     const mark = this.#machine.mark();
-    const [done, chosen, steps, answers, again, fresh] = [0, -1, 0, NO_ANSWERS, undefined, true];
-    const ways = Math.max(1, count(todo));
-    this.#stack.push({
-      mark,
-      ways,
-      low,
-      high,
-      enabled,
-      todo,
-      asleep,
-      depth,
-      done,
-      chosen,
-      steps,
-      answers,
-      again,
-      fresh,
-    });
+    const link = place;
+    this.#stack.push({ ways, todo, chosen, steps, answers, again, mark, depth, fresh: true, place, link });
   }
 
-  #leaveWay({ low, high }: Frame): void {
-    const word = this.#visited.word(low, high);
-    if (word !== undefined) this.#visited.exchangeWord(low, high, word, word & ~ON_WAY);
+  /** A step from `from` has led to a state that was met before: to one on the present way, or one that leads back to it, it closes a loop. */
+  #meet(loops: Loops, from: Frame, low: number, high: number): void {
+    const place = loops.placeOf(this.#visited.word(low, high)!);
+    if (place < 0) return;
+    loops.ran(from.place, from.chosen);
+    if (place < from.link) from.link = place;
+  }
+
+  /** All of a state's steps are made. */
+  #leave(top: Frame): void {
+    const loops = this.#loops;
+    if (loops !== undefined && top.link === top.place) {
+      const component = loops.leave(top.place);
+      if (component !== undefined) return this.#isLivelock(top, component);
+    }
+    this.#stack.pop();
+    const from = this.#stack.at(-1);
+    if (loops === undefined || from === undefined || top.link === top.place) return;
+    loops.ran(from.place, from.chosen);
+    if (top.link < from.link) from.link = top.link;
+  }
+
+  #isLivelock(top: Frame, component: Component): void {
+    this.#stack.pop();
+    this.#machine.back(top.mark);
+    const round = wayRound(this.#machine, component);
+    const rounds = Array.from({ length: timesToShow(top.depth, round.steps) }, () => round.picks);
+    const message = `${round.steps} steps can repeat for ever, and a fair scheduler does not end it`;
+    this.#failure = { kind: 'livelock', message, schedule: [...this.#stack.flatMap(picks), ...rounds.flat()] };
   }
 
   #atEnd(): Failure | undefined {
@@ -234,36 +233,5 @@ export class DepthFirst<S> {
     }
     this.#executions++;
     return this.#machine.atRest();
-  }
-
-  /**
-   * The state lies on the present way: the steps since are a loop. It is a livelock if the threads that ran in it are all that could run all the time:
-   * a fair scheduler may go round for ever.
-   */
-  #loop(low: number, high: number): Failure | undefined {
-    const start = this.#stack.findLastIndex((frame) => frame.low === low && frame.high === high);
-    const loop = this.#stack.slice(start);
-    const ran = loop.reduce((mask, { chosen }) => mask | (1 << chosen), 0);
-    const always = loop.reduce((mask, { enabled }) => mask & enabled, -1);
-    if ((always & ~ran) !== 0) return undefined;
-    return {
-      kind: 'livelock',
-      message: `the last ${loop.length} steps can repeat for ever, and a fair scheduler does not end it`,
-    };
-  }
-
-  /** Who sleeps behind `thread`'s step: who slept or was tried before and does not depend on it. The machine is in the frame's state. */
-  #stillAsleep(frame: Frame, thread: number): number {
-    let left = (frame.asleep | frame.done) & ~(1 << thread);
-    if (left === 0) return 0;
-    const operation = this.#machine.operation(thread);
-    if (operation === undefined) return 0;
-    let asleep = 0;
-    for (; left !== 0; left &= left - 1) {
-      const other = lowest(left);
-      const pending = this.#machine.operation(other);
-      if (pending !== undefined && !conflict(pending, operation)) asleep |= 1 << other;
-    }
-    return asleep;
   }
 }

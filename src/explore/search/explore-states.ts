@@ -49,7 +49,7 @@ export class StateExploration {
     const { states, depth, bytes, stop } = this.#options;
     this.#locality.changed = false;
     this.#visited = VisitedSet.growing(bytes);
-    this.#search = new DepthFirst(this.#machine, this.#visited, { states, depth, stop, sleepSets: true });
+    this.#search = new DepthFirst(this.#machine, this.#visited, { states, depth, stop });
   }
 
   /** Makes about `transitions` more (the last step may bring some local ones with it). True when the search is over. */

@@ -33,14 +33,9 @@ export class Locality {
     if (kind === 0 || kind === POINT_RELAX || kind === POINT_FUTEX_WAIT || kind === POINT_FUTEX_WAKE) return false;
     const bytes = view.bytes(thread);
     const writes = view.writes(thread);
-    if (writes && this.wakesSpinners(thread)) return false;
+    if (writes && (this.#spinners & ~(1 << thread)) !== 0) return false;
     if (kind === POINT_COPY && !this.#isLocal(thread, view.low(thread) >>> 0, bytes, false)) return false;
     return this.#isLocal(thread, view.address(thread), bytes, writes);
-  }
-
-  /** Whether a write of `thread` lets another one turn its spin loop again. */
-  wakesSpinners(thread: number): boolean {
-    return (this.#spinners & ~(1 << thread)) !== 0;
   }
 
   #isLocal(thread: number, address: number, bytes: number, writes: boolean): boolean {

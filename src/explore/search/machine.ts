@@ -1,6 +1,4 @@
 // What the stateful searches ask of a machine whose every step can be chosen: its threads, one step of one thread, its state to keep and to put back.
-import type { Operation } from '../dpor/dependence.js';
-
 /** Thread sets are bit masks, up to 24 threads. `S` is a saved state, whatever the machine likes. */
 export interface SearchMachine<S> {
   /** Threads that can make a step now. */
@@ -9,8 +7,6 @@ export interface SearchMachine<S> {
   unfinished(): number;
   /** A thread whose next step commutes with all that others may ever do before it, so that nothing else needs to be tried here; -1: none known. */
   localStep(): number;
-  /** What the thread's next step will do; undefined when that is unknown, which is taken for anything. */
-  operation(thread: number): Operation | undefined;
   /**
    * One step of an enabled thread; the violation it made, if it did. Choices that are no threads (which sleeper a wake-up meets) are answered by
    * `answers` in the order of the questions, those behind its end by 0. With `onward` the thread may go on by itself while its next step is a local

@@ -3,15 +3,12 @@
 // what is left out of a state).
 import * as control from '../../kernel/abi/control.js';
 import * as layout from '../../kernel/abi/layout.js';
-import { POINT_FUTEX_WAIT, POINT_RELAX } from '../../kernel/abi/point.js';
-import type { Operation, Touch } from '../dpor/dependence.js';
 import { findingOf } from '../finding.js';
 import type { Ending, MachineExports, SchedulerNotes } from '../machine.js';
-import { operationOf } from '../operation.js';
 import { mixHigh, mixLow } from '../state-hash.js';
 import type { Strategy, View } from '../strategy.js';
 import type { Target } from '../target.js';
-import type { MachineMemory } from '../memory.js';
+import { blockSorts } from '../block-sorts.js';
 import { Journal } from './journal.js';
 import type { Locality } from './locality.js';
 import { answersAfter, type Failure, type SearchMachine } from './machine.js';
@@ -94,12 +91,6 @@ class OneStep implements Strategy {
   }
 }
 
-/** What is left of the early ends of waits: a word beside all of memory's. */
-const ALLOWANCES: Touch = { first: -1, end: 0, write: true };
-/** Who spins turns once more when another thread has written: a turn and a write may not be swapped, two writes may. */
-const NEWS: Touch = { first: -2, end: -1, write: false };
-const SPIN_TURN: Operation = { kind: 'access', touches: [{ ...NEWS, write: true }] };
-
 export class StateMachine implements SearchMachine<SavedState> {
   readonly #target: Target;
   readonly #step: OneStep;
@@ -162,17 +153,6 @@ export class StateMachine implements SearchMachine<SavedState> {
       if (this.#locality.isLocal(machine, machine.enabled[n]!)) return machine.enabled[n]!;
     }
     return -1;
-  }
-
-  operation(thread: number): Operation {
-    const { machine } = this.#target;
-    const operation = operationOf(machine, thread);
-    const kind = machine.kind(thread);
-    if (kind === POINT_RELAX) return SPIN_TURN;
-    const more: Touch[] = [];
-    if (this.#hasAllowances && kind === POINT_FUTEX_WAIT) more.push(ALLOWANCES);
-    if (machine.writes(thread) && this.#locality?.wakesSpinners(thread) !== false) more.push(NEWS);
-    return more.length === 0 ? operation : { ...operation, touches: [...operation.touches, ...more] };
   }
 
   get answers(): readonly number[] {
@@ -262,23 +242,4 @@ export class StateMachine implements SearchMachine<SavedState> {
     const { spurious, timeouts } = this.#target.machine.notes();
     return (spurious << 16) | timeouts;
   }
-}
-
-/** Address of the task that an address lies in. */
-function taskOf(tasks: number, address: number): number {
-  return address - ((address - tasks) % layout.TASK_SIZE);
-}
-
-/** By block of memory: what it holds. */
-function blockSorts({ words, stateEnd }: MachineMemory): Uint8Array {
-  const sorts = new Uint8Array(stateEnd >>> control.BLOCK_SHIFT);
-  const tasks = words[layout.SH_TASKS / 4]! >>> 0;
-  const end = tasks + words[layout.SH_MAX_TASKS / 4]! * layout.TASK_SIZE;
-  for (let at = tasks; at < end; at += control.BLOCK_SIZE) {
-    const inside = at - taskOf(tasks, at);
-    if (inside === 0) sorts[at >>> control.BLOCK_SHIFT] = control.SORT_TASK;
-    else if (inside >= layout.TASK_STACK && inside < layout.TASK_STACK_END)
-      sorts[at >>> control.BLOCK_SHIFT] = control.SORT_STACK;
-  }
-  return sorts;
 }

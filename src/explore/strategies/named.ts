@@ -9,6 +9,7 @@ import { Pos } from './pos.js';
 import { PreemptionBounding } from './preemption-bounding.js';
 import { RandomWalk } from './random.js';
 import { Surw } from './surw.js';
+import { Turns } from './turns.js';
 import { WeightedWalk } from './weighted.js';
 
 /** Preemptions or delays up to which a bounded search goes. */
@@ -17,12 +18,13 @@ const BOUND = 3;
 const MAKERS: Record<string, () => Strategy> = {
   portfolio: () =>
     // Rare switches reach deep into long threads, where an even walk only sees short runs of each.
-    new Portfolio([new Pos(), new RandomWalk(), new Pct(), new Surw(), new WeightedWalk(), new RandomWalk(0.05)]),
+    new Portfolio([new Pos(), new RandomWalk(), new Pct(), new Surw(), new WeightedWalk(), new RandomWalk(0.05), new Turns()]),
   random: () => new RandomWalk(),
   pct: () => new Pct(),
   pos: () => new Pos(),
   surw: () => new Surw(),
   weighted: () => new WeightedWalk(),
+  turns: () => new Turns(),
   preemptions: () => new PreemptionBounding(BOUND),
   delays: () => new DelayBounding(BOUND),
   dpor: () => new Dpor(),

@@ -11,6 +11,7 @@ const FIRST_ESTIMATE = 64;
 export class Pct implements Strategy {
   readonly name = 'pct';
   readonly exhaustive = false;
+  readonly endsFairly = true;
   readonly #random = new Random();
   readonly #maxDepth: number;
   readonly #priority: number[] = [];

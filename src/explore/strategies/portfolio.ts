@@ -5,6 +5,7 @@ import type { ChoiceKind, Strategy, StrategyEnd, View } from '../strategy.js';
 export class Portfolio implements Strategy {
   readonly name = 'portfolio';
   readonly exhaustive = false;
+  readonly endsFairly = true;
   readonly #members: readonly Strategy[];
   #turn: Strategy;
 

@@ -8,6 +8,7 @@ import type { Strategy, View } from '../strategy.js';
 export class Pos implements Strategy {
   readonly name = 'pos';
   readonly exhaustive = false;
+  readonly endsFairly = true;
   readonly #random = new Random();
   readonly #priority: number[] = [];
 

@@ -7,6 +7,7 @@ import type { Strategy, View } from '../strategy.js';
 export class RandomWalk implements Strategy {
   readonly name = 'random';
   readonly exhaustive = false;
+  readonly endsFairly = true;
   readonly #random = new Random();
   readonly #switches: number;
   /** Steps until the next thread is drawn: geometrically distributed, so that a step without a draw costs a subtraction. */

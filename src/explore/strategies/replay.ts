@@ -25,11 +25,13 @@ export class Replay implements Strategy {
   readonly exhaustive = false;
   readonly #tape: readonly number[];
   readonly #expected: readonly ExpectedStep[] | undefined;
+  readonly keepAt: number | undefined;
   #at = 0;
 
-  constructor(tape: readonly number[], expected?: readonly ExpectedStep[]) {
+  constructor(tape: readonly number[], expected?: readonly ExpectedStep[], keepAt?: number) {
     this.#tape = tape;
     this.#expected = expected;
+    this.keepAt = keepAt;
   }
 
   begin(): boolean {

@@ -24,6 +24,7 @@ const EXECUTIONS_COUNTED = 256;
 export class Surw implements Strategy {
   readonly name = 'surw';
   readonly exhaustive = false;
+  readonly endsFairly = true;
   readonly #random = new Random();
   readonly #variableOf: VariableOf;
   readonly #variables = new Map<number, Variable>();

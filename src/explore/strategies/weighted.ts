@@ -9,6 +9,7 @@ const HEAVIEST = 50;
 export class WeightedWalk implements Strategy {
   readonly name = 'weighted';
   readonly exhaustive = false;
+  readonly endsFairly = true;
   readonly #random = new Random();
   #weights = new Float64Array(0);
 

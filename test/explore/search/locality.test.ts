@@ -27,7 +27,7 @@ function search(scenario: Scenario, reduced: boolean): { states: number; ends: S
   const locality = reduced ? probeLocality(target) : undefined;
   const machine = new Ends(target, locality);
   for (;;) {
-    const limits = { states: 1e7, depth: 5000, stop: () => false, sleepSets: true };
+    const limits = { states: 1e7, depth: 5000, stop: () => false };
     const found = new DepthFirst(machine, VisitedSet.growing(2 ** 28), limits);
     found.run(Infinity);
     expect(found.result()).toMatchObject({ complete: true });

@@ -1,5 +1,4 @@
 // A tiny machine with saved states: each thread is a list of instructions over shared words and registers of its own.
-import type { Operation } from '#src/explore/dpor/dependence.js';
 import { answersAfter, type Failure, type SearchMachine } from '#src/explore/search/machine.js';
 import { StateHash } from '#src/explore/state-hash.js';
 
@@ -78,13 +77,6 @@ export class ToyMachine implements SearchMachine<Int32Array> {
     return -1;
   }
 
-  operation(thread: number): Operation | undefined {
-    const instruction = this.#at(thread)!;
-    if (instruction.op === 'jump' || instruction.op === 'add') return undefined;
-    const write = ['store', 'exchange', 'choose'].includes(instruction.op);
-    return { kind: 'access', touches: [{ first: instruction.word, end: instruction.word + 1, write }] };
-  }
-
   nextAnswers(): readonly number[] | undefined {
     return answersAfter(this.answers, this.#counts);
   }
@@ -147,9 +139,22 @@ export class ToyMachine implements SearchMachine<Int32Array> {
   }
 }
 
-/** Every state by plain recursion without any reduction: their number and whether a violation can be reached. */
-export function everyState(machine: ToyMachine): { states: number; failures: Set<string>; shortest: number } {
-  const seen = new Map<string, number>();
+interface Everything {
+  states: number;
+  /** Kinds of the violations that can be reached. */
+  failures: Set<string>;
+  /** Steps to the nearest of them, livelocks aside. */
+  shortest: number;
+}
+
+interface Seen {
+  enabled: number;
+  next: Map<string, number>;
+}
+
+/** Every state by plain recursion without any reduction: their number and the violations that can be reached. */
+export function everyState(machine: ToyMachine): Everything {
+  const seen = new Map<string, Seen>();
   const failures = new Set<string>();
   let shortest = Infinity;
   let frontier = [machine.save()];
@@ -170,18 +175,50 @@ export function everyState(machine: ToyMachine): { states: number; failures: Set
       }
       const key = saved.join(',');
       if (seen.has(key)) continue;
-      seen.set(key, depth);
+      const here: Seen = { enabled, next: new Map() };
+      seen.set(key, here);
       for (let thread = 0; thread < 8; thread++) {
         if ((enabled & (1 << thread)) === 0) continue;
         for (let ways: readonly number[] | undefined = []; ways !== undefined; ways = machine.nextAnswers()) {
           machine.restore(saved);
           const failure = machine.step(thread, ways);
-          if (failure === undefined) next.push(machine.save());
-          else fail(failure.kind, depth + 1);
+          if (failure !== undefined) {
+            fail(failure.kind, depth + 1);
+            continue;
+          }
+          next.push(machine.save());
+          const to = next.at(-1)!.join(',');
+          here.next.set(to, (here.next.get(to) ?? 0) | (1 << thread));
         }
       }
     }
     frontier = next;
   }
+  if ([...seen.keys()].some((key) => isEndless(key, seen))) failures.add('livelock');
   return { states: seen.size, failures, shortest };
+}
+
+/** States that a state leads to in one step or more. */
+function reached(from: string, seen: Map<string, Seen>): Set<string> {
+  const found = new Set<string>();
+  const left = [from];
+  for (let key = left.pop(); key !== undefined; key = left.pop()) {
+    for (const to of seen.get(key)?.next.keys() ?? []) {
+      if (found.has(to)) continue;
+      found.add(to);
+      left.push(to);
+    }
+  }
+  return found;
+}
+
+/** Whether a fair scheduler may stay for ever among the states that lead to this one and that it leads to. */
+function isEndless(key: string, seen: Map<string, Seen>): boolean {
+  const around = [...reached(key, seen)].filter((to) => reached(to, seen).has(key));
+  let [ran, always] = [0, -1];
+  for (const each of around) {
+    always &= seen.get(each)!.enabled;
+    for (const [to, threads] of seen.get(each)!.next) if (around.includes(to)) ran |= threads;
+  }
+  return ran !== 0 && (always & ~ran) === 0;
 }
