@@ -54,6 +54,8 @@ export interface ExploreResult {
   states?: number;
   /** Of a search over states: what made it incomplete. */
   limits?: readonly ('states' | 'depth' | 'stop' | 'bits')[];
+  /** Of a search over states: whether every loop of states was looked at, so that `complete` excludes livelocks, too. */
+  loops?: boolean;
   violation?: Failure;
   /** An execution did not come again from the same answers: nothing that was found or not found says much. */
   nondeterminism?: string;

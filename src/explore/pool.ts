@@ -31,6 +31,8 @@ export interface BatchReply {
 export interface PoolLimits {
   workers: number;
   executions: number;
+  /** Number of the first one: a multiple of a batch. */
+  first?: number;
   /** Asked before each batch is handed out. */
   over: () => boolean;
   /** Called after each batch. */
@@ -42,7 +44,7 @@ const BATCH = 500;
 /** Samples on `workers` threads. A stop takes effect when the batches under way have ended. */
 export async function exploreOnPool(
   job: ExploreJob,
-  { workers, executions, over, progress }: PoolLimits,
+  { workers, executions, first = 0, over, progress }: PoolLimits,
 ): Promise<ExploreResult> {
   const piscina = new Piscina({
     filename: new URL('../../workers/explorer.js', import.meta.url).href,
@@ -57,7 +59,7 @@ export async function exploreOnPool(
   const lane = async (): Promise<void> => {
     while (!over() && next * BATCH < executions && next < firstFailing) {
       const batch = next++;
-      const task = { ...job, first: batch * BATCH, executions: Math.min(BATCH, executions - batch * BATCH) };
+      const task = { ...job, first: first + batch * BATCH, executions: Math.min(BATCH, executions - batch * BATCH) };
       const reply = (await piscina.run(task)) as BatchReply;
       replies[batch] = reply;
       if (endsExploration(reply.result)) firstFailing = Math.min(firstFailing, batch);

@@ -94,6 +94,18 @@ export class VisitedSet {
     return Atomics.load(this.#words, STATES);
   }
 
+  /** The hashes of all states in the table: low, high, low, high, ... @context nobody inserts. */
+  hashes(): Uint32Array {
+    const hashes = new Uint32Array(this.states * 2);
+    let count = 0;
+    for (let at = HEADER_WORDS; at < this.#filter; at += SLOT_WORDS) {
+      if (this.#words[at] === 0) continue;
+      hashes[count++] = this.#words[at]!;
+      hashes[count++] = this.#words[at + 1]!;
+    }
+    return hashes;
+  }
+
   /** States that found no place in the table. Above 0 the search is incomplete. */
   get bitStates(): number {
     return Atomics.load(this.#words, BIT_STATES);

@@ -35,6 +35,7 @@ export function exploreDocument(
     otherFailures: result.others ?? {},
     ...(result.nondeterminism === undefined ? {} : { nondeterminism: result.nondeterminism }),
     states: result.states ?? 0,
+    ...(result.loops === undefined ? {} : { loops: result.loops }),
     limits: result.limits ?? [],
     distinctTraces: result.distinctTraces,
     wallMs: run.tookMs,

@@ -115,9 +115,11 @@ export function exploreText(
   return `${lines.join('\n')}\n`;
 }
 
-function verdictLine({ verdict, complete, violation }: ExploreResult): string {
+function verdictLine({ verdict, complete, violation, loops }: ExploreResult): string {
   if (verdict === 'violation') return `FAILURE: ${violation!.kind}`;
   if (verdict === 'inconclusive') return 'INCONCLUSIVE';
+  if (complete && loops === false)
+    return 'SUCCESS: every interleaving of these points passes; livelocks are looked for by one thread that goes through all of them (no --workers, no --resume)';
   return complete
     ? 'SUCCESS: every interleaving of these points passes'
     : 'SUCCESS: no violation in the interleavings that were tried';

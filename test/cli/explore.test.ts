@@ -63,6 +63,47 @@ describe('explore --strategy states', () => {
   });
 });
 
+describe('explore --resume', () => {
+  const read = (name: string): Record<string, unknown> =>
+    JSON.parse(readFileSync(path.join(at(name), 'result.json'), 'utf8')) as Record<string, unknown>;
+
+  it('goes on with a search over states where its time was up', async () => {
+    const options = ['--strategy', 'states'];
+    await explore('mapped-punch-hole', ...options, '--out', at('whole'));
+    const first = await explore('mapped-punch-hole', ...options, '--duration', '300ms', '--out', at('first'));
+    expect(first.code).toBe(4);
+    expect(first.stdout).toContain(`to go on: rmptorture explore --resume ${at('first')}`);
+    const second = await run('explore', '--resume', at('first'), '--workers', '2', '--out', at('second'));
+    expect(second.code).toBe(0);
+    expect(second.stdout).toContain('livelocks are looked for by one thread');
+    const { states, executions } = read('whole');
+    expect(read('whole')).toMatchObject({ complete: true, loops: true });
+    expect(read('second')).toMatchObject({ complete: true, loops: false, states, executions });
+  });
+
+  it('goes on with the next execution of a sampler', async () => {
+    const options = ['--strategy', 'pos', '--executions', '1000000'];
+    await explore('punch-punch', ...options, '--duration', '200ms', '--out', at('sampled'));
+    const { executions } = read('sampled') as { executions: number };
+    await run('explore', '--resume', at('sampled'), '--executions', '50', '--out', at('more'));
+    expect(read('more')).toMatchObject({ strategy: 'pos', seed: 1, executions: executions + 50 });
+  });
+
+  it('says in one line what is wrong', async () => {
+    const mistakes: [string[], string][] = [
+      [['punch-punch', '--resume', at('sampled')], 'so leave out punch-punch'],
+      [['--resume', at('sampled'), '--seed', '3'], 'leave out --seed, which the checkpoint has'],
+      [['--resume', at('sampled'), '--strategy', 'pct'], 'leave out --strategy'],
+      [['--resume', at('more')], 'no checkpoint.json there'],
+    ];
+    for (const [args, message] of mistakes) {
+      const { code, stderr } = await run('explore', ...args);
+      expect(code).toBe(2);
+      expect(stderr).toContain(message);
+    }
+  });
+});
+
 describe('explore --workers', () => {
   const onWorkers = async (workers: number, ...args: string[]): Promise<Record<string, unknown>> => {
     const options = ['--executions', '1100', '--workers', `${workers}`, '--json'];
@@ -95,7 +136,7 @@ describe('explore --workers', () => {
   it('refuses to share out a search', async () => {
     const { code, stderr } = await explore('punch-punch', '--strategy', 'dpor', '--workers', '2');
     expect(code).toBe(2);
-    expect(stderr).toContain('--workers 2: strategy dpor is a search, which runs on one thread');
+    expect(stderr).toContain('--workers 2: strategy dpor runs on one thread');
   });
 });
 

@@ -5,26 +5,16 @@ import { timesToShow } from '../lasso.js';
 import { Seen, type VisitedSet } from '../visited.js';
 import { Loops, type Component } from './loops.js';
 import { lowest, type Failure, type SearchLimits, type SearchMachine, type SearchResult } from './machine.js';
+import { countThreads, type Part, picks, type Way } from './way.js';
 import { wayRound } from './way-round.js';
 
 const NO_ANSWERS: readonly number[] = [];
 /** Place of a state whose loops nobody looks for. */
 const NOWHERE = -1;
+/** A part of fewer states on the way is done sooner than given away. */
+const WORTH_SPLITTING = 16;
 /** How often the caller is asked whether to stop. */
 const TURNS_BETWEEN_LOOKS = 1024;
-
-/** A state on the way from the start, as another thread or a later search can take it up: by making the steps again. */
-export interface Way {
-  /** Threads whose steps were to be tried at first (how many), and those that are left. */
-  ways: number;
-  todo: number;
-  /** The thread that was tried last, and how many steps it made; -1 and 0 before the first. */
-  chosen: number;
-  steps: number;
-  /** To the choices within the chosen thread's step: what they were answered, and what they will be the next time. */
-  answers: readonly number[];
-  again: readonly number[] | undefined;
-}
 
 interface Frame extends Way {
   /** The state, for the machine to go back to. */
@@ -38,16 +28,8 @@ interface Frame extends Way {
   link: number;
 }
 
-/** Threads of a set. */
-function count(mask: number): number {
-  let threads = 0;
-  for (let left = mask; left !== 0; left &= left - 1) threads++;
-  return threads;
-}
-
-/** What a frame adds to the schedule: a choice is made in the last of its steps only. */
-function picks({ chosen, steps, answers }: Way): number[] {
-  return [...Array.from({ length: steps }, () => chosen), ...answers];
+function wayOf({ ways, todo, chosen, steps, answers, again }: Way): Way {
+  return { ways, todo, chosen, steps, answers, again };
 }
 
 /** Searches from the machine's present state. */
@@ -114,9 +96,52 @@ export class DepthFirst<S> {
     for (const [n, { ways, todo }] of this.#stack.entries()) {
       weight /= ways;
       // Below the last state of the way, one of the ways tried is not over yet.
-      share += weight * (ways - count(todo) - (n === this.#stack.length - 1 ? 0 : 1));
+      share += weight * (ways - countThreads(todo) - (n === this.#stack.length - 1 ? 0 : 1));
     }
     return this.#stack.length === 0 ? 1 : share;
+  }
+
+  /**
+   * Takes up a part of a search: makes the steps of its ways again. Before the first `run`; the search is not whole then, and the machine is in the state
+   * that the executions start from.
+   */
+  take(ways: readonly Way[]): void {
+    const machine = this.#machine;
+    let depth = 0;
+    for (const [n, way] of ways.entries()) {
+      this.#push(way, depth, NOWHERE);
+      depth += way.steps;
+      if (n === ways.length - 1) break;
+      this.#stack.at(-1)!.fresh = false;
+      for (let left = way.steps; left > 0; left--) machine.step(way.chosen, left === 1 ? way.answers : NO_ANSWERS);
+    }
+    this.#begun = ways.length > 0;
+  }
+
+  /** Gives a part of the search away: what is left to be tried at the state nearest to the start. Undefined when there is none far enough from the end. */
+  split(): Part | undefined {
+    let weight = 1;
+    for (const [n, frame] of this.#stack.entries()) {
+      if (this.#stack.length - n < WORTH_SPLITTING) return undefined;
+      const { ways, todo } = frame;
+      weight /= ways;
+      if (todo === 0) continue;
+      frame.todo = 0;
+      const before = this.#stack.slice(0, n).map((way): Way => ({ ...wayOf(way), todo: 0, again: undefined }));
+      const last = { ...wayOf(frame), todo, steps: 0, chosen: -1, answers: NO_ANSWERS, again: undefined };
+      return { weight: weight * countThreads(todo), ways: [...before, last] };
+    }
+    return undefined;
+  }
+
+  /** Takes a part back that nobody wanted, before the search goes on. */
+  putBack({ ways }: Part): void {
+    this.#stack[ways.length - 1]!.todo = ways.at(-1)!.todo;
+  }
+
+  /** What is left of the search, for another one to take up. */
+  rest(): Way[] {
+    return this.#stack.map((frame) => wayOf(frame));
   }
 
   /** What was found so far. A search that was not over is incomplete. */
@@ -185,7 +210,11 @@ export class DepthFirst<S> {
     }
     const place = this.#loops?.enter(low, high, enabled) ?? NOWHERE;
     const todo = local < 0 ? enabled : 1 << local;
-    this.#push({ ways: count(todo), todo, chosen: -1, steps: 0, answers: NO_ANSWERS, again: undefined }, depth, place);
+    this.#push(
+      { ways: countThreads(todo), todo, chosen: -1, steps: 0, answers: NO_ANSWERS, again: undefined },
+      depth,
+      place,
+    );
     return undefined;
   }
 

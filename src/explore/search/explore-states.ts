@@ -1,9 +1,11 @@
 // The depth-first search over saved states as an exploration: run in slices, with a result like the strategies'.
-import { type ExploreResult, recordFailure } from '../explore.js';
+import type { ExploreResult } from '../explore.js';
 import type { Target } from '../target.js';
 import { VisitedSet } from '../visited.js';
 import { DepthFirst } from './depth-first.js';
 import { type Locality, probeLocality } from './locality.js';
+import type { Frontier } from './search-pool.js';
+import { resultOfSearch } from './search-result.js';
 import { type SavedState, StateMachine } from './state-machine.js';
 
 export interface StateOptions {
@@ -78,37 +80,26 @@ export class StateExploration {
     return { states: this.#visited.states + this.#visited.bitStates, frontier, share };
   }
 
+  /** What is left of the search, for another one to go on from; undefined when it is over. */
+  left(): { rest: Frontier; visited: VisitedSet } | undefined {
+    const ways = this.#search.rest();
+    if (ways.length === 0 || this.#locality.changed) return undefined;
+    const { transitions, executions, deepest } = this.#search.result();
+    const parts = [{ weight: 1, ways }];
+    const done = { transitions: this.#stepsBefore + transitions, executions, deepest };
+    return { rest: { locality: this.#locality.table(), parts, ...done }, visited: this.#visited };
+  }
+
   /** What was found, also when the search is not over; the machine is free for others then. `complete` only when each state was seen. */
   finish(): ExploreResult & { states: number } {
     const found = this.#search.result();
-    const complete = found.complete && !this.#locality.changed;
     this.#machine.release();
-    const result = {
-      strategy: 'states',
-      seed: 0,
-      verdict: 'no-violation' as ExploreResult['verdict'],
-      complete,
-      exhausted: complete,
-      executions: found.executions,
-      steps: this.#stepsBefore + found.transitions,
-      longest: found.deepest,
-      stepLimitHits: found.limits.includes('depth') ? 1 : 0,
-      distinctTraces: 0,
-      states: found.states,
-      limits: found.limits,
-    };
-    if (found.violation === undefined) {
-      // A search that was stopped has not looked at whole executions as the samplers have: it says nothing.
-      if (!result.complete) result.verdict = 'inconclusive';
-      return result;
-    }
-    const violation = recordFailure(this.#target, found.violation.schedule, {
-      executionIndex: found.executions,
-      seed: 0,
-    });
-    if (violation === undefined)
-      throw new Error(`the search's schedule does not fail again: ${found.violation.message}`);
-    return { ...result, verdict: 'violation', violation };
+    const complete = found.complete && !this.#locality.changed;
+    return resultOfSearch(
+      this.#target,
+      { ...found, complete, transitions: this.#stepsBefore + found.transitions },
+      true,
+    );
   }
 }
 

@@ -16,6 +16,38 @@ const WRITTEN = 0x40;
 const READ = 0x80;
 const SHARED = 0xff;
 
+/** What is known of all words, for other threads and for later searches. */
+export interface LocalityTable {
+  words: Uint8Array;
+  spinners: number;
+}
+
+/** Two threads' knowledge of a word put together. */
+function together(a: number, b: number): number {
+  if (a === 0 || b === 0) return a | b;
+  if (a === SHARED || b === SHARED) return SHARED;
+  if (a !== READ && b !== READ && (a & ~WRITTEN) === (b & ~WRITTEN)) return a | b;
+  const isOnlyRead = (known: number): boolean => known === READ || (known & WRITTEN) === 0;
+  return isOnlyRead(a) && isOnlyRead(b) ? READ : SHARED;
+}
+
+/** Puts together what several searches have learned. `isNews`: for one of them a word or a spin loop counted as local that is not. */
+export function joinLocality(tables: readonly LocalityTable[]): LocalityTable & { isNews: boolean } {
+  const words = tables[0]!.words.slice();
+  for (const { words: more } of tables.slice(1)) {
+    for (let word = 0; word < words.length; word++) {
+      if (words[word] !== more[word]) words[word] = together(words[word]!, more[word]!);
+    }
+  }
+  const spinners = tables.reduce((all, table) => all | table.spinners, 0);
+  const isNews = tables.some(
+    (table) =>
+      table.spinners !== spinners ||
+      table.words.some((known, word) => known !== 0 && known !== SHARED && words[word] === SHARED),
+  );
+  return { words, spinners, isNews };
+}
+
 export class Locality {
   readonly #words: Uint8Array;
   /** Threads that turn spin loops: a bit each. Any write of another thread lets them turn once more, and how often they turn can matter. */
@@ -25,6 +57,16 @@ export class Locality {
 
   constructor(stateEnd: number) {
     this.#words = new Uint8Array(stateEnd >>> 2);
+  }
+
+  /** Takes over what others have learned. */
+  load({ words, spinners }: LocalityTable): void {
+    this.#words.set(words);
+    this.#spinners = spinners;
+  }
+
+  table(): LocalityTable {
+    return { words: this.#words.slice(), spinners: this.#spinners };
   }
 
   /** Whether what `thread` announces touches only words that, as far as is known, no other thread minds. */

@@ -18,7 +18,15 @@ const BOUND = 3;
 const MAKERS: Record<string, () => Strategy> = {
   portfolio: () =>
     // Rare switches reach deep into long threads, where an even walk only sees short runs of each.
-    new Portfolio([new Pos(), new RandomWalk(), new Pct(), new Surw(), new WeightedWalk(), new RandomWalk(0.05), new Turns()]),
+    new Portfolio([
+      new Pos(),
+      new RandomWalk(),
+      new Pct(),
+      new Surw(),
+      new WeightedWalk(),
+      new RandomWalk(0.05),
+      new Turns(),
+    ]),
   random: () => new RandomWalk(),
   pct: () => new Pct(),
   pos: () => new Pos(),

@@ -117,16 +117,19 @@ function takeRegion(block: usize): void {
   noteZero(max(region, end), before);
 }
 
-/** The threads' blocks. The result of a wait is read only by a thread that returns from one. */
+/**
+ * The threads' blocks. The result of a wait is read only by a thread that returns from one, and what a finished thread last announced by nobody. Both are
+ * cleared in memory, too: going back puts words back that counted as something else, and such a word may have counted as 0 before.
+ */
 export function journalTakeThreads(): void {
   const end = <usize>load<u32>(CONTROL_THREAD_COUNT) * THREAD_SIZE + THREADS;
   for (let block: usize = THREADS; block < end; block += THREAD_SIZE) {
     take(block, block + THREAD_KIND);
     if (load<u32>(block + THREAD_STATUS) == <u32>STATUS_FINISHED) {
-      noteZero(block + THREAD_KIND, block + THREAD_RESULT + 4);
+      journalForget(block + THREAD_KIND, block + THREAD_RESULT + 4);
     } else {
-      take(block + THREAD_KIND, block + THREAD_RESULT);
-      journalNote(block + THREAD_RESULT, load<u32>(block + THREAD_KIND) == 0 ? load<u32>(block + THREAD_RESULT) : 0);
+      if (load<u32>(block + THREAD_KIND) != 0) store<u32>(block + THREAD_RESULT, 0);
+      take(block + THREAD_KIND, block + THREAD_RESULT + 4);
     }
   }
 }

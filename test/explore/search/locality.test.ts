@@ -6,7 +6,8 @@ import { scenarioTarget } from '#src/explore/scenario-target.js';
 import { SCENARIOS } from '#src/explore/scenarios/index.js';
 import { DepthFirst } from '#src/explore/search/depth-first.js';
 import { Locality, probeLocality } from '#src/explore/search/locality.js';
-import { StateMachine } from '#src/explore/search/state-machine.js';
+import type { SearchMachine } from '#src/explore/search/machine.js';
+import { type SavedState, StateMachine } from '#src/explore/search/state-machine.js';
 import type { View } from '#src/explore/strategy.js';
 import { VisitedSet } from '#src/explore/visited.js';
 
@@ -48,6 +49,64 @@ describe('the search that does not branch at local steps', () => {
       expect(reduced.states).toBeLessThan(whole.states);
     },
   );
+});
+
+/** The same machine with its two threads counted the other way round, so that a search tries them in the other order. */
+function mirrored(machine: StateMachine): SearchMachine<SavedState> {
+  const swap = (mask: number): number => ((mask & 1) << 1) | ((mask >> 1) & 1);
+  return {
+    enabled: () => swap(machine.enabled()),
+    unfinished: () => swap(machine.unfinished()),
+    localStep: () => (machine.localStep() < 0 ? -1 : 1 - machine.localStep()),
+    step: (thread, answers, onward) => machine.step(1 - thread, answers, onward),
+    get steps() {
+      return machine.steps;
+    },
+    get answers() {
+      return machine.answers;
+    },
+    nextAnswers: () => machine.nextAnswers(),
+    atRest: () => machine.atRest(),
+    mark: () => machine.mark(),
+    back: (mark) => machine.back(mark),
+    save: () => machine.save(),
+    restore: (saved) => machine.restore(saved),
+    get hashLow() {
+      return machine.hashLow;
+    },
+    get hashHigh() {
+      return machine.hashHigh;
+    },
+  };
+}
+
+describe('the states that are seen', () => {
+  it.each(['bind-punch', 'convert-fault'])('%s: are the same whichever thread is tried first', (name) => {
+    const target = scenarioTarget(named(name), { frozenClock: true, stepLimit: 5000, points: 'sync' });
+    const locality = probeLocality(target);
+    const machine = new StateMachine(target, locality);
+    const seen = (each: SearchMachine<SavedState>): [transitions: number, hashes: Set<string>] => {
+      for (;;) {
+        const hashes = new Set<string>();
+        const visited = VisitedSet.create(2 ** 23);
+        const insert = visited.insert.bind(visited);
+        visited.insert = (low, high, word) => {
+          hashes.add(`${low}:${high}`);
+          return insert(low, high, word);
+        };
+        const found = new DepthFirst(each, visited, { states: 1e7, depth: 5000, stop: () => false });
+        found.run(Infinity);
+        expect(found.result()).toMatchObject({ complete: true });
+        machine.release();
+        if (!locality.changed) return [found.result().transitions, hashes];
+        locality.changed = false;
+      }
+    };
+    const [forward, backward] = [seen(machine), seen(mirrored(machine))];
+    expect(backward[0]).toBe(forward[0]);
+    expect([...backward[1]].toSorted()).toEqual([...forward[1]].toSorted());
+    expect(forward[1].size).toBeGreaterThan(5000);
+  });
 });
 
 describe('a word', () => {

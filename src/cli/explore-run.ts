@@ -1,0 +1,186 @@
+// How `explore` runs what it was asked for: samples on this thread or on several, searches over states likewise, with a progress line and an eye on the clock.
+import { setImmediate } from 'node:timers/promises';
+import { checkSameStart, frontierOf, type Progress, type Stopped, writeCheckpoint } from '../explore/checkpoint.js';
+import { Exploration, type ExploreResult } from '../explore/explore.js';
+import type { ExploreJob } from '../explore/pool.js';
+import type { Frontier } from '../explore/search/search-pool.js';
+import { strategyNamed } from '../explore/strategies/named.js';
+import type { Target } from '../explore/target.js';
+import { SEARCHES, STATES } from './explore-options.js';
+import type { VisitedSet } from '../explore/visited.js';
+
+const SLICE_MS = 50;
+const MOST_STATES = 50_000_000;
+const NO_CHOICES = { stepLimit: 0, spuriousWakeups: 0, earlyTimeouts: 0, frozenClock: false };
+
+/** What is run: the target's making, and the budgets. */
+export interface Job extends ExploreJob {
+  executions: number;
+  memory: number;
+  workers: number | undefined;
+  /** Only failures of this kind count. */
+  only?: string;
+}
+
+/** An exploration, and what is left of a search over states that was stopped. */
+export interface Explored {
+  result: ExploreResult;
+  left?: { rest: Frontier; visited: VisitedSet };
+}
+
+/** Runs what was asked for, from the start or from where it was stopped. */
+export async function runJob(target: Target, job: Job, from: Stopped | undefined, course: Course): Promise<Explored> {
+  const { strategy, workers, memory: bytes, executions, seed, only } = job;
+  const depth = job.target.stepLimit!;
+  if (strategy === STATES) {
+    if (from === undefined && (workers ?? 1) === 1) return searchStates(target, { depth, bytes }, course);
+    const frontier = from === undefined ? undefined : frontierOf(from, target);
+    return searchStatesOnPool(target, job, { workers: workers ?? 1, depth, bytes, from: frontier }, course);
+  }
+  if (from !== undefined) checkSameStart(from.checkpoint, target);
+  const before = from?.checkpoint.done;
+  const first = before?.executions ?? 0;
+  const options = { executions, first, seed, countTraces: true, ...(only === undefined ? {} : { only }) };
+  const result =
+    workers === undefined
+      ? await sample(new Exploration(target, strategyNamed(strategy), options), course)
+      : await sampleOnPool(job, { workers, executions, first }, course);
+  return { result: before === undefined ? result : together(before, result) };
+}
+
+/** A sampler's result with what was done before it was stopped. */
+function together(before: Progress['done'], result: ExploreResult): ExploreResult {
+  return {
+    ...result,
+    executions: before.executions + result.executions,
+    steps: before.steps + result.steps,
+    longest: Math.max(before.longest, result.longest),
+    stepLimitHits: before.stepLimitHits + result.stepLimitHits,
+  };
+}
+
+/** Writes down where an exploration that was stopped can go on; false when it is over, or of a kind that begins anew. */
+export async function keep(
+  folder: string,
+  target: Target,
+  job: ExploreJob,
+  { result, left }: Explored,
+  wallMs: number,
+): Promise<boolean> {
+  const { verdict, exhausted, nondeterminism, executions, steps, longest, stepLimitHits } = result;
+  if (verdict === 'violation' || exhausted || nondeterminism !== undefined) return false;
+  if (SEARCHES.has(job.strategy) && left === undefined) return false;
+  const { what, strategy, seed, overrides } = job;
+  const done = { executions, steps, longest, stepLimitHits, wallMs };
+  const { variants, protocol } = overrides;
+  const progress = {
+    what,
+    strategy,
+    seed,
+    target: { ...NO_CHOICES, ...job.target },
+    overrides: { ...(variants && { variants: [...variants] }), ...(protocol && { protocol }) },
+    done,
+  };
+  await writeCheckpoint(folder, target, progress, left);
+  return true;
+}
+
+/** How long an exploration may go on, and whether anybody watches. */
+export interface Course {
+  over: () => boolean;
+  elapsedMs: () => number;
+  draw: boolean;
+}
+
+function rate(count: number, seconds: number): number {
+  return Math.round(count / Math.max(seconds, 1e-9));
+}
+
+function samplingLine(tookMs: number, executions: number, distinctTraces: number): string {
+  const seconds = tookMs / 1000;
+  return `${seconds.toFixed(1)} s  ${executions} executions  ${rate(executions, seconds)}/s  ${distinctTraces} different traces`;
+}
+
+/** Runs an exploration in slices, so that the clock, Ctrl-C and the progress line have their turn. */
+async function inSlices(run: () => boolean, line: () => string, { over, elapsedMs, draw }: Course): Promise<void> {
+  for (let done = false; !done && !over();) {
+    const sliceEnd = elapsedMs() + SLICE_MS;
+    while (!done && elapsedMs() < sliceEnd) done = run();
+    if (draw) drawProgress(line());
+    await setImmediate();
+  }
+  if (draw) process.stderr.write('\r\u001B[K');
+}
+
+async function sample(exploration: Exploration, course: Course): Promise<ExploreResult> {
+  const { result } = exploration;
+  const line = (): string => samplingLine(course.elapsedMs(), result.executions, result.distinctTraces);
+  await inSlices(() => exploration.run(16), line, course);
+  return result;
+}
+
+async function sampleOnPool(
+  job: ExploreJob,
+  limits: { workers: number; executions: number; first: number },
+  { over, elapsedMs, draw }: Course,
+): Promise<ExploreResult> {
+  const { exploreOnPool } = await import('../explore/pool.js');
+  const progress = (executions: number, distinctTraces: number): void => {
+    if (draw) drawProgress(samplingLine(elapsedMs(), executions, distinctTraces));
+  };
+  const result = await exploreOnPool(job, { ...limits, over, progress });
+  if (draw) process.stderr.write('\r\u001B[K');
+  return result;
+}
+
+function searchLine(tookMs: number, states: number, frontier: number, share: number): string {
+  const seconds = tookMs / 1000;
+  return `${seconds.toFixed(1)} s  ${states} states  ${rate(states, seconds)}/s  ${frontier} on the way  about ${(share * 100).toFixed(1)} % done`;
+}
+
+/** On this thread, from the start: the only way to see every loop of states. */
+async function searchStates(
+  target: Target,
+  { depth, bytes }: { depth: number; bytes: number },
+  course: Course,
+): Promise<Explored> {
+  const { StateExploration } = await import('../explore/search/explore-states.js');
+  const exploration = new StateExploration(target, { states: MOST_STATES, depth, bytes, stop: () => false });
+  const line = (): string => {
+    const { states, frontier, share } = exploration.progress;
+    return searchLine(course.elapsedMs(), states, frontier, share);
+  };
+  await inSlices(() => exploration.run(256), line, course);
+  const left = exploration.left();
+  const result = exploration.finish();
+  return left === undefined || result.verdict === 'violation' ? { result } : { result, left };
+}
+
+/** On several threads, or from where an earlier search was stopped. */
+async function searchStatesOnPool(
+  target: Target,
+  job: Omit<ExploreJob, 'strategy' | 'seed'>,
+  { workers, depth, bytes, from }: { workers: number; depth: number; bytes: number; from: Frontier | undefined },
+  { over, elapsedMs, draw }: Course,
+): Promise<Explored> {
+  const { searchOnPool } = await import('../explore/search/search-pool.js');
+  const { resultOfSearch, wholeSearch } = await import('../explore/search/search-result.js');
+  const progress = ({ states, frontier, share }: { states: number; frontier: number; share: number }): void => {
+    if (draw) drawProgress(searchLine(elapsedMs(), states, frontier, share));
+  };
+  const limits = { workers, states: MOST_STATES, depth, bytes, over, progress };
+  const search = await searchOnPool(job, from ?? wholeSearch(target), limits);
+  if (draw) process.stderr.write('\r\u001B[K');
+  const result = resultOfSearch(target, search.found, false);
+  const { rest, visited } = search;
+  return rest.parts.length === 0 || result.verdict === 'violation' ? { result } : { result, left: { rest, visited } };
+}
+
+/** Whether a progress line is drawn. */
+export function drawsProgress({ quiet, json }: { quiet?: boolean; json?: boolean }): boolean {
+  return quiet !== true && json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
+}
+
+function drawProgress(line: string): void {
+  process.stderr.write(`\r\u001B[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+}

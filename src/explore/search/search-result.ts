@@ -1,0 +1,45 @@
+// A search over states as an exploration: where it begins, and its result as the strategies have one.
+import type { ExploreResult } from '../explore.js';
+import { recordFailure } from '../explore.js';
+import type { Target } from '../target.js';
+import { probeLocality } from './locality.js';
+import type { SearchResult } from './machine.js';
+import type { Frontier } from './search-pool.js';
+
+/** The whole search, nothing done. */
+export function wholeSearch(target: Target): Frontier {
+  const locality = probeLocality(target).table();
+  return { locality, parts: [{ weight: 1, ways: [] }], transitions: 0, executions: 0, deepest: 0 };
+}
+
+/** `loops`: every loop of states was looked at. A violation is made again on `target`. */
+export function resultOfSearch(
+  target: Target,
+  found: SearchResult,
+  loops: boolean,
+): ExploreResult & { states: number } {
+  const { complete, limits, states, transitions, executions, deepest } = found;
+  const result = {
+    strategy: 'states',
+    seed: 0,
+    verdict: 'no-violation' as ExploreResult['verdict'],
+    complete,
+    exhausted: complete,
+    executions,
+    steps: transitions,
+    longest: deepest,
+    stepLimitHits: limits.includes('depth') ? 1 : 0,
+    distinctTraces: 0,
+    states,
+    limits,
+    loops,
+  };
+  if (found.violation === undefined) {
+    // A search that was stopped has not looked at whole executions as the samplers have: it says nothing.
+    if (!complete) result.verdict = 'inconclusive';
+    return result;
+  }
+  const violation = recordFailure(target, found.violation.schedule, { executionIndex: executions, seed: 0 });
+  if (violation === undefined) throw new Error(`the search's schedule does not fail again: ${found.violation.message}`);
+  return { ...result, verdict: 'violation', violation };
+}
