@@ -16,6 +16,7 @@ import { cycle } from './suites/cycle.js';
 import { explore } from './suites/explore.js';
 import { flatness } from './suites/flatness.js';
 import { javascript } from './suites/javascript.js';
+import { load } from './suites/load.js';
 import { locks } from './suites/locks.js';
 import { protocols } from './suites/protocols.js';
 import { scaling } from './suites/scaling.js';
@@ -32,6 +33,7 @@ export const SUITES: Readonly<Record<string, (runner: Runner) => Promise<void>>>
   protocols,
   builds,
   explore,
+  load,
   start: start512GiB,
 };
 

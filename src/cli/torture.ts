@@ -58,7 +58,7 @@ function collect(value: string, before: string[]): string[] {
 async function torture(profileArgument: string | undefined, options: Options): Promise<number> {
   const { readDocument } = await import('../torture/document.js');
   const { profileSchema } = await import('../torture/schema.js');
-  const { thresholdComplaints } = await import('../torture/thresholds.js');
+  const { profileComplaints } = await import('../torture/complaints.js');
   const { runTorture } = await import('../torture/run.js');
   const profilePath = resolve(profileArgument ?? QUICKSTART);
   const override = [
@@ -66,7 +66,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
     ...(options.duration === undefined ? [] : [`duration=${options.duration}`]),
     ...(options.protocol === undefined ? [] : [`protocol=${options.protocol}`]),
   ];
-  const profile = readDocument(profilePath, profileSchema, override, thresholdComplaints);
+  const profile = readDocument(profilePath, profileSchema, override, profileComplaints);
   const seed = readSeed(options.seed ?? profile.seed);
   const workers = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };
   const logLevel = readLogLevel(options.logLevel);

@@ -63,6 +63,8 @@ interface ActorOfPool {
   program: number;
   /** The shard that its program lies in; 0 if not said. */
   shard?: number;
+  /** The CPU that its thread is to run on; any if not said. */
+  cpu?: number | undefined;
 }
 
 /** Something that runs on a host and comes to a result: `workload()` makes one of actors. */
@@ -240,13 +242,13 @@ export class Host {
   }
 
   /** One actor on the pool, from its start to its reply or its death. */
-  async #runActor(run: ActorsRun, { name, program: address }: ActorOfPool, slot: number): Promise<ActorReply> {
+  async #runActor(run: ActorsRun, { name, program: address, cpu }: ActorOfPool, slot: number): Promise<ActorReply> {
     const { shard, pool, presence, supervisor, died } = run;
     const { hook, logLevel = 'silent' } = this.#options;
     const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
     const { handle } = shard;
     try {
-      const reply = await pool.run({ handle, name, program: address, hookModule, logLevel, presence, slot });
+      const reply = await pool.run({ handle, name, program: address, hookModule, logLevel, presence, slot, cpu });
       supervisor.actorEnded(slot);
       // An oops stops its own shard; the others have no reason to go on.
       if (reply.error?.name === 'KernelOops') stopShards(this.shards, layout.STOP_REQUESTED);

@@ -12,6 +12,8 @@ export interface ActorTask {
   /** Path of the user's hook module, if the host has one. */
   hookModule?: string | undefined;
   logLevel: LogLevel;
+  /** CPU to run on; any without it. */
+  cpu?: number | undefined;
   /** The worker puts its task id + 1 into word `slot` when it has attached. */
   presence: SharedArrayBuffer;
   slot: number;
@@ -26,6 +28,10 @@ export interface ActorReply {
   name: string;
   taskId: number;
   verdict: number;
+  /** Share of its time in the program that the thread waited for a CPU; absent where the system does not tell. */
+  runDelayShare?: number;
+  /** Why the thread could not be bound to its CPU. */
+  unbound?: string;
   /** Set when the actor left the kernel by an oops or an error. */
   error?: { name: string; message: string };
 }

@@ -26,7 +26,9 @@ function header(result: TortureResult): string {
 }
 
 function operations(result: TortureResult): string {
-  const rows = [['operation', 'count', 'per second', 'p50', 'p99', 'max', 'errors']];
+  const open = Object.values(result.operations).some(({ serviceNs }) => serviceNs !== undefined);
+  const service = open ? ['service p50', 'service p99'] : [];
+  const rows = [['operation', 'count', 'per second', 'p50', 'p99', 'max', ...service, 'errors']];
   for (const [name, op] of Object.entries(result.operations)) {
     const errors = Object.entries(op.errors)
       .map(([errno, count]) => `${errno} ${showCount(count)}`)
@@ -39,6 +41,7 @@ function operations(result: TortureResult): string {
       showNs(p50),
       showNs(p99),
       showNs(max),
+      ...(open ? [showNs(op.serviceNs?.p50 ?? NaN), showNs(op.serviceNs?.p99 ?? NaN)] : []),
       errors || '-',
     ]);
   }
@@ -97,7 +100,7 @@ function tasks(result: TortureResult): string[] {
 }
 
 function verdict(result: TortureResult): string {
-  const notes = [...result.notes];
+  const notes = [...result.notes, ...result.trust.doubts];
   if (result.partial) notes.push('the run did not go to its end: this is a partial report');
   const passed = result.partial ? 'INTERRUPTED, nothing found so far' : 'SUCCESS';
   const end = result.verdict === 'passed' ? passed : `FAILURE: ${result.verdict}`;

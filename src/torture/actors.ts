@@ -1,10 +1,12 @@
 // Actors of a profile as programs in shared memory: which areas each thread works on, with which keys, ranges and rate.
 import { UsageError } from '../host/errors.js';
 import type { Shard } from '../host/shard.js';
-import { parseRate } from '../host/units.js';
+import * as layout from '../kernel/abi/layout.js';
 import * as program from '../kernel/abi/program.js';
 import type { Guest } from './guests.js';
-import type { ActorProfile } from './schema.js';
+import { writePacing, type Stutter } from './pacing.js';
+import { actorSeed } from './random.js';
+import { MIX_KINDS, type ActorProfile } from './schema.js';
 
 const KINDS: Record<ActorProfile['kind'], number> = {
   vcpu: program.ACTOR_VCPU,
@@ -14,6 +16,7 @@ const KINDS: Record<ActorProfile['kind'], number> = {
   rebinder: program.ACTOR_REBINDER,
   'memory-failure': program.ACTOR_MEMORY_FAILURE,
   discarder: program.ACTOR_DISCARDER,
+  mix: program.ACTOR_MIX,
 };
 
 const DISTRIBUTIONS: Record<ActorProfile['touch']['distribution'], number> = {
@@ -22,7 +25,15 @@ const DISTRIBUTIONS: Record<ActorProfile['touch']['distribution'], number> = {
   'zipf-shuffled': program.DIST_ZIPF_SHUFFLED,
   sequential: program.DIST_SEQUENTIAL,
   hotspot: program.DIST_HOTSPOT,
+  latest: program.DIST_LATEST,
 };
+
+const MIX_SCALE = 2 ** 31;
+
+/** Whether threads of this actor run vCPUs, of which each has one thread only. */
+export function runsVcpus({ kind, mix }: Pick<ActorProfile, 'kind' | 'mix'>): boolean {
+  return kind === 'vcpu' || (kind === 'mix' && (mix?.vcpu ?? 0) > 0);
+}
 
 /** One thread's program. */
 export interface ActorProgram {
@@ -32,6 +43,8 @@ export interface ActorProgram {
   stats: number;
   /** Number of the shard it lies in, with the guests it works on. */
   shard: number;
+  /** CPU that its thread is to run on. */
+  cpu?: number;
 }
 
 interface Target {
@@ -57,6 +70,7 @@ export function writeActors(
   shards: readonly Shard[],
   actors: readonly ActorProfile[],
   guests: readonly Guest[],
+  stutter?: Stutter,
 ): ActorProgram[] {
   const programs: ActorProgram[] = [];
   const dealt = new Map<string, number>();
@@ -68,15 +82,20 @@ export function writeActors(
     }
     let index = 0;
     used.forEach((shard, n) => {
-      const ofKind = actors.filter(({ kind }) => kind === actor.kind);
-      const total = ofKind.reduce((sum, { threads }) => sum + part(threads, used.length, n), 0);
-      const key = `${actor.kind} ${shard}`;
+      const ofRole = actors.filter((other) => role(other) === role(actor));
+      const total = ofRole.reduce((sum, { threads }) => sum + part(threads, used.length, n), 0);
+      const key = `${role(actor)} ${shard}`;
       const first = dealt.get(key) ?? 0;
       const threads = part(actor.threads, used.length, n);
       dealt.set(key, first + threads);
       const here = guests.filter((guest) => guest.shard === shard);
-      for (const targets of dealTargets(actor.kind, { first, threads, total }, here)) {
-        programs.push({ ...writeProgram(shards[shard]!, actor, `${actor.kind}${index++}`, targets), shard });
+      for (const targets of dealTargets(actor, { first, threads, total }, here)) {
+        const home = shards[shard]!;
+        const cpu = actor.cpus?.[index % actor.cpus.length];
+        const written = writeProgram(home, actor, `${actor.kind}${index++}`, targets);
+        writePacing(home, written.address, actor, stutter);
+        seedProgram(home, written.address, programs.length);
+        programs.push({ ...written, shard, ...(cpu === undefined ? {} : { cpu }) });
       }
     });
   }
@@ -89,6 +108,11 @@ function part(whole: number, parts: number, n: number): number {
   return Math.floor(whole / parts) + (n < whole % parts ? 1 : 0);
 }
 
+/** Actors of one role share what belongs to one thread alone. */
+function role(actor: ActorProfile): string {
+  return runsVcpus(actor) ? 'vcpu' : actor.kind;
+}
+
 /** Threads `first` to `first + threads` of the `total` that a profile has of one kind. */
 interface Deal {
   first: number;
@@ -97,17 +121,14 @@ interface Deal {
 }
 
 /** Deals the areas that suit an actor kind over the threads of one entry; what belongs to one thread alone over those of all entries of the kind. */
-function dealTargets(
-  kind: ActorProfile['kind'],
-  { first, threads, total }: Deal,
-  guests: readonly Guest[],
-): Target[][] {
+function dealTargets(actor: ActorProfile, { first, threads, total }: Deal, guests: readonly Guest[]): Target[][] {
   const shares: Target[][] = Array.from({ length: threads }, () => []);
+  const { kind } = actor;
   let turn = 0;
   const next = (): Target[] | undefined => shares[(turn++ % total) - first];
   for (const guest of guests) {
     const areas = guest.areas.filter((area) => suits(kind, area));
-    if (kind === 'vcpu') {
+    if (runsVcpus(actor)) {
       guest.vcpus.forEach((vcpu, vcpuIndex) => {
         const mine = next();
         for (const area of areas) {
@@ -142,6 +163,7 @@ function writeProgram(
   if (address === 0 || stats === 0) throw new UsageError('profile', `actors: no memory left in the shard for ${name}`);
   const view = new DataView(shard.buffer, address, bytes);
   const u32 = (at: number, value: number): void => view.setUint32(at, value, true);
+  const u64 = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
   const f64 = (at: number, value: number): void => view.setFloat64(at, value, true);
   const { touch, range } = actor;
   u32(program.PR_KIND, KINDS[actor.kind]);
@@ -151,6 +173,9 @@ function writeProgram(
   u32(program.PR_RANGE_MIN, range.pages[0]);
   u32(program.PR_RANGE_MAX, range.pages[1]);
   u32(program.PR_ALIGN, range.align);
+  u32(program.PR_SIZES, range.sizes === 'uniform' ? program.SIZES_UNIFORM : program.SIZES_LOG_UNIFORM);
+  u32(program.PR_STRADDLE, range.straddle ?? 0);
+  f64(program.PR_SIZE_RATIO, (range.pages[1] + 1) / range.pages[0]);
   u32(program.PR_DISTRIBUTION, DISTRIBUTIONS[touch.distribution]);
   u32(program.PR_WRITE_FRACTION, fraction32(touch.write));
   u32(program.PR_BATCH, touch.batch);
@@ -158,11 +183,34 @@ function writeProgram(
   u32(program.PR_HOT_SHARE, fraction32(touch.hot?.share ?? 0.9));
   f64(program.PR_ZIPF_THETA, touch.theta);
   f64(program.PR_ZIPF_ALPHA, 1 / (1 - touch.theta));
-  f64(program.PR_INTERVAL_NS, actor.rate === undefined ? 0 : 1e9 / parseRate(actor.rate));
+  u32(program.PR_INSERT_FRACTION, fraction32(touch.insert));
+  u64(program.PR_OP_LIMIT, actor.operations ?? 0);
+  mixBounds(actor).forEach((bound, kind) => u32(program.PR_MIX + kind * 4, bound));
   targets.forEach((target, index) => {
     writeTarget(view, program.PROGRAM_SIZE + index * program.TARGET_SIZE, target, touch.theta);
   });
   return { name, kind: actor.kind, address, stats };
+}
+
+/** Bounds of the draws that mean each kind, by its number: from each on, those of the kinds before it and its own. */
+function mixBounds({ mix = {} }: ActorProfile): number[] {
+  const weights = MIX_KINDS.map((kind) => mix[kind] ?? 0);
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const bounds = Array.from({ length: program.ACTOR_HOME_WORKER }, () => 0);
+  if (total === 0) return bounds;
+  return bounds.map((_, number) => {
+    const upTo = MIX_KINDS.reduce((sum, kind, n) => sum + (KINDS[kind] <= number ? weights[n]! : 0), 0);
+    return Math.round((upTo / total) * MIX_SCALE);
+  });
+}
+
+/** Gives the nth program of a run its random streams. */
+function seedProgram({ buffer }: Shard, address: number, n: number): void {
+  const hostSeed = new DataView(buffer).getBigUint64(layout.SH_SEED, true);
+  const view = new DataView(buffer, address, program.PROGRAM_SIZE);
+  [program.PR_RNG, program.PR_PACING_RNG].forEach((stream, which) => {
+    actorSeed(hostSeed, 2 * n + which).forEach((word, at) => view.setBigUint64(stream + at * 8, word, true));
+  });
 }
 
 function writeTarget(view: DataView, base: number, target: Target, theta: number): void {

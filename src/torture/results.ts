@@ -41,7 +41,10 @@ export interface OperationResult {
   count: number;
   pages: number;
   ratePerSecond: number;
+  /** From the instant at which the operation was due: in an open loop with the time in the queue, that is, corrected for coordinated omission. */
   latencyNs: Latency;
+  /** Uncorrected, of open loops only: from the real start of the operation. */
+  serviceNs?: Omit<Latency, 'min'>;
   errors: Record<string, number>;
 }
 
@@ -51,6 +54,9 @@ interface Sum {
   minNs: number;
   maxNs: number;
   buckets: Buckets;
+  serviced: number;
+  serviceMaxNs: number;
+  serviceBuckets: Buckets;
   errors: Map<number, number>;
 }
 
@@ -70,13 +76,27 @@ export function collectOperations(
   return results;
 }
 
+function emptySum(): Sum {
+  return {
+    count: 0,
+    pages: 0,
+    minNs: Infinity,
+    maxNs: 0,
+    buckets: emptyBuckets(),
+    serviced: 0,
+    serviceMaxNs: 0,
+    serviceBuckets: emptyBuckets(),
+    errors: new Map(),
+  };
+}
+
 function addOperation(sums: Map<number, Sum>, buffer: SharedArrayBuffer, address: number, op: number): void {
   const view = new DataView(buffer, address, program.OPSTAT_SIZE);
   const count = Number(view.getBigUint64(program.OS_COUNT, true));
   if (count === 0) return;
   let sum = sums.get(op);
   if (sum === undefined) {
-    sum = { count: 0, pages: 0, minNs: Infinity, maxNs: 0, buckets: emptyBuckets(), errors: new Map() };
+    sum = emptySum();
     sums.set(op, sum);
   }
   sum.count += count;
@@ -86,6 +106,12 @@ function addOperation(sums: Map<number, Sum>, buffer: SharedArrayBuffer, address
     sum.maxNs = Math.max(sum.maxNs, view.getFloat64(program.OS_MAX_NS, true));
   }
   addBuckets(sum.buckets, buffer, address + program.OS_HISTOGRAM);
+  const serviced = Number(view.getBigUint64(program.OS_SERVICED, true));
+  if (serviced > 0) {
+    sum.serviced += serviced;
+    sum.serviceMaxNs = Math.max(sum.serviceMaxNs, view.getFloat64(program.OS_SERVICE_MAX_NS, true));
+    addBuckets(sum.serviceBuckets, buffer, address + program.OS_SERVICE_HISTOGRAM);
+  }
   for (let n = 0; n < program.OS_ERROR_SLOTS; n++) {
     const errno = view.getUint32(program.OS_ERRORS + n * 8, true);
     if (errno !== 0)
@@ -93,13 +119,59 @@ function addOperation(sums: Map<number, Sum>, buffer: SharedArrayBuffer, address
   }
 }
 
+function percentiles(buckets: Buckets, maxNs: number): Omit<Latency, 'min'> {
+  const at = (share: number): number => Math.min(percentile(buckets, share), maxNs);
+  return { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: maxNs };
+}
+
 function finish(sum: Sum, durationMs: number): OperationResult {
-  const at = (share: number): number => Math.min(percentile(sum.buckets, share), sum.maxNs);
   return {
     count: sum.count,
     pages: sum.pages,
     ratePerSecond: Math.round((sum.count / durationMs) * 1000),
-    latencyNs: { min: sum.minNs, p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: sum.maxNs },
+    latencyNs: { min: sum.minNs, ...percentiles(sum.buckets, sum.maxNs) },
+    ...(sum.serviced === 0 ? {} : { serviceNs: percentiles(sum.serviceBuckets, sum.serviceMaxNs) }),
     errors: Object.fromEntries([...sum.errors].map(([errno, count]) => [errnoName(errno), count])),
   };
+}
+
+/** What one thread did. */
+export interface ActorResult {
+  name: string;
+  kind: ActorProgram['kind'];
+  /** Recorded: after the warm-up. */
+  operations: number;
+  steps: number;
+  /** Of an open loop. */
+  pacing?: {
+    /** Steps that were due, per second, and those that were made. */
+    intendedPerSecond: number;
+    achievedPerSecond: number;
+    /** Share of the steps that the thread had no time for. */
+    missedShare: number;
+    /** The latest start of a step after it was due. */
+    lateMaxNs: number;
+  };
+}
+
+/** What each thread did in the recorded time. */
+export function collectActors(
+  shards: readonly Shard[],
+  programs: readonly ActorProgram[],
+  durationMs: number,
+): ActorResult[] {
+  return programs.map(({ name, kind, address, shard }) => {
+    const view = new DataView(shards[shard]!.buffer, address, program.PROGRAM_SIZE);
+    const count = (at: number): number => Number(view.getBigUint64(at, true));
+    const [operations, steps] = [count(program.PR_RECORDED), count(program.PR_STEPS)];
+    if (view.getUint32(program.PR_OPEN, true) === 0) return { name, kind, operations, steps };
+    const due = steps + count(program.PR_MISSED);
+    const pacing = {
+      intendedPerSecond: (due / durationMs) * 1000,
+      achievedPerSecond: (steps / durationMs) * 1000,
+      missedShare: due === 0 ? 0 : 1 - steps / due,
+      lateMaxNs: view.getFloat64(program.PR_LATE_NS, true),
+    };
+    return { name, kind, operations, steps, pacing };
+  });
 }

@@ -8,13 +8,14 @@ import { parseDuration } from '../host/units.js';
 import type { LockStatistics, PageStatistics } from '../host/statistics.js';
 import { writeActors, type ActorProgram } from './actors.js';
 import { createGuest, memslotSequence, type Guest, type ReplayDifference } from './guests.js';
-import { collectOperations, type OperationResult } from './results.js';
+import { collectActors, collectOperations, type ActorResult, type OperationResult } from './results.js';
 import type { MemslotSequence, Profile } from './schema.js';
 import { failingPlaces, type FailingPlace } from './failing-place.js';
 import { recentWindow, type RecentWindow } from './recent.js';
 import { scaleWorkers } from './workers.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
-import { runWindow, type TortureProgress } from './window.js';
+import { judgeTrust, type Trust } from './trust.js';
+import { runWindow, type TortureProgress, type WindowEnd } from './window.js';
 
 export type Verdict = 'passed' | 'violated' | 'threshold' | 'inconclusive';
 
@@ -40,11 +41,15 @@ export interface TortureResult {
   /** Guest pages that violations speak of, in their order. */
   places?: FailingPlace[];
   operations: Record<string, OperationResult>;
+  /** What each thread did; of open loops also how well it kept its rate. */
+  actors: ActorResult[];
   locks: Record<string, LockStatistics>;
   pagesBefore: PageStatistics;
   pages: PageStatistics;
   replayDifferences: ReplayDifference[];
   missedThresholds: string[];
+  /** Whether rates and latencies are the protocol's or the machine's. */
+  trust: Trust;
   notes: string[];
   environment: Environment;
 }
@@ -85,17 +90,17 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   const host = await createHost(options);
   try {
     const prepared = prepare(host, options, sequences);
-    const { durationMs, died } = await runWindow(host, prepared.programs, {
+    const window = await runWindow(host, prepared.programs, {
       warmupNs: parseDuration(profile.warmup),
       durationNs: parseDuration(profile.duration),
       signal: options.signal,
       onProgress: options.onProgress,
     });
     if (host.violations().length === 0) host.auditAll();
-    const operations = collectOperations(host.shards, prepared.programs, durationMs);
+    const operations = collectOperations(host.shards, prepared.programs, window.durationMs);
     const missed = missedThresholds(thresholds, operations, host.violations().length);
-    const end = result(options, prepared, { durationMs, died, operations, missed });
-    host.log.info({ verdict: end.verdict, durationMs, partial: end.partial }, 'run ended');
+    const end = result(options, prepared, { ...window, operations, missed });
+    host.log.info({ verdict: end.verdict, durationMs: end.durationMs, partial: end.partial }, 'run ended');
     return end;
   } finally {
     await host.close();
@@ -137,16 +142,14 @@ function prepare(host: Host, { profile }: TortureOptions, sequences: readonly Me
         );
       }
     });
-    prepared.programs = writeActors(host.shards, profile.actors, prepared.guests);
+    prepared.programs = writeActors(host.shards, profile.actors, prepared.guests, profile.stutter);
   } catch (error) {
     if (!(error instanceof KernelOops)) throw error;
   }
   return prepared;
 }
 
-interface Outcome {
-  durationMs: number;
-  died: boolean;
+interface Outcome extends WindowEnd {
   operations: Record<string, OperationResult>;
   missed: string[];
 }
@@ -154,9 +157,11 @@ interface Outcome {
 function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): TortureResult {
   const { profile, profilePath, seed, again } = options;
   const { host, guests, programs, differences, pagesBefore } = prepared;
-  const { durationMs, died, operations, missed } = outcome;
+  const { durationMs, died, operations, missed, replies } = outcome;
   const violations = host.violations();
   const { pages, locks } = host.stats();
+  const actors = collectActors(host.shards, programs, durationMs);
+  const trust = judgeTrust(actors, replies, profile.trust);
   const recent = violations.length > 0 ? recentWindow(host.shards, programs, guests) : undefined;
   return {
     schema: 'rmptorture/torture/1',
@@ -172,28 +177,35 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
     workers: programs.length,
     durationMs,
     partial: options.signal?.aborted === true || died,
-    verdict: judge(operations, violations, differences, missed),
+    verdict: judge({ operations, violations, differences, missed, trust }),
     violations,
     ...(recent === undefined ? {} : { recent, places: failingPlaces(violations, recent) }),
     operations,
+    actors,
     locks,
     pagesBefore,
     pages,
     replayDifferences: differences,
     missedThresholds: missed,
+    trust,
     notes: [...differences.map(describeDifference), ...missed],
     environment: environmentFingerprint(),
   };
 }
 
-function judge(
-  operations: Readonly<Record<string, OperationResult>>,
-  violations: readonly Violation[],
-  differences: readonly ReplayDifference[],
-  missed: readonly string[],
-): Verdict {
+interface Evidence {
+  operations: Readonly<Record<string, OperationResult>>;
+  violations: readonly Violation[];
+  differences: readonly ReplayDifference[];
+  missed: readonly string[];
+  trust: Trust;
+}
+
+function judge({ operations, violations, differences, missed, trust }: Evidence): Verdict {
   if (violations.length > 0 || differences.length > 0) return 'violated';
   if (Object.values(operations).every((operation) => operation.count === 0)) return 'inconclusive';
+  // Also a missed threshold says nothing when the machine was too busy to measure.
+  if (trust.untrustworthy) return 'inconclusive';
   return missed.length > 0 ? 'threshold' : 'passed';
 }
 

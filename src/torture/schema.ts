@@ -15,6 +15,7 @@ const rate = z.union([
   z.number().positive(),
   z.string().regex(/^\d+(\.\d+)?\s*[kM]?(\/(s|m))?$/, 'a rate such as 2000/s or 5k/s'),
 ]);
+const rateOrNone = z.union([z.number().min(0), rate.options[1]]);
 const fraction = z.number().min(0).max(1);
 
 /** Threads of one actor at most. */
@@ -22,9 +23,10 @@ export const MAX_THREADS = 48;
 
 const touch = z.strictObject({
   distribution: z
-    .enum(['uniform', 'zipf', 'zipf-shuffled', 'sequential', 'hotspot'])
+    .enum(['uniform', 'zipf', 'zipf-shuffled', 'sequential', 'hotspot', 'latest'])
     .default('uniform')
     .describe('which pages are touched'),
+  insert: fraction.default(0.05).describe('latest: share of the accesses that go to a new page'),
   theta: z.number().gt(0).lt(1).default(0.99).describe('skew of the zipf distributions'),
   write: fraction.default(0.5).describe('share of the accesses that write'),
   hot: z
@@ -58,15 +60,95 @@ const range = z.strictObject({
     .max(1 << 18)
     .default(1)
     .describe('range starts are multiples of this many pages'),
+  sizes: z
+    .enum(['uniform', 'log-uniform'])
+    .default('uniform')
+    .describe('how lengths are drawn: each alike, or each power of two alike'),
+  straddle: z
+    .number()
+    .int()
+    .min(2)
+    .max(1 << 18)
+    .optional()
+    .describe('ranges lie across a multiple of this many pages (512: two huge pages each)'),
 });
 
-export const actorSchema = z.strictObject({
-  kind: z.enum(['vcpu', 'invalidator', 'populator', 'converter', 'rebinder', 'memory-failure', 'discarder']),
-  threads: z.number().int().min(1).max(MAX_THREADS).default(1).describe('real threads'),
-  touch: touch.prefault({}),
-  range: range.prefault({}),
-  rate: rate.optional().describe('operations per second and thread, open loop; without it the loop is closed'),
+const ACTOR_KINDS = [
+  'vcpu',
+  'invalidator',
+  'populator',
+  'converter',
+  'rebinder',
+  'memory-failure',
+  'discarder',
+] as const;
+/** What an actor of kind `mix` can do: work on private memory that needs no slot of its own. */
+export const MIX_KINDS = ['vcpu', 'invalidator', 'populator', 'converter', 'memory-failure'] as const;
+
+const stage = z.strictObject({
+  duration: duration.describe('length of the stage'),
+  rate: rateOrNone.describe('operations per second and thread at its end; it goes there in a straight line'),
 });
+
+export const actorSchema = z
+  .strictObject({
+    kind: z.enum([...ACTOR_KINDS, 'mix']),
+    threads: z.number().int().min(1).max(MAX_THREADS).default(1).describe('real threads'),
+    touch: touch.prefault({}),
+    range: range.prefault({}),
+    mix: z
+      .partialRecord(z.enum(MIX_KINDS), z.number().min(0))
+      .optional()
+      .describe('kind mix: weight of each kind of step, such as { vcpu: 90, invalidator: 5, converter: 5 }'),
+    rate: rate.optional().describe('operations per second and thread, open loop; without it the loop is closed'),
+    stages: z
+      .array(stage)
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        'open loop whose rate changes: from `rate` (0 if not given) to the rate of each stage; the last one stays',
+      ),
+    arrival: z
+      .enum(['constant', 'poisson'])
+      .default('constant')
+      .describe('intervals of an open loop and think times: all equal, or exponential with that mean'),
+    burst: z
+      .number()
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(1)
+      .describe('open loop: steps that are due at once; the rate stays'),
+    think: duration.optional().describe('closed loop: mean pause after each step'),
+    operations: z
+      .number()
+      .int()
+      .min(1)
+      .optional()
+      .describe('recorded operations after which a thread ends before its time'),
+    cpus: z
+      .array(z.number().int().min(0))
+      .min(1)
+      .optional()
+      .describe('CPUs of the threads, dealt in turn (Linux, taskset)'),
+  })
+  .superRefine((actor, { addIssue }) => {
+    const complain = (key: string, message: string): void => addIssue({ code: 'custom', path: [key], message });
+    const open = actor.rate !== undefined || actor.stages !== undefined;
+    if (open && actor.think !== undefined)
+      complain('think', 'an open loop has no think time; leave out rate and stages, or this');
+    if (!open && actor.burst > 1) complain('burst', 'only an open loop has bursts; add a rate, such as rate: 1k/s');
+    if (!open && actor.think === undefined && actor.arrival === 'poisson') {
+      complain('arrival', 'a closed loop without think time has no intervals; add rate, stages or think');
+    }
+    const weights = Object.values(actor.mix ?? {}).reduce((sum, weight) => sum + weight, 0);
+    if (actor.kind === 'mix' && weights <= 0) {
+      complain('mix', 'needs weights, of which one is above 0, such as { vcpu: 90, invalidator: 10 }');
+    }
+    if (actor.kind !== 'mix' && actor.mix !== undefined)
+      complain('mix', `only kind mix has one, and this is kind ${actor.kind}`);
+  });
 
 const vm = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,31}$/i, 'letters, digits, dot, dash and underscore'),
@@ -108,12 +190,25 @@ export const profileSchema = z
       .prefault({}),
     vms: z.array(vm).min(1),
     actors: z.array(actorSchema).min(1),
+    stutter: z
+      .strictObject({ run: duration, pause: duration })
+      .optional()
+      .describe('all actors run for a time, pause for a time, and so on'),
     warmup: duration.default('1ms'),
     duration: duration.default('15s'),
     stuckAfter: duration
       .default('20s')
       .describe('a thread without progress for so long fails the run; one that does not leave then is terminated'),
     seed: z.union([z.number().int().min(0), z.string().regex(/^(0x[0-9a-f]+|\d+)$/i)]).optional(),
+    trust: z
+      .strictObject({
+        runDelay: fraction.optional().describe('most that a thread may wait for a CPU, as a share of its time'),
+        missed: fraction
+          .optional()
+          .describe('most steps of an open loop that a thread may have no time for, as a share'),
+      })
+      .optional()
+      .describe('a run beyond these limits measured the machine: it is inconclusive'),
     thresholds: z
       .record(z.string(), z.string())
       .default({})

@@ -1,6 +1,7 @@
 // The time window of a run: actors start together, run for a time or until they are stopped, and their progress is looked at from outside.
 import { nowNs } from '../host/clock.js';
 import type { Host } from '../host/host.js';
+import type { ActorReply } from '../host/pool.js';
 import type { PageStatistics } from '../host/statistics.js';
 import { schedule, type ActorProgram } from './actors.js';
 import { collectOperations, type OperationResult } from './results.js';
@@ -25,13 +26,21 @@ export interface Window {
   onProgress?: ((progress: TortureProgress) => void) | undefined;
 }
 
+export interface WindowEnd {
+  /** Recorded time. */
+  durationMs: number;
+  died: boolean;
+  /** One for each program, in their order. */
+  replies: ActorReply[];
+}
+
 /** Lets actors run. Resolves with the recorded time, and whether a worker died. */
 export async function runWindow(
   host: Host,
   programs: readonly ActorProgram[],
   { warmupNs, durationNs, signal, onProgress }: Window,
-): Promise<{ durationMs: number; died: boolean }> {
-  if (programs.length === 0) return { durationMs: 1, died: false };
+): Promise<WindowEnd> {
+  if (programs.length === 0) return { durationMs: 1, died: false, replies: [] };
   // Starting a pool takes up to a second: the clock starts when every actor is there.
   let startNs = Infinity;
   const start = (): void => {
@@ -51,11 +60,11 @@ export async function runWindow(
       violations: host.violations().length,
     });
   const ticker = onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);
-  const { died } = await host.runActors(
-    programs.map(({ name, address, shard }) => ({ name, program: address, shard })),
+  const { died, replies } = await host.runActors(
+    programs.map(({ name, address, shard, cpu }) => ({ name, program: address, shard, cpu })),
     start,
   );
   clearInterval(ticker);
   signal?.removeEventListener('abort', stop);
-  return { durationMs: recordedMs(), died: died.length > 0 };
+  return { durationMs: recordedMs(), died: died.length > 0, replies };
 }

@@ -1,6 +1,7 @@
 // `--workers N`: how many threads the actors of a profile have together. An actor's thread is a real one, so N is reached by giving each actor more or
 // fewer of them, in the profile's proportions.
 import { UsageError } from '../host/errors.js';
+import { runsVcpus } from './actors.js';
 import { MAX_THREADS, type ActorProfile, type MemslotSequence, type Profile } from './schema.js';
 
 /** Threads that find work, and those given out: of one actor, or of all vCPU actors or rebinders, which share what they work on. */
@@ -25,8 +26,9 @@ export function scaleWorkers(profile: Profile, workers: number, sequences: reado
   const pools: Pool[] = [];
   const shares = profile.actors.map((actor): Share => {
     const most = mostThreads(actor, profile, sequences);
-    let pool = pools.find(({ kind }) => kind === actor.kind && (kind === 'vcpu' || kind === 'rebinder'));
-    if (pool === undefined) pools.push((pool = { kind: actor.kind, most, threads: 0 }));
+    const kind = runsVcpus(actor) ? 'vcpu' : actor.kind;
+    let pool = pools.find((each) => each.kind === kind && (kind === 'vcpu' || kind === 'rebinder'));
+    if (pool === undefined) pools.push((pool = { kind, most, threads: 0 }));
     pool.threads++;
     return { weight: actor.threads, threads: 1, pool };
   });
@@ -53,7 +55,7 @@ function claim({ weight, threads }: Share): number {
 }
 
 function mostThreads(actor: ActorProfile, { vms }: Profile, sequences: readonly MemslotSequence[]): number {
-  if (actor.kind === 'vcpu') return Math.min(MAX_THREADS, sum(vms.map(({ count, vcpus }) => count * vcpus)));
+  if (runsVcpus(actor)) return Math.min(MAX_THREADS, sum(vms.map(({ count, vcpus }) => count * vcpus)));
   if (actor.kind === 'rebinder') {
     return Math.min(MAX_THREADS, sum(vms.map(({ count }, n) => count * slotCount(sequences[n]!))));
   }

@@ -8,9 +8,11 @@ import { VCPU_KVM, VCPU_MUTEX } from '../abi/vcpu';
 import { kvmMmuPageFault } from '../kvm/fault';
 import { RET_PF_FIXED } from '../kvm/tdp-map';
 import { vcpuEnterGuest, vcpuExitGuest } from '../kvm/vcpu';
+import { opLatency } from './opstat';
 import { restrictedmemFallocate, restrictedmemOf } from '../mm/restrictedmem';
 import { xaLoad } from '../mm/xarray';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, load32 } from '../point';
+import { OP_TOUCH, OPSTAT_SIZE, OS_SAMPLED, PR_STATS } from '../abi/program';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, load32, nowNs, store64 } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 
@@ -107,4 +109,25 @@ export function benchAtomicAdds(p: usize, n: u32): u32 {
   atomicStore32(p, 0);
   for (; n != 0; n--) atomicAdd32(p, 1);
   return atomicLoad32(p);
+}
+
+/** Records `n` latencies of up to 16 ms in the statistics of the program. Returns how many were recorded. */
+export function benchLatencies(program: usize, n: u32): u32 {
+  const sampled = <usize>load32(program + PR_STATS) + <usize>OP_TOUCH * OPSTAT_SIZE + OS_SAMPLED;
+  store64(sampled, 0);
+  // Multiplying by an odd constant scatters the values over the buckets.
+  for (; n != 0; n--) opLatency(program, OP_TOUCH, <f64>((n * 2654435761) >> 8));
+  return load32(sampled);
+}
+
+/** Reads the clock `n` times. Returns how often it went backwards. */
+export function benchClock(n: u32): u32 {
+  let backwards: u32 = 0;
+  let last = nowNs();
+  for (; n != 0; n--) {
+    const now = nowNs();
+    if (now < last) backwards++;
+    last = now;
+  }
+  return backwards;
 }

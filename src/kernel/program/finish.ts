@@ -3,7 +3,7 @@ import { PR_WARMUP_END_NS } from '../abi/program';
 import { loadF64, nowNs } from '../point';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import { ringEnd } from '../task';
-import { opCount, opLatency } from './opstat';
+import { opCount, opLatency, opService } from './opstat';
 
 /**
  * Finishes an operation that was due at `startNs`, returned `ret` and covered `pages`. Operations of the warm-up are not recorded.
@@ -16,4 +16,5 @@ export function finishOp(program: usize, op: u32, ret: i32, pages: u64, startNs:
   if (startNs < loadF64(program + PR_WARMUP_END_NS)) return;
   opCount(program, op, ret, pages);
   opLatency(program, op, endNs - startNs);
+  opService(program, op, startNs, endNs);
 }

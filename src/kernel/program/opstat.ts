@@ -1,6 +1,7 @@
 // Operation statistics: counts, errors and latencies of one actor, written by it alone.
 import {
-  OPSTAT_SIZE, OS_COUNT, OS_ERRORS, OS_ERROR_SLOTS, OS_HISTOGRAM, OS_MAX_NS, OS_MIN_NS, OS_PAGES, OS_SAMPLED, PR_STATS,
+  OPSTAT_SIZE, OS_COUNT, OS_ERRORS, OS_ERROR_SLOTS, OS_HISTOGRAM, OS_MAX_NS, OS_MIN_NS, OS_PAGES, OS_SAMPLED, OS_SERVICED,
+  OS_SERVICE_HISTOGRAM, OS_SERVICE_MAX_NS, PR_BEGAN_NS, PR_STATS,
 } from '../abi/program';
 import { load32, load64, loadF64, store32, store64, storeF64 } from '../point';
 import { histogramRecord } from './histogram';
@@ -39,4 +40,18 @@ export function opLatency(program: usize, op: u32, ns: f64): void {
   if (sampled == 0 || value < loadF64(stat + OS_MIN_NS)) storeF64(stat + OS_MIN_NS, value);
   if (value > loadF64(stat + OS_MAX_NS)) storeF64(stat + OS_MAX_NS, value);
   histogramRecord(stat + OS_HISTOGRAM, <u64>value);
+}
+
+/**
+ * Records how long an operation of an open loop took once it had begun: the latency that a closed loop would have seen, beside the one that counts from
+ * the instant at which it was due. An operation within a step, with a start of its own after the step's, counts from that.
+ */
+export function opService(program: usize, op: u32, startNs: f64, endNs: f64): void {
+  const beganNs = loadF64(program + PR_BEGAN_NS);
+  if (beganNs == 0) return;
+  const stat = opstat(program, op);
+  const value = max<f64>(endNs - max<f64>(beganNs, startNs), 0);
+  store64(stat + OS_SERVICED, load64(stat + OS_SERVICED) + 1);
+  if (value > loadF64(stat + OS_SERVICE_MAX_NS)) storeF64(stat + OS_SERVICE_MAX_NS, value);
+  histogramRecord(stat + OS_SERVICE_HISTOGRAM, <u64>value);
 }

@@ -7,7 +7,7 @@ import {
   OP_ALLOCATE, OP_DISCARD, OP_MEMORY_FAILURE, OP_PUNCH_HOLE, OP_TO_PRIVATE, OP_TO_SHARED, TG_FILE, TG_FIRST_OFFSET, TG_HVA,
   TG_START_GFN, TG_VM,
 } from '../abi/program';
-import { load32, load64, randomU32 } from '../point';
+import { load32, load64 } from '../point';
 import { ringBegin, stackPop, stackPush } from '../task';
 import { kvmSetMemoryAttributes } from '../kvm/attributes';
 import { kvmDiscardShared } from '../kvm/shared';
@@ -16,6 +16,7 @@ import { restrictedmemErrorPage, restrictedmemFallocate } from '../mm/restricted
 import { restrictedmemFindPage } from '../mm/restrictedmem';
 import { drawKey, drawRange, drawTarget } from './keys';
 import { finishOp } from './finish';
+import { drawU32 } from './random';
 
 /** Punches a hole under the guest: what a balloon or a teardown does. */
 export function invalidateStep(program: usize, startNs: f64): u32 {
@@ -48,7 +49,7 @@ export function convertStep(program: usize, startNs: f64): u32 {
   const key = load64(keyp);
   stackPop(8);
   const gfn = load64(target + TG_START_GFN) + key;
-  const toPrivate = (randomU32() & 1) != 0;
+  const toPrivate = (drawU32(program) & 1) != 0;
   const op: u32 = toPrivate ? OP_TO_PRIVATE : OP_TO_SHARED;
   ringBegin(op, target, 0, key, pages, startNs);
   const ret = kvmSetMemoryAttributes(load32(target + TG_VM), gfn, gfn + pages, toPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);

@@ -6,10 +6,11 @@ import {
   OP_SLOT_CREATE, OP_SLOT_DELETE, OP_SLOT_MOVE, TG_FILE, TG_FIRST_OFFSET, TG_HVA, TG_MOVED, TG_MOVE_GFN, TG_PAGE_COUNT, TG_SLOT_FLAGS, TG_SLOT_ID,
   TG_SPARE_ID, TG_SPLIT, TG_START_GFN, TG_VM,
 } from '../abi/program';
-import { load32, load64, nowNs, randomU32, store32, store64 } from '../point';
+import { load32, load64, nowNs, store32, store64 } from '../point';
 import { setMemslot } from '../syscall';
 import { ringBegin } from '../task';
-import { drawTarget, randomBelow } from './keys';
+import { drawTarget } from './keys';
+import { drawBelow, drawU32 } from './random';
 import { finishOp } from './finish';
 
 /** Deletes the pieces of one private slot and creates it anew, half of the time split in two; or moves a shared one. Returns the operations done. */
@@ -24,7 +25,7 @@ export function rebindStep(program: usize, startNs: f64): u32 {
     deletePiece(program, target, true, split, pages - split, nowNs());
     operations++;
   }
-  const cut = pages > 1 && (randomU32() & 1) != 0 ? <u64>(1 + randomBelow(<u32>pages - 1)) : 0;
+  const cut = pages > 1 && (drawU32(program) & 1) != 0 ? <u64>(1 + drawBelow(program, <u32>pages - 1)) : 0;
   createPiece(program, target, false, 0, cut == 0 ? pages : cut);
   if (cut != 0) {
     createPiece(program, target, true, cut, pages - cut);

@@ -2,19 +2,19 @@
 // per operation but the clock.
 import { SH_STOP, TASK_PROGRAM } from '../abi/layout';
 import {
-  ACTOR_CONVERTER, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_INVALIDATOR, ACTOR_MEMORY_FAILURE, ACTOR_POPULATOR, ACTOR_REBINDER, ACTOR_VCPU,
-  END_DEADLINE, END_LIMIT, END_STOPPED, PR_DEADLINE_NS, PR_DONE, PR_INTERVAL_NS, PR_KIND, PR_OP_LIMIT, PR_PARTITION, PR_START_NS, PR_TASK, PR_VERDICT,
+  ACTOR_CONVERTER, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_INVALIDATOR, ACTOR_MEMORY_FAILURE, ACTOR_MIX, ACTOR_POPULATOR, ACTOR_REBINDER, ACTOR_VCPU,
+  END_DEADLINE, END_LIMIT, END_STOPPED, PR_BEGAN_NS, PR_BURST, PR_DEADLINE_NS, PR_DONE, PR_KIND, PR_LATE_NS, PR_MISSED, PR_MIX, PR_OPEN, PR_OP_LIMIT,
+  PR_PARTITION, PR_RECORDED, PR_START_NS, PR_STEPS, PR_TASK, PR_THINK_NS, PR_VERDICT, PR_WARMUP_END_NS,
 } from '../abi/program';
-import { atomicLoad32, current, futexWait, load32, load64, loadF64, nowNs, store32, store64 } from '../point';
+import { atomicLoad32, current, futexWait, load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
 import { heartbeat } from '../task';
+import { drawThink, firstArrival, instantOf, nextArrival, pauseEnd, waitUntil } from './pacing';
+import { drawU32 } from './random';
 import { convertStep, discardStep, invalidateStep, memoryFailureStep, populateStep } from './ranges';
 import { rebindStep } from './rebind';
 import { vcpuStep } from './touch';
 import { homeWorkerLoop } from './fanout';
 
-/** Sleeping overshoots by 0.1 to 0.2 ms, so the last part of a paced wait is spun. */
-const SPIN_NS: f64 = 300_000;
-const NAP_MAX_NS: f64 = 20_000_000;
 const START_POLL_NS: i64 = 1_000_000;
 
 /**
@@ -35,25 +35,79 @@ export function runProgram(program: usize): i32 {
 
 function runSteps(program: usize, kind: u32): i32 {
   if (!waitForStart(program)) return END_STOPPED;
-  const intervalNs = loadF64(program + PR_INTERVAL_NS);
+  return load32(program + PR_OPEN) == 0 ? runClosed(program, kind) : runOpen(program, kind);
+}
+
+/** Closed loop: each step begins when the one before has ended and the think time is over. */
+function runClosed(program: usize, kind: u32): i32 {
   const deadlineNs = loadF64(program + PR_DEADLINE_NS);
-  const limit = load64(program + PR_OP_LIMIT);
-  let dueNs = loadF64(program + PR_START_NS);
+  const thinks = loadF64(program + PR_THINK_NS) != 0;
   while (atomicLoad32(SH_STOP) == 0) {
     heartbeat();
-    let startNs = nowNs();
+    const startNs = nowNs();
     if (deadlineNs > 0 && startNs >= deadlineNs) return END_DEADLINE;
-    if (intervalNs > 0) {
-      if (startNs < dueNs && !waitUntil(dueNs)) return END_STOPPED;
-      // Open loop: latency counts from the intended start, so a stall shows in every operation that it delayed.
-      startNs = dueNs;
-      dueNs += intervalNs;
+    const resumeNs = pauseEnd(program, startNs);
+    if (resumeNs > startNs) {
+      waitUntil(capped(resumeNs, deadlineNs));
+      continue;
     }
-    const done = load64(program + PR_DONE) + <u64>step(program, kind, startNs);
-    store64(program + PR_DONE, done);
-    if (limit != 0 && done >= limit) return END_LIMIT;
+    if (account(program, step(program, kind, startNs), startNs)) return END_LIMIT;
+    if (thinks) waitUntil(capped(nowNs() + drawThink(program), deadlineNs));
   }
   return END_STOPPED;
+}
+
+/** Open loop: steps are due by the clock, and latency counts from then, so that a stall shows in every operation that it delayed. */
+function runOpen(program: usize, kind: u32): i32 {
+  const deadlineNs = loadF64(program + PR_DEADLINE_NS);
+  const burst = load32(program + PR_BURST);
+  let t = firstArrival(program);
+  while (atomicLoad32(SH_STOP) == 0) {
+    const dueNs = instantOf(program, t);
+    for (let n: u32 = 0; n < burst; n++) {
+      heartbeat();
+      const atNs = waitUntil(capped(dueNs, deadlineNs));
+      if (atNs < 0) return END_STOPPED;
+      if (deadlineNs > 0 && atNs >= deadlineNs) return missed(program, t, burst - n);
+      storeF64(program + PR_BEGAN_NS, atNs);
+      if (atNs - dueNs > loadF64(program + PR_LATE_NS)) storeF64(program + PR_LATE_NS, atNs - dueNs);
+      if (account(program, step(program, kind, dueNs), dueNs)) return END_LIMIT;
+    }
+    t = nextArrival(program, t);
+  }
+  return END_STOPPED;
+}
+
+// @ts-ignore: decorator
+@inline
+function capped(dueNs: f64, deadlineNs: f64): f64 {
+  return deadlineNs > 0 ? min<f64>(dueNs, deadlineNs) : dueNs;
+}
+
+/** Counts the steps that were due before the deadline and were not made: `left` of the arrival at load time `t`, and those after it. */
+function missed(program: usize, t: f64, left: u32): i32 {
+  const deadlineNs = loadF64(program + PR_DEADLINE_NS);
+  const warmupEndNs = loadF64(program + PR_WARMUP_END_NS);
+  let count: u64 = 0;
+  let steps: u64 = left;
+  for (let dueNs = instantOf(program, t); dueNs < deadlineNs && atomicLoad32(SH_STOP) == 0; dueNs = instantOf(program, t)) {
+    if (dueNs >= warmupEndNs) count += steps;
+    steps = load32(program + PR_BURST);
+    t = nextArrival(program, t);
+  }
+  store64(program + PR_MISSED, count);
+  return END_DEADLINE;
+}
+
+/** Counts a step of `operations`; true when the actor has done all that it was to do. */
+function account(program: usize, operations: u32, startNs: f64): bool {
+  store64(program + PR_DONE, load64(program + PR_DONE) + <u64>operations);
+  if (startNs < loadF64(program + PR_WARMUP_END_NS)) return false;
+  const recorded = load64(program + PR_RECORDED) + <u64>operations;
+  store64(program + PR_RECORDED, recorded);
+  store64(program + PR_STEPS, load64(program + PR_STEPS) + 1);
+  const limit = load64(program + PR_OP_LIMIT);
+  return limit != 0 && recorded >= limit;
 }
 
 /** Waits until the host has set the starting time, which it does once all actors of the run are here; false when the run was stopped. */
@@ -63,7 +117,7 @@ function waitForStart(program: usize): bool {
     futexWait(current + TASK_PROGRAM, load32(current + TASK_PROGRAM), START_POLL_NS);
     heartbeat();
   }
-  return waitUntil(loadF64(program + PR_START_NS));
+  return waitUntil(loadF64(program + PR_START_NS)) >= 0;
 }
 
 /** One step of an actor; returns the operations it performed. */
@@ -76,21 +130,15 @@ function step(program: usize, kind: u32, startNs: f64): u32 {
     case ACTOR_MEMORY_FAILURE: return memoryFailureStep(program, startNs);
     case ACTOR_POPULATOR: return populateStep(program, startNs);
     case ACTOR_DISCARDER: return discardStep(program, startNs);
+    case ACTOR_MIX: return step(program, drawKind(program), startNs);
     default: return 0;
   }
 }
 
-/** Waits until the instant `dueNs`; false when the run was stopped meanwhile. */
-function waitUntil(dueNs: f64): bool {
-  let leftNs = dueNs - nowNs();
-  while (leftNs > 0) {
-    if (atomicLoad32(SH_STOP) != 0) return false;
-    if (leftNs > SPIN_NS) {
-      // Nobody wakes this word: it is the task's own, and its value does not change meanwhile.
-      futexWait(current + TASK_PROGRAM, load32(current + TASK_PROGRAM), <i64>min<f64>(leftNs - SPIN_NS, NAP_MAX_NS));
-      heartbeat();
-    }
-    leftNs = dueNs - nowNs();
-  }
-  return true;
+/** Draws what an actor of a mix does next: the first kind whose bound the draw stays below. */
+function drawKind(program: usize): u32 {
+  const draw = drawU32(program) >> 1;
+  let kind: u32 = ACTOR_VCPU;
+  while (kind < <u32>ACTOR_DISCARDER && draw >= load32(program + PR_MIX + <usize>kind * 4)) kind++;
+  return kind;
 }

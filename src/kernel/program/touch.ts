@@ -4,11 +4,12 @@ import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_VALUE } from '../abi/vcpu';
 import { vcpuAccess } from '../kvm/access';
 import { kvmMemIsPrivate } from '../kvm/attributes';
 import { guestEpoch, guestRead, guestTag, guestWrote } from '../oracle/guest';
-import { load32, load64, loadF64, nowNs, oraclesOn, randomU32 } from '../point';
+import { load32, load64, loadF64, nowNs, oraclesOn } from '../point';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import { ringBegin, ringEnd } from '../task';
 import { drawKey, drawTarget } from './keys';
-import { opCount, opLatency } from './opstat';
+import { opCount, opLatency, opService } from './opstat';
+import { drawU32 } from './random';
 
 /** One batch of touches of one area; the first of each batch is timed (reading the clock costs more than a TLB hit). */
 export function vcpuStep(program: usize, startNs: f64): u32 {
@@ -20,7 +21,10 @@ export function vcpuStep(program: usize, startNs: f64): u32 {
     if (recording) opCount(program, OP_TOUCH, ret, 1);
     if (n == 0) {
       const endNs = nowNs();
-      if (recording) opLatency(program, OP_TOUCH, endNs - startNs);
+      if (recording) {
+        opLatency(program, OP_TOUCH, endNs - startNs);
+        opService(program, OP_TOUCH, startNs, endNs);
+      }
     }
   }
   lockdepHeldNothing();
@@ -35,11 +39,11 @@ function touchOnce(program: usize, target: usize, startNs: f64): i32 {
   const isPrivate = kvmMemIsPrivate(kvm, gfn);
   const owner = gfn % load32(target + TG_VCPU_COUNT) == load32(target + TG_VCPU_INDEX);
   // Private pages are written by their owner only, so that the oracle knows the last write.
-  const write = randomU32() < load32(program + PR_WRITE_FRACTION) && (owner || !isPrivate);
+  const write = drawU32(program) < load32(program + PR_WRITE_FRACTION) && (owner || !isPrivate);
   const flags = (write ? ACCESS_WRITE : 0) | (isPrivate ? ACCESS_PRIVATE : 0);
   const checked = oraclesOn() && isPrivate;
   const epoch = checked ? guestEpoch(kvm, gfn) : 0;
-  const token = write ? guestTag(kvm, gfn) | (randomU32() & 0xfffff) : 0;
+  const token = write ? guestTag(kvm, gfn) | (drawU32(program) & 0xfffff) : 0;
   ringBegin(OP_TOUCH, target, flags, key, 1, startNs);
   const ret = vcpuAccess(vcpu, gfn, flags, token);
   ringEnd(ret);

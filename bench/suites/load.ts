@@ -1,0 +1,64 @@
+// What the load harness itself costs, and whether it keeps its rate: recording a latency, reading the clock, 200,000 steps a second on one thread.
+import { profileSchema } from '../../src/torture/schema.js';
+import { runTorture } from '../../src/torture/run.js';
+import { OP_COUNT, OPSTAT_SIZE, PR_STATS, PROGRAM_SIZE } from '../../src/kernel/abi/program.js';
+import { bootShard, closeShard } from '../machine.js';
+import type { Runner } from '../runner.js';
+import { estimate } from '../statistics.js';
+import { timed, type Timing } from '../timing.js';
+
+const RECORD_LIMIT_NS = 30;
+const RATE = 200_000;
+const KEPT = 0.99;
+
+export async function load(runner: Runner): Promise<void> {
+  await recording(runner);
+  await pacing(runner);
+}
+
+async function recording(runner: Runner): Promise<void> {
+  const rounds = runner.count(200_000, 50_000, 100);
+  const shard = bootShard(64);
+  const program = shard.x.vmalloc(BigInt(PROGRAM_SIZE)) >>> 0;
+  const stats = shard.x.vmalloc(BigInt(OP_COUNT * OPSTAT_SIZE)) >>> 0;
+  new DataView(shard.buffer).setUint32(program + PR_STATS, stats, true);
+  const [record] = await runner.group([
+    {
+      name: 'load/record a latency',
+      operations: rounds,
+      expected: rounds,
+      run: () => timed(() => shard.x.benchLatencies(program, rounds)),
+    },
+    {
+      name: 'load/read the clock',
+      operations: rounds,
+      expected: 0,
+      run: () => timed(() => shard.x.benchClock(rounds)),
+    },
+  ]);
+  runner.atMost('recording a latency, without the clock', RECORD_LIMIT_NS, estimate(record!.samples), 'ns');
+  closeShard(shard);
+}
+
+async function pacing(runner: Runner): Promise<void> {
+  const seconds = runner.count(2, 1, 1) / (runner.effort === 'smoke' ? 10 : 2);
+  const profile = profileSchema.parse({
+    host: { memory: '64MiB' },
+    build: 'fast',
+    vms: [{ name: 'guest', memory: '4MiB' }],
+    actors: [{ kind: 'vcpu', rate: RATE, touch: { batch: 1 } }],
+    warmup: '50ms',
+    duration: seconds,
+  });
+  const shares: number[] = [];
+  const run = async (): Promise<Timing> => {
+    const { actors, durationMs } = await runTorture({ profile, profilePath: '.', seed: 1n, again: '' });
+    const { intendedPerSecond, achievedPerSecond } = actors[0]!.pacing!;
+    shares.push(achievedPerSecond / RATE);
+    return { ns: durationMs * 1e6, waitedNs: 0, value: Math.round(intendedPerSecond / 1000) };
+  };
+  const name = `load/${RATE} touches a second, one thread`;
+  await runner.group([{ name, operations: RATE * seconds, expected: RATE / 1000, run }], 0.25);
+  runner.atLeast(`open loop of ${RATE / 1000}k steps a second: share made`, KEPT, estimate(shares));
+  runner.atMost(`open loop of ${RATE / 1000}k steps a second: share made, at most`, 2 - KEPT, estimate(shares));
+}
