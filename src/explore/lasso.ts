@@ -172,7 +172,8 @@ export class Lasso {
     const end = sort === control.SORT_STACK ? this.#liveWords(now) : BLOCK_WORDS;
     for (let word = 0; word < end; word++) {
       if (words[now + word] === then[at + word]) continue;
-      if (sort !== control.SORT_TASK || !IDLE.has(word)) return false;
+      if (sort === control.SORT_TASK && IDLE.has(word)) continue;
+      if ((this.#machine.memory.map[now + word]! & control.MAP_LOOSE) === 0) return false;
     }
     return true;
   }

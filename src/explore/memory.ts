@@ -42,6 +42,7 @@ export function machineMemory(stateBytes: number, threads: number): MachineMemor
     words[address / 4] = value;
   };
   set(control.CONTROL_MAP, silentMap);
+  set(control.CONTROL_WORDS_MAP, mapAddress);
   set(control.CONTROL_DIRTY, dirty);
   set(control.CONTROL_DIRTY_LIST, dirtyList);
   set(control.CONTROL_STATE_START, stateStart);

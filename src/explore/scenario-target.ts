@@ -2,11 +2,14 @@
 import { readFileSync } from 'node:fs';
 import type { SourceMapPayload } from 'node:module';
 import type { KernelExports } from '#kernel-exports';
+import * as control from '../kernel/abi/control.js';
 import * as layout from '../kernel/abi/layout.js';
+import * as vcpu from '../kernel/abi/vcpu.js';
 import type { Violation } from '../host/errors.js';
 import { kernelModule } from '../host/kernel-module.js';
 import { readViolations } from '../host/oops.js';
 import { Machine, type MachineExports } from './machine.js';
+import type { MachineMemory } from './memory.js';
 import type { Scenario } from './scenario.js';
 import { bootScenario, setUpScenario } from './scenario-host.js';
 import { unmetExpectation } from './expectations.js';
@@ -45,6 +48,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
   x.taskBind(0);
   const points = options.points ?? 'sync';
   setPoints(machine.memory, points);
+  for (const { address, vcpus } of objects.vms.values()) markStatistics(machine.memory, address, vcpus);
   machine.prepare(starts);
   const view = {
     buffer: machine.memory.memory.buffer as unknown as SharedArrayBuffer,
@@ -68,6 +72,18 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     nameOf: (address) => stateName(view, threadNames, address),
     sources: kernelSources,
   };
+}
+
+/** What a guest counts and nobody reads while its threads run (the retries in a row only as a limit: a search sees the loop itself). */
+function markStatistics({ map }: MachineMemory, vm: number, vcpus: readonly number[]): void {
+  const mark = (start: number, end: number): void => {
+    for (let word = start / 4; word < end / 4; word++) map[word] = control.MAP_LOOSE;
+  };
+  for (const address of vcpus) {
+    mark(address + vcpu.VCPU_COUNTERS, address + vcpu.VCPU_COUNTERS_END);
+    mark(address + vcpu.VCPU_RETRY_COUNT, address + vcpu.VCPU_RETRY_COUNT + 4);
+  }
+  mark(vm + vcpu.MMU_REMOTE_FLUSHES, vm + vcpu.MMU_REMOTE_FLUSHES + 8);
 }
 
 function kernelSources(): SourceLines {

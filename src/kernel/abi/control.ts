@@ -36,6 +36,8 @@ export const CONTROL_JOURNAL_LIMIT = 32840;
 /** The hash of the words it knows, less that of the state it started from. */
 export const CONTROL_HASH_LOW = 32844;
 export const CONTROL_HASH_HIGH = 32848;
+/** The map of the scenario's words, MAP_*, whichever map is in force. */
+export const CONTROL_WORDS_MAP = 32852;
 
 /** A block for each virtual thread. */
 export const THREADS = 33024;
@@ -67,6 +69,7 @@ export const BLOCK_SHIFT = 8;
 
 export const MAP_PLAIN = 1; // plain accesses to the word are points
 export const MAP_ATOMIC = 2; // atomic accesses are
+export const MAP_LOOSE = 4; // a statistic: two states that differ in it alone are one for a search
 
 // What a block of memory holds.
 export const SORT_SHARED = 0;

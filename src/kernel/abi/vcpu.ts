@@ -51,6 +51,7 @@ export const IN_GUEST_MODE = 1;
 export const EXITING_GUEST_MODE = 2;
 export const READING_SHADOW_PAGE_TABLES = 3;
 export const GUEST_MODE_MASK = 3;
+export const GUEST_SESSIONS_CONTROLLED = 12; // bits of the session that the controlled build has
 export const GUEST_SESSION_ONE = 4; // each entry into the guest is a new session: a waiter can tell it from the one it kicked
 
 // Requests (bit numbers of VCPU_REQUESTS).

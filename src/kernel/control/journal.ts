@@ -1,9 +1,11 @@
 // What a search over states keeps of memory, kept here because it is done at every step: the words as the search knows them (a copy of all memory, `known`
 // bytes further up), their hash, and a journal of what each change replaced. Left out is what no later step reads: stacks above their tops, signs of
-// life, what a finished thread last announced. The hash is that of src/explore/state-hash.ts: a sum over words, kept up to date by what changed.
+// life, what a finished thread last announced. Statistics are put back, too, but do not count in the hash. That is the one of src/explore/state-hash.ts: a
+// sum over words, kept up to date by what changed.
 import {
   BLOCK_SHIFT, BLOCK_SIZE, CONTROL_DIRTY, CONTROL_DIRTY_COUNT, CONTROL_DIRTY_LIST, CONTROL_HASH_HIGH, CONTROL_HASH_LOW, CONTROL_JOURNAL, CONTROL_JOURNAL_END, CONTROL_JOURNAL_LIMIT,
-  CONTROL_KNOWN, CONTROL_SORTS, CONTROL_THREAD_COUNT, SORT_SHARED, SORT_STACK, STATUS_FINISHED, THREADS, THREAD_KIND, THREAD_REGION, THREAD_RESULT, THREAD_SIZE, THREAD_STATUS, THREAD_TASK,
+  CONTROL_KNOWN, CONTROL_SORTS, CONTROL_THREAD_COUNT, CONTROL_WORDS_MAP, MAP_LOOSE, SORT_SHARED, SORT_STACK, STATUS_FINISHED, THREADS, THREAD_KIND, THREAD_REGION,
+  THREAD_RESULT, THREAD_SIZE, THREAD_STATUS, THREAD_TASK,
 } from '../abi/control';
 import { SH_TASKS, TASK_HEARTBEAT, TASK_OPS, TASK_SIZE, TASK_STACK_TOP } from '../abi/layout';
 
@@ -47,6 +49,7 @@ export function journalNote(p: usize, value: u32): void {
   store<u32>(CONTROL_JOURNAL_END, <u32>end + ENTRY_SIZE);
   store<u32>(known, value);
   const place = <u32>(p >> 2);
+  if ((<u32>load<u8>(<usize>load<u32>(CONTROL_WORDS_MAP) + place) & MAP_LOOSE) != 0) return;
   store<u32>(CONTROL_HASH_LOW, load<u32>(CONTROL_HASH_LOW) + mixLow(place, value) - mixLow(place, before));
   store<u32>(CONTROL_HASH_HIGH, load<u32>(CONTROL_HASH_HIGH) + mixHigh(place, value) - mixHigh(place, before));
 }

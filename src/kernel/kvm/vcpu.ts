@@ -6,7 +6,7 @@ import { KVM_CREATED_VCPUS, KVM_EXIT_INTR, KVM_EXIT_UNKNOWN, KVM_LOCK, KVM_MAX_V
 import { NT_VCPU } from '../abi/names';
 import { SH_STOP } from '../abi/layout';
 import {
-  GUEST_MODE_MASK, GUEST_SESSION_ONE, IN_GUEST_MODE, KVM_REQ_INTERRUPT, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_VM_DEAD,
+  GUEST_MODE_MASK, GUEST_SESSIONS_CONTROLLED, GUEST_SESSION_ONE, IN_GUEST_MODE, KVM_REQ_INTERRUPT, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_VM_DEAD,
   OUTSIDE_GUEST_MODE, TLB_GENERATION_SHIFT, VCPU_COUNT_EXITS, VCPU_COUNT_IPIS, VCPU_EXIT_REASON, VCPU_INDEX, VCPU_IPI_WAITERS, VCPU_KVM,
   VCPU_MAGIC, VCPU_MAGIC_VALUE, VCPU_MMIO_VALUE, VCPU_MODE, VCPU_MUTEX, VCPU_REQUESTS, VCPU_ROOT, VCPU_SIZE, VCPU_TLB_TAG,
 } from '../abi/vcpu';
@@ -92,7 +92,9 @@ export function vcpuEnterGuest(vcpu: usize): i32 {
 // @ts-ignore: decorator
 @inline
 function setInGuest(vcpu: usize): void {
-  const session = (atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK)) + GUEST_SESSION_ONE;
+  let session = (atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK)) + GUEST_SESSION_ONE;
+  // A few are enough to tell one from the next, and make a vCPU that goes round a loop come back to a state: who takes a late one for his own waits longer.
+  if (CONTROLLED) session &= GUEST_SESSIONS_CONTROLLED;
   atomicStore32(vcpu + VCPU_MODE, session | IN_GUEST_MODE);
 }
 

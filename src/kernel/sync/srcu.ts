@@ -27,7 +27,7 @@ import { vfree, vmalloc } from '../heap';
 import { oops } from '../oops';
 import {
   atomicAdd32, atomicCas32, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicXchg32, cpuRelax, current, fence, futexWake, load32,
-  load64, nowNs, store32, variant,
+  load64, nowNs, peek32, peek64, poke64, store32, variant,
 } from '../point';
 import { currentId, waitBegin, waitEnd } from '../task';
 import { lockdepAcquire, lockdepRelease, lockdepSyncSrcu } from './lockdep';
@@ -95,7 +95,22 @@ export function srcuReadUnlock(s: usize, idx: i32): void {
   const counter = lockCounter(s, idx) + UNLOCKS;
   // Barrier (C) and increment in one, then the look at `draining`: see above.
   atomicStore64(counter, load64(counter) + 1);
+  if (CONTROLLED) forgetSections(s);
   if (atomicLoad32(s + DRAINING) == <u32>idx + 1) wakeDraining(s, idx);
+}
+
+/**
+ * How many sections a task has been through can be told only from one scan to the next of a grace period. While there is none, a bank that the task is not
+ * in starts at 0 again: so a search over states meets a reader that goes round a loop in the state it was in.
+ */
+function forgetSections(s: usize): void {
+  if ((peek32(s + SEQ) & 1) != 0) return;
+  for (let idx = 0; idx < 2; idx++) {
+    const counter = lockCounter(s, idx);
+    if (peek64(counter) != peek64(counter + UNLOCKS)) continue;
+    poke64(counter, 0);
+    poke64(counter + UNLOCKS, 0);
+  }
 }
 
 function wakeDraining(s: usize, idx: i32): void {
