@@ -94,10 +94,7 @@ export function randomU32(): u32 {
   return <u32>(result >> 32);
 }
 
-/**
- * Looks at and changes a word behind everybody's back, as a part of the step before: for the controlled build, where states that differ in what no step can
- * tell are made one. @context CONTROLLED only; nobody may be able to tell.
- */
+/** Looks at and changes a word as a part of the step before, so that states that no step can tell apart are one. @context CONTROLLED only. */
 export function peek32(p: usize): u32 { return load<u32>(p); }
 export function peek64(p: usize): u64 { return load<u64>(p); }
 export function poke64(p: usize, value: u64): void {
