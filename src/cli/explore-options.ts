@@ -73,7 +73,7 @@ function oneOf<T extends string>(option: string, text: string, known: readonly T
 /** Options as they are used. Throws UsageError for what makes no sense. */
 export function readOptions(options: Options) {
   const points: PointSet | undefined =
-    options.points === undefined ? undefined : oneOf('--points', options.points, ['sync', 'all'] as const);
+    options.points === undefined ? undefined : oneOf('--points', options.points, ['sync', 'racy', 'all'] as const);
   return {
     executions: wholeNumber('--executions', options.executions, 1, 2 ** 40),
     durationMs: options.duration === undefined ? Infinity : parseDuration(options.duration) / 1e6,

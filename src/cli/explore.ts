@@ -40,7 +40,10 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--executions <n>', 'how many at most', '10000')
     .option('--duration <time>', 'how long at most, such as 30s')
     .option('--seed <n>', 'seed of all choices, decimal or 0x')
-    .option('--points <set>', 'accesses where threads may change: sync (atomics), all (default: sync; programs: all)')
+    .option(
+      '--points <set>',
+      'accesses where threads may change: sync (atomics), racy (and words that race), all (default: sync, with states racy; programs: all)',
+    )
     .option('--races <on|off>', 'data races are failures (default: on for programs; scenarios need --points all)')
     .option('--steps <n>', 'longest execution, in steps', DEFAULTS.steps)
     .option('--spurious <n>', 'waits of an execution that may return without a wake-up', DEFAULTS.spurious)

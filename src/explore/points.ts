@@ -12,9 +12,9 @@ const LOCK_GRAPH_BYTES = 64 + LC_MAX * GRAPH_ROW_SIZE;
 
 /**
  * Fills the map. A task's own memory is not shared: its plain accesses are never points. Neither is what the checkers keep (names, the lock-order graph,
- * records of violations): the modelled kernel does not read it.
+ * records of violations): the modelled kernel does not read it. `racy`: addresses of words whose plain accesses are points, too.
  */
-export function setPoints({ map, words }: MachineMemory, points: PointSet): void {
+export function setPoints({ map, words }: MachineMemory, points: PointSet, racy: Iterable<number> = []): void {
   const word = (address: number): number => words[address / 4]! >>> 0;
   const silence = (start: number, bytes: number): void => void map.fill(0, start >> 2, (start + bytes + 3) >> 2);
   map.fill(points === 'all' ? control.MAP_PLAIN | control.MAP_ATOMIC : control.MAP_ATOMIC);
@@ -25,4 +25,5 @@ export function setPoints({ map, words }: MachineMemory, points: PointSet): void
   silence(layout.SH_OOPS_COUNT, 4);
   silence(layout.SH_OOPS, layout.OOPS_MAX * layout.OOPS_SIZE);
   if (word(layout.SH_LOCKDEP) !== 0) silence(word(layout.SH_LOCKDEP), LOCK_GRAPH_BYTES);
+  for (const address of racy) map[address >> 2]! |= control.MAP_PLAIN;
 }

@@ -6,6 +6,7 @@ import { readViolations } from '../host/oops.js';
 import type { CompiledProgram } from './compile.js';
 import { Machine, type MachineExports } from './machine.js';
 import { setPoints } from './points.js';
+import { racyWords } from './racy-words.js';
 import { stateName } from './state-names.js';
 import { type Target, type TargetOptions, watchRaces } from './target.js';
 
@@ -35,7 +36,8 @@ export function programThreads(module: WebAssembly.Module, prefix = ''): number 
 }
 
 /** Makes the program's machine, with its set-up done. Throws UsageError when it has no threads or its set-up fails. */
-export function programTarget({ module, sources }: CompiledProgram, options: ProgramOptions): Target {
+export function programTarget(program: CompiledProgram, options: ProgramOptions): Target {
+  const { module, sources } = program;
   const { name, prefix = '' } = options;
   const threads = programThreads(module, prefix);
   if (threads === 0) throw new UsageError('explore', `${name}: exports no function ${prefix}thread0`);
@@ -70,7 +72,8 @@ export function programTarget({ module, sources }: CompiledProgram, options: Pro
   });
   x.taskBind(0);
   const points = options.points ?? 'all';
-  setPoints(machine.memory, points);
+  const racy = points === 'racy' ? racyWords(programTarget(program, { ...options, points: 'all', races: false })) : [];
+  setPoints(machine.memory, points, racy);
   machine.prepare(starts);
   machine.invariant = exported('invariant');
   const threadNames = options.threadNames ?? starts.map((_, thread) => `thread${thread}`);

@@ -14,7 +14,11 @@ export class RaceWatch implements Observer {
   /** The first race of the execution that is watched, or was watched last. */
   race: Race | undefined;
 
-  constructor({ memory: { stateStart, stateEnd }, threadCount }: Machine) {
+  readonly #found: ((race: Race) => void) | undefined;
+
+  /** `found` is told of every race, not only of the first one. */
+  constructor({ memory: { stateStart, stateEnd }, threadCount }: Machine, found?: (race: Race) => void) {
+    this.#found = found;
     this.#threads = FIRST_THREAD + threadCount;
     this.#detector = new RaceDetector(stateStart, stateEnd);
   }
@@ -35,7 +39,9 @@ export class RaceWatch implements Observer {
       view.bytes(thread),
       view.low(thread) >>> 0,
     );
-    if (race !== undefined) this.race ??= race;
+    if (race === undefined) return;
+    this.race ??= race;
+    this.#found?.(race);
   }
 
   woke(waker: number, waiter: number): void {

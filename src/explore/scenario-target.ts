@@ -14,6 +14,7 @@ import type { Scenario } from './scenario.js';
 import { bootScenario, setUpScenario } from './scenario-host.js';
 import { unmetExpectation } from './expectations.js';
 import { setPoints } from './points.js';
+import { racyWords } from './racy-words.js';
 import { SourceLines } from './source-lines.js';
 import { stateName } from './state-names.js';
 import { type Target, type TargetOptions, watchRaces } from './target.js';
@@ -46,8 +47,11 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     return { task: x.taskAddress(thread + 1) >>> 0, entry };
   });
   x.taskBind(0);
-  const points = options.points ?? 'sync';
-  setPoints(machine.memory, points);
+  // A search takes steps for independent whose plain accesses are in order: those that are not have to be points.
+  const points = options.points ?? (options.frozenClock === true ? 'racy' : 'sync');
+  const racy =
+    points === 'racy' ? racyWords(scenarioTarget(scenario, { ...options, points: 'all', races: false })) : [];
+  setPoints(machine.memory, points, racy);
   for (const { address, vcpus } of objects.vms.values()) markStatistics(machine.memory, address, vcpus);
   machine.prepare(starts);
   const view = {
