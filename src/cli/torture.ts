@@ -1,7 +1,6 @@
 // `rmptorture torture [profile.yaml]`: runs a load profile on real threads with every oracle on.
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
@@ -9,10 +8,13 @@ import { LOG_LEVELS, type LogLevel } from '../host/log.js';
 import { tortureText } from '../report/torture.js';
 import { showCount } from '../report/units.js';
 import type { TortureResult } from '../torture/run.js';
+import type { SeriesRow } from '../torture/series.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
 import { interruptible } from './signals.js';
+import type { CommandLine } from './torture-dry-run.js';
+import { writeTortureFiles } from './torture-files.js';
 
 interface Options {
   json?: boolean;
@@ -20,6 +22,7 @@ interface Options {
   seed?: string;
   duration?: string;
   set: string[];
+  dryRun?: boolean;
   quiet?: boolean;
   debug?: string;
   workers?: string;
@@ -44,6 +47,7 @@ export function tortureCommand(done: (code: number) => void): Command {
       'threads of all actors together, in the proportions of the profile (default: as the profile says)',
     )
     .option('--protocol <name>', 'rfc-v7, rfc-v8 or guest-memfd (overrides the profile)')
+    .option('--dry-run', 'print the profile as resolved, with where each value came from, and run nothing')
     .option('--quiet', 'no progress line')
     .option('--debug <glob>', "turn on pr_debug sites by function name, such as 'kvm_restrictedmem_*'")
     .option('--log-level <level>', `lines about the run itself on stderr, as JSON: ${LOG_LEVELS.join(', ')}`, 'warn')
@@ -56,21 +60,30 @@ function collect(value: string, before: string[]): string[] {
 }
 
 async function torture(profileArgument: string | undefined, options: Options): Promise<number> {
-  const { readDocument } = await import('../torture/document.js');
+  const { openDocument } = await import('../torture/document.js');
   const { profileSchema } = await import('../torture/schema.js');
   const { profileComplaints } = await import('../torture/complaints.js');
   const { runTorture } = await import('../torture/run.js');
+  const { dryRun, storedProfile } = await import('./torture-dry-run.js');
   const profilePath = resolve(profileArgument ?? QUICKSTART);
   const override = [
     ...options.set,
     ...(options.duration === undefined ? [] : [`duration=${options.duration}`]),
     ...(options.protocol === undefined ? [] : [`protocol=${options.protocol}`]),
   ];
-  const profile = readDocument(profilePath, profileSchema, override, profileComplaints);
+  const opened = openDocument(profilePath, profileSchema, override, profileComplaints);
+  const profile = opened.data;
   const seed = readSeed(options.seed ?? profile.seed);
-  const workers = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };
+  const workers: { workers?: number } = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };
   const logLevel = readLogLevel(options.logLevel);
+  const line: CommandLine = { profilePath, seed, seedOption: options.seed, workers: workers.workers };
+  if (options.dryRun === true) {
+    process.stdout.write(dryRun(opened, line, options.json === true));
+    return EXIT_PASSED;
+  }
   const out = outFolder(options.out, 'torture');
+  let series: readonly SeriesRow[] = [];
+  const log: string[] = [];
   const interrupt = interruptible();
   const draw =
     options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
@@ -83,12 +96,13 @@ async function torture(profileArgument: string | undefined, options: Options): P
       ...workers,
       logLevel,
       signal: interrupt.signal,
+      onSeries: (rows) => (series = rows),
+      onLog: (text) => log.push(text),
       ...(draw ? { onProgress: drawProgress } : {}),
       ...(options.debug === undefined ? {} : { debug: options.debug }),
     });
     if (draw) process.stderr.write('\r\u001B[K');
-    await mkdir(out, { recursive: true });
-    await writeFile(join(out, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
+    await writeTortureFiles(out, { result, series, profile: storedProfile(result.profile, opened, line), log });
     process.stdout.write(
       options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`,
     );

@@ -47,6 +47,8 @@ export interface HostOptions {
   shardMemory?: number | string;
   /** Least level of the lines about the run itself on stderr; `silent` if not said. */
   logLevel?: LogLevel;
+  /** Gets the host's own lines of that kind from `info` on, whatever `logLevel` shows. */
+  onLog?: (line: string) => void;
   /** A thread of the pool that makes no progress for this long fails the run; `20s` if not said. */
   stuckAfter?: number | string;
 }
@@ -127,7 +129,7 @@ export class Host {
       throw new UsageError('variants', `variants: the ${build} build has none; use build perturbed`);
     }
     const hook = options.hook ?? 'snp';
-    const log = createLog(options.logLevel ?? 'silent');
+    const log = createLog(options.logLevel ?? 'silent', options.onLog);
     const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
     const { seed, oracles, perturb, variants = [] } = options;
     const shards = bootShards(

@@ -12,15 +12,32 @@ export interface Complaint {
   message: string;
 }
 
-/**
- * Parses `path` and validates it; throws UsageError with one line per mistake. `override` are `--set` pairs; `check` looks at what a schema cannot.
- */
+/** A validated document that knows where its values come from. */
+export interface OpenedDocument<T> {
+  data: T;
+  /** `file:line:column`, `--set key=value`, or `default` for what stands in neither. */
+  origin(path: Complaint['path']): string;
+}
+
+/** As openDocument, for who only wants the data. */
 export function readDocument<T>(
   path: string,
   schema: z.ZodType<T>,
   override: readonly string[] = [],
   check: (data: T) => readonly Complaint[] = () => [],
 ): T {
+  return openDocument(path, schema, override, check).data;
+}
+
+/**
+ * Parses `path` and validates it; throws UsageError with one line per mistake. `override` are `--set` pairs; `check` looks at what a schema cannot.
+ */
+export function openDocument<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  override: readonly string[] = [],
+  check: (data: T) => readonly Complaint[] = () => [],
+): OpenedDocument<T> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -40,12 +57,19 @@ export function readDocument<T>(
   applyOverrides(document, override);
   const parsed = schema.safeParse(document.toJS() ?? {});
   const complaints = parsed.success ? check(parsed.data) : complaintsOf(parsed.error.issues, knownKeys(schema));
-  if (parsed.success && complaints.length === 0) return parsed.data;
-  const texts = complaints.map((complaint) => {
-    const pair = override.find((each) => isWithin(complaint.path, overridePath(each)));
-    const place = pair === undefined ? `${path}:${where(document, lines, complaint)}` : `--set ${pair}`;
-    return `${place}: ${complaint.message}`;
-  });
+  // The last of several for one key is the one that counts.
+  const setBy = (at: Complaint['path']): string | undefined =>
+    override.findLast((each) => isWithin(at, overridePath(each)));
+  const place = (complaint: Omit<Complaint, 'message'>): string => {
+    const pair = setBy(complaint.path);
+    return pair === undefined ? `${path}:${where(document, lines, complaint)}` : `--set ${pair}`;
+  };
+  if (parsed.success && complaints.length === 0) {
+    const origin = (at: Complaint['path']): string =>
+      setBy(at) !== undefined || document.hasIn(at) ? place({ path: at, inKey: false }) : 'default';
+    return { data: parsed.data, origin };
+  }
+  const texts = complaints.map((complaint) => `${place(complaint)}: ${complaint.message}`);
   throw new UsageError('validate', texts.join('\n'), { path });
 }
 
@@ -83,7 +107,7 @@ function overridePath(pair: string): (string | number)[] {
   return key.split('.').map((each) => (/^\d+$/.test(each) ? Number(each) : each));
 }
 
-function where(document: Document, lines: LineCounter, complaint: Complaint): string {
+function where(document: Document, lines: LineCounter, complaint: Omit<Complaint, 'message'>): string {
   let path = complaint.path;
   if (complaint.inKey) {
     const name = path.at(-1);

@@ -46,9 +46,12 @@ export interface OperationResult {
   /** Uncorrected, of open loops only: from the real start of the operation. */
   serviceNs?: Omit<Latency, 'min'>;
   errors: Record<string, number>;
+  /** Latencies by bucket, only those that are not 0: number of the bucket (16 a power of two) and count. Results are merged by adding them. */
+  histogram: [bucket: number, count: number][];
 }
 
-interface Sum {
+/** The counters of one operation, of all actors. */
+export interface Sum {
   count: number;
   pages: number;
   minNs: number;
@@ -60,17 +63,23 @@ interface Sum {
   errors: Map<number, number>;
 }
 
-/** Adds up the statistics of all actors; `durationMs` is the recorded time, without the warm-up. */
-export function collectOperations(
-  shards: readonly Shard[],
-  programs: readonly ActorProgram[],
-  durationMs: number,
-): Record<string, OperationResult> {
+/** Adds up the statistics of all actors, by operation number. */
+export function sumOperations(shards: readonly Shard[], programs: readonly ActorProgram[]): Map<number, Sum> {
   const sums = new Map<number, Sum>();
   for (const { stats, shard } of programs) {
     for (let op = 0; op < program.OP_COUNT; op++)
       addOperation(sums, shards[shard]!.buffer, stats + op * program.OPSTAT_SIZE, op);
   }
+  return sums;
+}
+
+/** What all actors did; `durationMs` is the recorded time, without the warm-up. */
+export function collectOperations(
+  shards: readonly Shard[],
+  programs: readonly ActorProgram[],
+  durationMs: number,
+): Record<string, OperationResult> {
+  const sums = sumOperations(shards, programs);
   const results: Record<string, OperationResult> = {};
   for (const [op, sum] of [...sums].toSorted(([a], [b]) => a - b)) results[operationName(op)] = finish(sum, durationMs);
   return results;
@@ -131,6 +140,7 @@ function finish(sum: Sum, durationMs: number): OperationResult {
     ratePerSecond: Math.round((sum.count / durationMs) * 1000),
     latencyNs: { min: sum.minNs, ...percentiles(sum.buckets, sum.maxNs) },
     ...(sum.serviced === 0 ? {} : { serviceNs: percentiles(sum.serviceBuckets, sum.serviceMaxNs) }),
+    histogram: [...sum.buckets].flatMap((count, n): [number, number][] => (count === 0 ? [] : [[n, count]])),
     errors: Object.fromEntries([...sum.errors].map(([errno, count]) => [errnoName(errno), count])),
   };
 }
@@ -174,4 +184,26 @@ export function collectActors(
     };
     return { name, kind, operations, steps, pacing };
   });
+}
+
+/** How evenly the threads of one kind got on. */
+export interface Progress {
+  threads: number;
+  /** Recorded operations of the thread with the fewest, and with the most. */
+  least: number;
+  most: number;
+  /** most / least; 0 when nobody did anything, Infinity when only some did. */
+  fairness: number;
+}
+
+/** Progress of each kind of actor. */
+export function progressOf(actors: readonly ActorResult[]): Record<string, Progress> {
+  const kinds = [...new Set(actors.map(({ kind }) => kind))];
+  return Object.fromEntries(
+    kinds.map((kind) => {
+      const counts = actors.filter((actor) => actor.kind === kind).map(({ operations }) => operations);
+      const [least, most] = [Math.min(...counts), Math.max(...counts)];
+      return [kind, { threads: counts.length, least, most, fairness: most === 0 ? 0 : most / least }];
+    }),
+  );
 }

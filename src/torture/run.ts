@@ -8,7 +8,15 @@ import { parseDuration } from '../host/units.js';
 import type { LockStatistics, PageStatistics } from '../host/statistics.js';
 import { writeActors, type ActorProgram } from './actors.js';
 import { createGuest, memslotSequence, type Guest, type ReplayDifference } from './guests.js';
-import { collectActors, collectOperations, type ActorResult, type OperationResult } from './results.js';
+import {
+  collectActors,
+  collectOperations,
+  progressOf,
+  type ActorResult,
+  type OperationResult,
+  type Progress,
+} from './results.js';
+import { Series, type SeriesRow } from './series.js';
 import type { MemslotSequence, Profile } from './schema.js';
 import { failingPlaces, type FailingPlace } from './failing-place.js';
 import { recentWindow, type RecentWindow } from './recent.js';
@@ -43,6 +51,8 @@ export interface TortureResult {
   operations: Record<string, OperationResult>;
   /** What each thread did; of open loops also how well it kept its rate. */
   actors: ActorResult[];
+  /** By kind of actor. */
+  progress: Record<string, Progress>;
   locks: Record<string, LockStatistics>;
   pagesBefore: PageStatistics;
   pages: PageStatistics;
@@ -63,6 +73,10 @@ export interface TortureOptions {
   /** Aborting it ends the run in an orderly way; the result is partial. */
   signal?: AbortSignal;
   onProgress?: (progress: TortureProgress) => void;
+  /** Called at the end with the time series, a row for each second and operation. */
+  onSeries?: (rows: readonly SeriesRow[]) => void;
+  /** Gets the lines about the run from `info` on, whatever `logLevel` shows. */
+  onLog?: (line: string) => void;
   /** Globs of pr_debug functions to print. */
   debug?: string;
   /** Threads of all actors together; as the profile says without it. */
@@ -90,15 +104,19 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   const host = await createHost(options);
   try {
     const prepared = prepare(host, options, sequences);
+    const series = options.onSeries === undefined ? undefined : new Series(host.shards, prepared.programs);
     const window = await runWindow(host, prepared.programs, {
       warmupNs: parseDuration(profile.warmup),
       durationNs: parseDuration(profile.duration),
       signal: options.signal,
+      series,
       onProgress: options.onProgress,
     });
     if (host.violations().length === 0) host.auditAll();
     const operations = collectOperations(host.shards, prepared.programs, window.durationMs);
-    const missed = missedThresholds(thresholds, operations, host.violations().length);
+    if (series !== undefined) options.onSeries?.(series.rows);
+    const progress = progressOf(collectActors(host.shards, prepared.programs, window.durationMs));
+    const missed = missedThresholds(thresholds, operations, host.violations().length, progress);
     const end = result(options, prepared, { ...window, operations, missed });
     host.log.info({ verdict: end.verdict, durationMs: end.durationMs, partial: end.partial }, 'run ended');
     return end;
@@ -116,6 +134,7 @@ async function createHost(options: TortureOptions): Promise<Host> {
     ...(profile.host.layout === undefined ? {} : { layout: resolve(dirname(profilePath), profile.host.layout) }),
     ...(options.debug === undefined ? {} : { debug: options.debug }),
     ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
+    ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
     workers: profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
     protocol: profile.protocol,
     hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : resolve(dirname(profilePath), profile.hook),
@@ -182,6 +201,7 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
     ...(recent === undefined ? {} : { recent, places: failingPlaces(violations, recent) }),
     operations,
     actors,
+    progress: progressOf(actors),
     locks,
     pagesBefore,
     pages,

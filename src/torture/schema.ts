@@ -73,7 +73,7 @@ const range = z.strictObject({
     .describe('ranges lie across a multiple of this many pages (512: two huge pages each)'),
 });
 
-const ACTOR_KINDS = [
+export const ACTOR_KINDS = [
   'vcpu',
   'invalidator',
   'populator',
@@ -81,6 +81,7 @@ const ACTOR_KINDS = [
   'rebinder',
   'memory-failure',
   'discarder',
+  'mix',
 ] as const;
 /** What an actor of kind `mix` can do: work on private memory that needs no slot of its own. */
 export const MIX_KINDS = ['vcpu', 'invalidator', 'populator', 'converter', 'memory-failure'] as const;
@@ -92,7 +93,7 @@ const stage = z.strictObject({
 
 export const actorSchema = z
   .strictObject({
-    kind: z.enum([...ACTOR_KINDS, 'mix']),
+    kind: z.enum(ACTOR_KINDS),
     threads: z.number().int().min(1).max(MAX_THREADS).default(1).describe('real threads'),
     touch: touch.prefault({}),
     range: range.prefault({}),

@@ -2,7 +2,8 @@
 import { UsageError } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
 import { nearestWords, type Complaint } from './document.js';
-import { operationNames, type OperationResult } from './results.js';
+import { ACTOR_KINDS } from './schema.js';
+import { operationNames, type OperationResult, type Progress } from './results.js';
 
 export interface Threshold {
   key: string;
@@ -15,6 +16,8 @@ export interface Threshold {
 
 const LATENCIES = ['min', 'p50', 'p90', 'p99', 'p999', 'max'];
 const METRICS = [...LATENCIES, 'rate', 'count'];
+/** Of the threads of one kind of actor. */
+const PROGRESS = ['fairness', 'least', 'most'];
 const EXAMPLE = 'write for example invalidate.p99: "< 5ms"';
 
 /** Other names of operations: what the invalidator does is a hole punch. */
@@ -47,10 +50,11 @@ function parseThreshold(key: string, text: string): Threshold | Complaint {
   const [name, metric] = key === 'violations' ? [key, 'count'] : [key.slice(0, Math.max(dot, 0)), key.slice(dot + 1)];
   const operation = ALIASES[name] ?? name;
   if (name === '') return complain(true, `no operation and metric; ${EXAMPLE}`);
-  if (name !== 'violations' && !operationNames().includes(operation)) {
+  const isKind = ACTOR_KINDS.some((kind) => kind === name) && PROGRESS.includes(metric);
+  if (name !== 'violations' && !isKind && !operationNames().includes(operation)) {
     return complain(true, `no operation is called '${name}'; ${suggestions(name)}`);
   }
-  const metrics = name === 'violations' ? ['count'] : METRICS;
+  const metrics = name === 'violations' ? ['count'] : isKind ? PROGRESS : METRICS;
   if (!metrics.includes(metric)) {
     return complain(true, `'${metric}' is no metric of ${name}; known are ${metrics.join(', ')}`);
   }
@@ -82,10 +86,11 @@ export function missedThresholds(
   thresholds: readonly Threshold[],
   operations: Readonly<Record<string, OperationResult>>,
   violations: number,
+  progress: Readonly<Record<string, Progress>> = {},
 ): string[] {
   const missed: string[] = [];
   for (const threshold of thresholds) {
-    const value = valueOf(threshold, operations, violations);
+    const value = valueOf(threshold, operations, violations, progress);
     if (value === undefined || !holds(value, threshold.compare, threshold.limit)) {
       missed.push(`${threshold.key}: ${threshold.text}, but it was ${value === undefined ? 'not measured' : value}`);
     }
@@ -97,8 +102,10 @@ function valueOf(
   threshold: Threshold,
   operations: Readonly<Record<string, OperationResult>>,
   violations: number,
+  progress: Readonly<Record<string, Progress>>,
 ): number | undefined {
   if (threshold.operation === 'violations') return violations;
+  if (PROGRESS.includes(threshold.metric)) return progress[threshold.operation]?.[threshold.metric as 'fairness'];
   const result = operations[threshold.operation];
   if (result === undefined) return undefined;
   if (threshold.metric === 'rate') return result.ratePerSecond;

@@ -5,9 +5,11 @@ import type { ActorReply } from '../host/pool.js';
 import type { PageStatistics } from '../host/statistics.js';
 import { schedule, type ActorProgram } from './actors.js';
 import { collectOperations, type OperationResult } from './results.js';
+import type { Series } from './series.js';
 
 const START_DELAY_NS = 5e6; // the actors look for the starting time once a millisecond
 const PROGRESS_MS = 250;
+const SERIES_MS = 1000;
 
 /** What the caller sees while the run goes on, a few times a second. */
 export interface TortureProgress {
@@ -23,6 +25,8 @@ export interface Window {
   durationNs: number;
   /** Stops the run when it is aborted. */
   signal?: AbortSignal | undefined;
+  /** Gets the time series, a row for each operation and second. */
+  series?: Series | undefined;
   onProgress?: ((progress: TortureProgress) => void) | undefined;
 }
 
@@ -38,14 +42,24 @@ export interface WindowEnd {
 export async function runWindow(
   host: Host,
   programs: readonly ActorProgram[],
-  { warmupNs, durationNs, signal, onProgress }: Window,
+  { warmupNs, durationNs, signal, series, onProgress }: Window,
 ): Promise<WindowEnd> {
   if (programs.length === 0) return { durationMs: 1, died: false, replies: [] };
   // Starting a pool takes up to a second: the clock starts when every actor is there.
   let startNs = Infinity;
+  const seconds = (): number => Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e9;
+  let clock: NodeJS.Timeout | undefined;
+  const sampleAt = (second: number): void => {
+    const waitMs = second * SERIES_MS - seconds() * 1000;
+    clock = setTimeout(() => {
+      series?.sample(seconds());
+      sampleAt(Math.floor(seconds()) + 1);
+    }, waitMs);
+  };
   const start = (): void => {
     startNs = nowNs() + START_DELAY_NS;
     schedule(host.shards, programs, { startNs, warmupNs, durationNs });
+    if (series !== undefined) sampleAt(1);
   };
   const recordedMs = (): number => Math.max(1, Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e6);
   const stop = (): void => host.stop();
@@ -65,6 +79,8 @@ export async function runWindow(
     start,
   );
   clearInterval(ticker);
+  clearTimeout(clock);
+  series?.sample(seconds());
   signal?.removeEventListener('abort', stop);
   return { durationMs: recordedMs(), died: died.length > 0, replies };
 }

@@ -23,6 +23,29 @@ async function runHere(cwd: string, ...args: string[]): Promise<{ code: number; 
   }
 }
 
+describe('torture --dry-run', () => {
+  it('prints the resolved profile with the origin of each value, and neither runs nor writes anything', async () => {
+    const cwd = folder();
+    const { code, stdout } = await runHere(cwd, 'torture', 'small.yaml', '--dry-run', '--seed', '9', '--workers', '3');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {4}rate: 50\/s # \S+small\.yaml:7:32$/m);
+    expect(stdout).toMatch(/^ {4}threads: 2 # --workers 3$/m);
+    expect(stdout).toMatch(/^seed: "?0x9"? # --seed 9$/m);
+    expect(readdirSync(cwd)).toEqual(['small.yaml']);
+  });
+
+  it('with --json prints a document', async () => {
+    const { stdout } = await runHere(folder(), 'torture', 'small.yaml', '--dry-run', '--json');
+    const document = JSON.parse(stdout) as { sources: Record<string, string> };
+    expect(document).toMatchObject({
+      schema: 'rmptorture/profile/1',
+      profile: { duration: '100ms', build: 'perturbed' },
+    });
+    expect(document.sources).toMatchObject({ seed: 'drawn at random', build: 'default' });
+    expect(document.sources['actors.1.rate']).toMatch(/small\.yaml:7:32$/);
+  });
+});
+
 describe('a mistake on the command line', () => {
   const cases: [string, string[], RegExp][] = [
     [

@@ -12,6 +12,7 @@ const operation = {
   ratePerSecond: 100,
   latencyNs: { min: 1, p50: 2, p90: 3, p99: 4_000_000, p999: 5_000_000, max: 6_000_000 },
   errors: {},
+  histogram: [],
 };
 
 describe('the latency histogram', () => {

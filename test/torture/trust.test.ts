@@ -66,7 +66,7 @@ describe('a run that cannot keep its rate', () => {
     const result = await runTorture({ profile, profilePath: '.', seed: 1n, again: '' });
     expect(result.verdict).toBe('inconclusive');
     expect(result.missedThresholds).toEqual([]);
-    expect(tortureText(result)).toMatch(/note: an open loop had no time for 9\d % of its steps; trust\.missed allows/);
+    expect(tortureText(result)).toMatch(/note: an open loop had no time for \d+ % of its steps; trust\.missed allows/);
     expect(tortureText(result)).toMatch(/\nEnd of test: FAILURE: inconclusive\n$/);
   });
 });
