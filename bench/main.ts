@@ -19,6 +19,7 @@ import { javascript } from './suites/javascript.js';
 import { load } from './suites/load.js';
 import { locks } from './suites/locks.js';
 import { protocols } from './suites/protocols.js';
+import { search } from './suites/search.js';
 import { scaling } from './suites/scaling.js';
 import { start512GiB } from './suites/start.js';
 import { comparisonTable, goalsTable, HEADER, line } from './text.js';
@@ -33,6 +34,7 @@ export const SUITES: Readonly<Record<string, (runner: Runner) => Promise<void>>>
   protocols,
   builds,
   explore,
+  search,
   load,
   start: start512GiB,
 };

@@ -45,6 +45,8 @@ export interface PoolSearch {
   found: SearchResult;
   rest: Frontier;
   visited: VisitedSet;
+  /** From the first worker's beginning to the last one's end, of the last attempt: without what it takes to start them. */
+  searchNs: number;
 }
 
 export async function searchOnPool(
@@ -75,7 +77,7 @@ export async function searchOnPool(
       const found = resultOf(replies, rest, visited, wasted);
       const isInVain =
         found.violation === undefined && !limits.over() && replies.some(({ changed }) => changed || rest.isNews);
-      if (!isInVain) return { found, rest, visited };
+      if (!isInVain) return { found, rest, visited, searchNs: timeOf(replies) };
       wasted = found.transitions;
       const { locality } = rest;
       start = { locality, parts: [{ weight: 1, ways: [] }], transitions: 0, executions: 0, deepest: 0 };
@@ -123,6 +125,10 @@ async function workAll(
   } finally {
     clearInterval(watch);
   }
+}
+
+function timeOf(replies: readonly SearchReply[]): number {
+  return Math.max(...replies.map(({ endNs }) => endNs)) - Math.min(...replies.map(({ startNs }) => startNs));
 }
 
 /** What is left, and what all have learned. */

@@ -1,4 +1,5 @@
 // A worker's share of a search over states: takes parts of it out of the bag, gives parts away when others wait, and says at the end what it met.
+import { nowNs } from '../../host/clock.js';
 import { WorkShare, type WorkShareHandle } from '../../host/work-share.js';
 import type { Target } from '../target.js';
 import { VisitedSet, type VisitedHandle } from '../visited.js';
@@ -29,6 +30,9 @@ export interface SearchReply {
   /** What the worker learned of who touches what, and whether it had taken something shared for local before. */
   locality: LocalityTable;
   changed: boolean;
+  /** When it began and ended, on the one clock of all threads. */
+  startNs: number;
+  endNs: number;
   /** Of a search that was stopped: what is left of the worker's part. */
   rest?: Part;
 }
@@ -53,6 +57,7 @@ export class SearchWorker {
 
   /** Works until all is done or the search is stopped. Blocks the thread. */
   run(task: SearchTask): SearchReply {
+    const startNs = nowNs();
     const share = WorkShare.attach(task.share);
     const visited = VisitedSet.attach(task.visited);
     this.#locality.load(task.locality);
@@ -64,6 +69,8 @@ export class SearchWorker {
       limits: [],
       locality: task.locality,
       changed: false,
+      startNs,
+      endNs: startNs,
     };
     let done = 0;
     for (let job = share.take(); job !== undefined; job = share.take()) {
@@ -83,6 +90,7 @@ export class SearchWorker {
     }
     reply.locality = this.#locality.table();
     reply.changed = this.#locality.changed;
+    reply.endNs = nowNs();
     return reply;
   }
 
