@@ -34,10 +34,10 @@ export const CONTROL_JOURNAL = 32832;
 export const CONTROL_JOURNAL_END = 32836;
 export const CONTROL_JOURNAL_LIMIT = 32840;
 /** The hash of the words it knows, less that of the state it started from. */
-export const CONTROL_HASH_LOW = 32844;
-export const CONTROL_HASH_HIGH = 32848;
+export const CONTROL_HASH_LOW = 32848;
+export const CONTROL_HASH_HIGH = 32852;
 /** The map of the scenario's words, MAP_*, whichever map is in force. */
-export const CONTROL_WORDS_MAP = 32852;
+export const CONTROL_WORDS_MAP = 32856;
 
 /** A block for each virtual thread. */
 export const THREADS = 33024;

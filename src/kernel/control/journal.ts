@@ -1,9 +1,9 @@
 // What a search over states keeps of memory, kept here because it is done at every step: the words as the search knows them (a copy of all memory, `known`
 // bytes further up), their hash, and a journal of what each change replaced. Left out is what no later step reads: stacks above their tops, signs of
-// life, what a finished thread last announced. Statistics are put back, too, but do not count in the hash. That is the one of src/explore/state-hash.ts: a
-// sum over words, kept up to date by what changed.
+// life, what a finished thread last announced. Statistics are put back, too, but do not count in the hash. That is a sum of 64
+// bits over all words, kept up to date by what changed. After Zobrist, "A New Hashing Method with Application for Game Playing", 1970.
 import {
-  BLOCK_SHIFT, BLOCK_SIZE, CONTROL_DIRTY, CONTROL_DIRTY_COUNT, CONTROL_DIRTY_LIST, CONTROL_HASH_HIGH, CONTROL_HASH_LOW, CONTROL_JOURNAL, CONTROL_JOURNAL_END, CONTROL_JOURNAL_LIMIT,
+  BLOCK_SHIFT, BLOCK_SIZE, CONTROL_DIRTY, CONTROL_DIRTY_COUNT, CONTROL_DIRTY_LIST, CONTROL_HASH_LOW, CONTROL_JOURNAL, CONTROL_JOURNAL_END, CONTROL_JOURNAL_LIMIT,
   CONTROL_KNOWN, CONTROL_SORTS, CONTROL_THREAD_COUNT, CONTROL_WORDS_MAP, MAP_LOOSE, SORT_SHARED, SORT_STACK, STATUS_FINISHED, THREADS, THREAD_KIND, THREAD_REGION,
   THREAD_RESULT, THREAD_SIZE, THREAD_STATUS, THREAD_TASK,
 } from '../abi/control';
@@ -12,22 +12,14 @@ import { SH_TASKS, TASK_HEARTBEAT, TASK_OPS, TASK_SIZE, TASK_STACK_TOP } from '.
 const PAGE_SHIFT = 16;
 const ENTRY_SIZE = 8;
 
+/** Two finalisers of 32 bits in one of 64: place and content of a word, well mixed. A zero word counts nothing. */
 // @ts-ignore: decorator
 @inline
-function mixLow(place: u32, value: u32): u32 {
-  let h = (value ^ (place * 0x9e3779b1)) * 0x85ebca6b;
-  h ^= h >> 15;
-  h = (h ^ ((place + 1) * 0xc2b2ae35)) * 0x27d4eb2f;
-  return h ^ (h >> 13);
-}
-
-// @ts-ignore: decorator
-@inline
-function mixHigh(place: u32, value: u32): u32 {
-  let h = (value + place * 0x165667b1) * 0xc2b2ae3d;
-  h ^= h >> 14;
-  h = (h + place) * 0x9e3779b1;
-  return h ^ (h >> 16);
+function mix(place: u32, value: u32): u64 {
+  if (value == 0) return 0;
+  let h = ((<u64>place << 32) | <u64>value) * 0x9e3779b97f4a7c15;
+  h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93;
+  return h ^ (h >> 32);
 }
 
 /** The journal lies behind all else, so that it grows with the memory. */
@@ -50,8 +42,7 @@ export function journalNote(p: usize, value: u32): void {
   store<u32>(known, value);
   const place = <u32>(p >> 2);
   if ((<u32>load<u8>(<usize>load<u32>(CONTROL_WORDS_MAP) + place) & MAP_LOOSE) != 0) return;
-  store<u32>(CONTROL_HASH_LOW, load<u32>(CONTROL_HASH_LOW) + mixLow(place, value) - mixLow(place, before));
-  store<u32>(CONTROL_HASH_HIGH, load<u32>(CONTROL_HASH_HIGH) + mixHigh(place, value) - mixHigh(place, before));
+  store<u64>(CONTROL_HASH_LOW, load<u64>(CONTROL_HASH_LOW) + mix(place, value) - mix(place, before));
 }
 
 /** Takes in the words [p, end) as they lie in memory. */
@@ -68,7 +59,12 @@ function take(p: usize, end: usize): void {
 /** The words [p, end) count as 0, whatever they hold. */
 function noteZero(p: usize, end: usize): void {
   const known: usize = load<u32>(CONTROL_KNOWN);
-  for (; p < end; p += 4) if (load<u32>(p + known) != 0) journalNote(p, 0);
+  for (; p + 8 <= end; p += 8) {
+    if (load<u64>(p + known) == 0) continue;
+    journalNote(p, 0);
+    journalNote(p + 4, 0);
+  }
+  if (p < end) journalNote(p, 0);
 }
 
 /** Words [p, end) that no later step reads. They are cleared, so that what becomes of them does not depend on what they were. */
