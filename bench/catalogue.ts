@@ -7,7 +7,7 @@ import { Exploration } from '../src/explore/explore.js';
 import { scenarioTarget } from '../src/explore/scenario-target.js';
 import { strategyNamed } from '../src/explore/strategies/named.js';
 import { nowNs } from '../src/host/clock.js';
-import { median } from './statistics.js';
+import { median } from '../src/host/samples.js';
 
 const SEEDS = 20;
 /** What the portfolio may need, from every seed. */

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { environmentFingerprint, type Environment } from '../src/host/environment.js';
 import { UsageError } from '../src/host/errors.js';
 import type { Goal, Runner } from './runner.js';
-import { estimate, mannWhitney, quantile, unpairedRatio } from './statistics.js';
+import { estimate, mannWhitney, quantile, unpairedRatio } from '../src/host/samples.js';
 
 export interface BenchmarkResult {
   name: string;
@@ -101,12 +101,6 @@ export function loadDocument(name: string): BenchDocument {
   if (document.schema !== 'rmptorture/bench/1')
     throw new UsageError('bench', `${file} is not a benchmark document`, { file });
   return document;
-}
-
-/** What differs between the machines of two runs so that their numbers do not compare. */
-export function machineDifferences(a: Environment, b: Environment): string[] {
-  const keys = ['cpu', 'cores', 'arch', 'node', 'v8'] as const;
-  return keys.filter((key) => a[key] !== b[key]).map((key) => `${key} ${String(a[key])} / ${String(b[key])}`);
 }
 
 function verdict(ratio: number, pValue: number): Comparison['verdict'] {

@@ -1,14 +1,8 @@
 // A benchmark run: suites in order, their goals, what is saved and what it is compared with. The commands `npm run bench` and `rmptorture bench`
 // and the tests call this.
+import { machineDifferences } from '../src/host/environment.js';
 import { UsageError } from '../src/host/errors.js';
-import {
-  compareDocuments,
-  loadDocument,
-  machineDifferences,
-  makeDocument,
-  saveDocument,
-  type BenchDocument,
-} from './document.js';
+import { compareDocuments, loadDocument, makeDocument, saveDocument, type BenchDocument } from './document.js';
 import { Runner, type Effort } from './runner.js';
 import { builds } from './suites/builds.js';
 import { clear } from './suites/clear.js';

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { Bench } from 'tinybench';
 import { nowNs } from '../src/host/clock.js';
-import { pairedRatio, type Estimate } from './statistics.js';
+import { pairedRatio, type Estimate } from '../src/host/samples.js';
 import type { Timing } from './timing.js';
 
 export interface Benchmark {

@@ -2,7 +2,7 @@
 import { table } from '../src/report/units.js';
 import type { BenchDocument, Comparison } from './document.js';
 import type { Measured } from './runner.js';
-import { estimate, quantile } from './statistics.js';
+import { estimate, quantile } from '../src/host/samples.js';
 
 const NAME_WIDTH = 52;
 

@@ -2,7 +2,7 @@
 import type { ShardOptions } from '../../src/host/shard.js';
 import { bootShard, closeShard, createGuest } from '../machine.js';
 import type { Benchmark, Runner } from '../runner.js';
-import { pairedRatio } from '../statistics.js';
+import { pairedRatio } from '../../src/host/samples.js';
 import { timed } from '../timing.js';
 
 const SLOT_PAGES = 2048;

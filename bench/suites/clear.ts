@@ -3,7 +3,7 @@
 import { SH_STOP, STOP_REQUESTED } from '../../src/kernel/abi/layout.js';
 import { bootShard, closeShard, createGuest, punch } from '../machine.js';
 import { WrongResult, type Benchmark, type Runner } from '../runner.js';
-import { estimate, pairedRatio } from '../statistics.js';
+import { estimate, pairedRatio } from '../../src/host/samples.js';
 import { BenchThread } from '../threads.js';
 import { timed, timedWithHelpers } from '../timing.js';
 

@@ -4,7 +4,7 @@ import { cycles } from '../javascript/cycle.js';
 import { allocatedPages } from '../javascript/pages.js';
 import { bootShard, closeShard, createGuest } from '../machine.js';
 import type { Runner } from '../runner.js';
-import { pairedRatio } from '../statistics.js';
+import { pairedRatio } from '../../src/host/samples.js';
 import { timed } from '../timing.js';
 
 const SLOT_PAGES = 2048; // as many as the JavaScript version has

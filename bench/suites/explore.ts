@@ -14,7 +14,7 @@ import { StateExploration } from '../../src/explore/search/explore-states.js';
 import { RandomWalk } from '../../src/explore/strategies/random.js';
 import type { Target } from '../../src/explore/target.js';
 import type { Runner } from '../runner.js';
-import { estimate } from '../statistics.js';
+import { estimate } from '../../src/host/samples.js';
 import { timed, type Timing } from '../timing.js';
 
 const POINTS_A_THREAD = 43;

@@ -1,7 +1,7 @@
 // Cost per page and per look-up over the size of what is worked on: it must not grow.
 import { bootShard, closeShard, createGuest } from '../machine.js';
 import { WrongResult, type Benchmark, type Runner } from '../runner.js';
-import { estimate, type Estimate } from '../statistics.js';
+import { estimate, type Estimate } from '../../src/host/samples.js';
 import { timed } from '../timing.js';
 
 const SMALLEST = 6; // 2^6 pages

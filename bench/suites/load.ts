@@ -4,7 +4,7 @@ import { runTorture } from '../../src/torture/run.js';
 import { OP_COUNT, OPSTAT_SIZE, PR_STATS, PROGRAM_SIZE } from '../../src/kernel/abi/program.js';
 import { bootShard, closeShard } from '../machine.js';
 import type { Runner } from '../runner.js';
-import { estimate } from '../statistics.js';
+import { estimate } from '../../src/host/samples.js';
 import { timed, type Timing } from '../timing.js';
 
 const RECORD_LIMIT_NS = 30;

@@ -2,7 +2,7 @@
 import { LC_NONE } from '../../src/kernel/abi/classes.js';
 import { bootShard } from '../machine.js';
 import type { Benchmark, Runner } from '../runner.js';
-import { estimate } from '../statistics.js';
+import { estimate } from '../../src/host/samples.js';
 import { timed } from '../timing.js';
 
 const LIMITS_NS: Record<string, number> = {

@@ -2,7 +2,7 @@
 // one partition, and one guest, cost.
 import { bootShard, closeShard, createGuest, type Guest } from '../machine.js';
 import type { Benchmark, Runner } from '../runner.js';
-import { pairedRatio } from '../statistics.js';
+import { pairedRatio } from '../../src/host/samples.js';
 import { BenchThread, together, type KernelCall } from '../threads.js';
 
 const SLOT_PAGES = 2048;

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { nowNs } from '../../src/host/clock.js';
 import type { Runner } from '../runner.js';
-import { estimate } from '../statistics.js';
+import { estimate } from '../../src/host/samples.js';
 import type { Timing } from '../timing.js';
 
 interface Report {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { RmpTortureError } from '../host/errors.js';
+import { compareCommand } from './compare.js';
 import { EXIT_INTERNAL, EXIT_PASSED, EXIT_USAGE } from './exit-codes.js';
 import { exploreCommand } from './explore.js';
 import { importCommand } from './import.js';
@@ -20,6 +21,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(see --help)')
     .exitOverride();
   program.addCommand(tortureCommand((code) => (result.code = code)).copyInheritedSettings(program));
+  program.addCommand(compareCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(exploreCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(replayCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(reproCommand((code) => (result.code = code)).copyInheritedSettings(program));

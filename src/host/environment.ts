@@ -52,3 +52,9 @@ export function environmentFingerprint(): Environment {
     ...(at === undefined ? {} : { commit: at }),
   };
 }
+
+/** What differs between the machines of two runs so that their numbers do not compare. */
+export function machineDifferences(a: Environment, b: Environment): string[] {
+  const keys = ['cpu', 'cores', 'arch', 'node', 'v8'] as const;
+  return keys.filter((key) => a[key] !== b[key]).map((key) => `${key} ${String(a[key])} / ${String(b[key])}`);
+}

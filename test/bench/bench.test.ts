@@ -2,10 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { compareDocuments, machineDifferences, type BenchDocument } from '#bench/document.js';
+import { compareDocuments, type BenchDocument } from '#bench/document.js';
 import { runBench, SUITES } from '#bench/main.js';
 import { Runner, WrongResult } from '#bench/runner.js';
-import { estimate, mannWhitney, median, pairedRatio, quantile, unpairedRatio } from '#bench/statistics.js';
+import { machineDifferences } from '#src/host/environment.js';
+import { estimate, mannWhitney, median, pairedRatio, quantile, unpairedRatio } from '#src/host/samples.js';
 
 const noise = (n: number, scale: number): number[] =>
   Array.from({ length: n }, (_, k) => scale * (100 + ((k * 37) % 11)));

@@ -4,7 +4,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
+import { afterAll, vi } from 'vitest';
+import { main } from '#src/cli/main.js';
 
 const BIN = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
 
@@ -70,3 +71,23 @@ export function start(cwd: string, args: readonly string[]): { child: ChildProce
 }
 
 export const run = (cwd: string, ...args: string[]): Promise<Ended> => start(cwd, args).ended;
+
+/** As `run`, but in this process: for what ends before any thread starts. */
+export async function runHere(
+  cwd: string,
+  ...args: string[]
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const before = process.cwd();
+  const stdout = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  process.chdir(cwd);
+  try {
+    const code = await main(args);
+    const text = (calls: readonly (readonly unknown[])[]): string => calls.map(([part]) => String(part)).join('');
+    return { code, stdout: text(stdout.mock.calls), stderr: text(stderr.mock.calls) };
+  } finally {
+    process.chdir(before);
+    stdout.mockRestore();
+    stderr.mockRestore();
+  }
+}

@@ -1,27 +1,9 @@
 // The command line as scripts see it: exit codes, one JSON document on stdout, one line for a mistake, no files from bad input.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
-import { main } from '#src/cli/main.js';
+import { describe, expect, it } from 'vitest';
 import type { TortureResult } from '#src/index.js';
-import { folder, PROFILE, run, start, STUCK, VIOLATED } from './child.js';
-
-/** As `run`, but in this process: for what ends before any thread starts. */
-async function runHere(cwd: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const before = process.cwd();
-  const stdout = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
-  process.chdir(cwd);
-  try {
-    const code = await main(args);
-    const text = (calls: readonly (readonly unknown[])[]): string => calls.map(([part]) => String(part)).join('');
-    return { code, stdout: text(stdout.mock.calls), stderr: text(stderr.mock.calls) };
-  } finally {
-    process.chdir(before);
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-}
+import { folder, PROFILE, run, runHere, start, STUCK, VIOLATED } from './child.js';
 
 describe('torture --dry-run', () => {
   it('prints the resolved profile with the origin of each value, and neither runs nor writes anything', async () => {

@@ -1,0 +1,184 @@
+// `rmptorture compare A B`: two result folders; `compare [profile] --ab X Y`: two settings of one profile, interleaved in one session. Says for each metric
+// whether B is slower or faster than A, and how sure that is.
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { environmentFingerprint } from '../host/environment.js';
+import { UsageError } from '../host/errors.js';
+import { compareText } from '../report/compare.js';
+import type { Bounds, MetricComparison } from '../torture/compare.js';
+import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
+import { outFolder } from './out-folder.js';
+import { interruptible } from './signals.js';
+
+interface Options {
+  ab?: string[];
+  rounds: string;
+  duration?: string;
+  set: string[];
+  seed?: string;
+  slower: string;
+  faster: string;
+  force?: boolean;
+  allowViolations?: boolean;
+  json?: boolean;
+  out?: string;
+}
+
+/** What was compared, however it was measured. */
+export interface Compared {
+  a: string;
+  b: string;
+  metrics: MetricComparison[];
+  notes: string[];
+  /** Oracles that found something, of each side. */
+  violated: [a: string[], b: string[]];
+  /** The measurements are not to be trusted, or were cut short. */
+  doubtful: boolean;
+}
+
+/** Builds the command; `done` receives the exit code. */
+export function compareCommand(done: (code: number) => void): Command {
+  return new Command('compare')
+    .description(
+      'compare two result folders of torture, or two settings interleaved: compare [profile] --ab hook=none hook=snp',
+    )
+    .argument('[a-or-profile]', 'result folder A; with --ab the profile (default: config/quickstart.yaml)')
+    .argument('[b]', 'result folder B')
+    .option('--ab <settings...>', 'two settings, each key=value pairs separated by blanks')
+    .option('--rounds <n>', 'with --ab: runs of each setting', '9')
+    .option('--duration <time>', 'with --ab: recorded time of each run', '2s')
+    .option('--set <key=value>', 'with --ab: override a profile key for both; may be repeated', collect, [])
+    .option('--seed <n>', 'with --ab: seed of the first round')
+    .option('--slower <percent>', 'worse by more than this is slower', '5')
+    .option('--faster <percent>', 'better by more than this is faster', '5')
+    .option('--force', 'compare although profiles or machines differ')
+    .option('--allow-violations', 'compare speeds although a side violates an invariant, as hook=none does')
+    .option('--json', 'print the result document on stdout, nothing else')
+    .option('--out <dir>', 'where to write result.json (default: nowhere)')
+    .action(async (a: string | undefined, b: string | undefined, options: Options) =>
+      done(await compare(a, b, options)),
+    );
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function percentOption(name: string, text: string): number {
+  const value = /^\d+(\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : NaN;
+  if (!Number.isFinite(value)) throw new UsageError(name, `${name} ${text}: expected a percentage, such as 5`);
+  return value / 100;
+}
+
+function wholeOption(name: string, text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw new UsageError(name, `${name} ${text}: expected a whole number of at least 1`);
+  return Number(text);
+}
+
+async function compare(first: string | undefined, second: string | undefined, options: Options): Promise<number> {
+  const bounds: Bounds = {
+    slower: percentOption('--slower', options.slower),
+    faster: percentOption('--faster', options.faster),
+  };
+  const out = options.out === undefined ? undefined : outFolder(options.out, 'compare');
+  const interrupt = interruptible();
+  try {
+    const compared = await measure(first, second, options, bounds, interrupt.signal);
+    const verdict = overall(compared, options.allowViolations === true);
+    const document = {
+      schema: 'rmptorture/compare/1',
+      command: 'compare',
+      ...compared,
+      bounds,
+      verdict,
+      environment: environmentFingerprint(),
+    };
+    if (out !== undefined) {
+      await mkdir(out, { recursive: true });
+      await writeFile(join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
+    }
+    const { a, b, metrics } = compared;
+    const notes = [...compared.notes, ...remarks(compared)];
+    process.stdout.write(
+      options.json === true
+        ? `${JSON.stringify(document)}\n`
+        : `${compareText(a, b, metrics, notes)}verdict: ${verdict}\n`,
+    );
+    return verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? EXIT_CODES[verdict]);
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+async function measure(
+  first: string | undefined,
+  second: string | undefined,
+  options: Options,
+  bounds: Bounds,
+  signal: AbortSignal,
+): Promise<Compared> {
+  if (options.ab === undefined) {
+    if (first === undefined || second === undefined)
+      throw new UsageError(
+        'compare',
+        "compare: name two result folders, or a profile with --ab 'key=value' 'key=value'",
+      );
+    const { compareFolders } = await import('./compare-folders.js');
+    return compareFolders(first, second, bounds, options.force === true);
+  }
+  if (options.ab.length !== 2 || second !== undefined)
+    throw new UsageError(
+      '--ab',
+      `--ab: expected two settings behind the profile, such as compare config/lock-mmu.yaml --ab hook=none hook=snp`,
+    );
+  const { compareSettings } = await import('./compare-ab.js');
+  return compareSettings({
+    profile: first,
+    settings: [options.ab[0]!, options.ab[1]!],
+    set: [...options.set, `duration=${options.duration}`],
+    rounds: wholeOption('--rounds', options.rounds),
+    seed: options.seed === undefined ? randomBytes(6).readUIntBE(0, 6) : wholeOption('--seed', options.seed),
+    bounds,
+    signal,
+  });
+}
+
+type Verdict = 'violated' | 'inconclusive' | 'slower' | 'faster' | 'same';
+const EXIT_CODES: Record<Verdict, number> = {
+  violated: EXIT_VIOLATION,
+  inconclusive: EXIT_INCONCLUSIVE,
+  slower: EXIT_THRESHOLD,
+  faster: EXIT_PASSED,
+  same: EXIT_PASSED,
+};
+
+function overall({ violated, doubtful, metrics }: Compared, allowViolations: boolean): Verdict {
+  if (!allowViolations && violated.some(({ length }) => length > 0)) return 'violated';
+  const judged = metrics.filter(({ verdict }) => verdict !== 'too few samples');
+  if (doubtful || judged.length === 0) return 'inconclusive';
+  if (judged.some(({ verdict }) => verdict === 'slower')) return 'slower';
+  return judged.some(({ verdict }) => verdict === 'faster') ? 'faster' : 'same';
+}
+
+/** What the verdict does not say. */
+function remarks({ violated, metrics }: Compared): string[] {
+  const unclear = metrics.filter(({ verdict }) => verdict === 'unclear').length;
+  return [
+    ...violated.flatMap((oracles, side) =>
+      oracles.length === 0 ? [] : [`${side === 0 ? 'A' : 'B'} violated ${oracles.join(', ')}`],
+    ),
+    ...(unclear === 0
+      ? []
+      : [
+          `unclear: ${unclear} of ${metrics.length} metrics differ by more than the bound, but so do their samples among themselves`,
+        ]),
+  ];
+}
+
+/** The oracles of violations, each once. */
+export function oraclesOf(violations: readonly { oracle: string }[]): string[] {
+  return [...new Set(violations.map(({ oracle }) => oracle))].toSorted();
+}
