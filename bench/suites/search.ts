@@ -7,7 +7,7 @@ import { searchOnPool } from '../../src/explore/search/search-pool.js';
 import { wholeSearch } from '../../src/explore/search/search-result.js';
 import { nowNs } from '../../src/host/clock.js';
 import type { Runner } from '../runner.js';
-import { estimate, pairedRatio } from '../statistics.js';
+import { estimate, pairedRatio } from '../../src/host/samples.js';
 import type { Timing } from '../timing.js';
 
 const LOADER = new URL('../../src/cli/target.js', import.meta.url).href;
