@@ -4,10 +4,10 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
-import { LOG_LEVELS, type LogLevel } from '../host/log.js';
+import { createLog, LOG_LEVELS, type LogLevel } from '../host/log.js';
 import { tortureText } from '../report/torture.js';
 import { showCount } from '../report/units.js';
-import type { TortureResult } from '../torture/run.js';
+import type { TortureOptions, TortureResult } from '../torture/run.js';
 import type { SeriesRow } from '../torture/series.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
@@ -23,6 +23,7 @@ interface Options {
   duration?: string;
   set: string[];
   dryRun?: boolean;
+  metrics?: string;
   quiet?: boolean;
   debug?: string;
   workers?: string;
@@ -48,6 +49,7 @@ export function tortureCommand(done: (code: number) => void): Command {
     )
     .option('--protocol <name>', 'rfc-v7, rfc-v8 or guest-memfd (overrides the profile)')
     .option('--dry-run', 'print the profile as resolved, with where each value came from, and run nothing')
+    .option('--metrics <port>', 'serve the state of the run for Prometheus on 127.0.0.1:<port>/metrics')
     .option('--quiet', 'no progress line')
     .option('--debug <glob>', "turn on pr_debug sites by function name, such as 'kvm_restrictedmem_*'")
     .option('--log-level <level>', `lines about the run itself on stderr, as JSON: ${LOG_LEVELS.join(', ')}`, 'warn')
@@ -64,6 +66,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const { profileSchema } = await import('../torture/schema.js');
   const { profileComplaints } = await import('../torture/complaints.js');
   const { runTorture } = await import('../torture/run.js');
+  const { startMetrics } = await import('./metrics-server.js');
   const { dryRun, storedProfile } = await import('./torture-dry-run.js');
   const profilePath = resolve(profileArgument ?? QUICKSTART);
   const override = [
@@ -84,6 +87,8 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const out = outFolder(options.out, 'torture');
   let series: readonly SeriesRow[] = [];
   const log: string[] = [];
+  const metrics = options.metrics === undefined ? undefined : await startMetrics(options.metrics);
+  if (metrics !== undefined) createLog(logLevel, (text) => log.push(text)).info({ url: metrics.url }, 'metrics served');
   const interrupt = interruptible();
   const draw =
     options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
@@ -98,7 +103,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
       signal: interrupt.signal,
       onSeries: (rows) => (series = rows),
       onLog: (text) => log.push(text),
-      ...(draw ? { onProgress: drawProgress } : {}),
+      ...watchers(draw ? drawProgress : undefined, metrics?.update),
       ...(options.debug === undefined ? {} : { debug: options.debug }),
     });
     if (draw) process.stderr.write('\r\u001B[K');
@@ -109,7 +114,14 @@ async function torture(profileArgument: string | undefined, options: Options): P
     return result.verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? exitCode(result));
   } finally {
     interrupt.dispose();
+    await metrics?.close();
   }
+}
+
+/** Who is told of the progress; nothing when nobody is, since telling costs the run a little. */
+function watchers(...each: (((progress: TortureProgress) => void) | undefined)[]): Pick<TortureOptions, 'onProgress'> {
+  const there = each.filter((watcher) => watcher !== undefined);
+  return there.length === 0 ? {} : { onProgress: (progress) => there.forEach((watcher) => watcher(progress)) };
 }
 
 function again(profilePath: string, override: readonly string[], seed: bigint, workers: string | undefined): string {

@@ -2,7 +2,7 @@
 import { nowNs } from '../host/clock.js';
 import type { Host } from '../host/host.js';
 import type { ActorReply } from '../host/pool.js';
-import type { PageStatistics } from '../host/statistics.js';
+import type { LockStatistics, PageStatistics } from '../host/statistics.js';
 import { schedule, type ActorProgram } from './actors.js';
 import { collectOperations, type OperationResult } from './results.js';
 import type { Series } from './series.js';
@@ -17,6 +17,8 @@ export interface TortureProgress {
   totalMs: number;
   operations: Record<string, OperationResult>;
   pages: PageStatistics;
+  /** By class; empty when the build keeps no statistics. */
+  locks: Record<string, LockStatistics>;
   violations: number;
 }
 
@@ -65,14 +67,17 @@ export async function runWindow(
   const stop = (): void => host.stop();
   signal?.addEventListener('abort', stop);
   if (signal?.aborted === true) stop();
-  const report = (): void =>
+  const report = (): void => {
+    const { pages, locks } = host.stats();
     onProgress?.({
       elapsedMs: recordedMs(),
       totalMs: durationNs / 1e6,
       operations: collectOperations(host.shards, programs, recordedMs()),
-      pages: host.stats().pages,
+      pages,
+      locks,
       violations: host.violations().length,
     });
+  };
   const ticker = onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);
   const { died, replies } = await host.runActors(
     programs.map(({ name, address, shard, cpu }) => ({ name, program: address, shard, cpu })),
