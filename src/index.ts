@@ -21,4 +21,5 @@ export type { LockStatistics, PageStatistics } from './host/statistics.js';
 export { runTorture, type TortureOptions, type TortureResult } from './torture/run.js';
 export type { TortureProgress } from './torture/window.js';
 export { workload, type ActorOptions, type WorkloadOptions, type WorkloadResult } from './torture/workload.js';
-export type { OperationResult } from './torture/results.js';
+export type { ActorResult, OperationResult } from './torture/results.js';
+export type { Trust } from './torture/trust.js';

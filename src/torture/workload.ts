@@ -6,8 +6,9 @@ import type { Vm } from '../host/objects.js';
 import { parseDuration } from '../host/units.js';
 import { writeActors } from './actors.js';
 import type { Area, Guest } from './guests.js';
-import { collectOperations, type OperationResult } from './results.js';
+import { collectActors, collectOperations, type ActorResult, type OperationResult } from './results.js';
 import { actorSchema, duration } from './schema.js';
+import { judgeTrust, type Trust } from './trust.js';
 import { runWindow, type TortureProgress } from './window.js';
 
 const PAGE = 4096;
@@ -20,7 +21,7 @@ export interface WorkloadOptions {
   /** The guests to work on: their memslots and vCPUs. */
   vms: readonly Vm[];
   actors: readonly ActorOptions[];
-  /** Recorded time, `15s` or nanoseconds; before it, not recorded, the warm-up. */
+  /** Recorded time, `15s` or a number of seconds; before it, not recorded, the warm-up. */
   duration: number | string;
   warmup?: number | string;
   signal?: AbortSignal;
@@ -31,6 +32,10 @@ export interface WorkloadOptions {
 export interface WorkloadResult {
   durationMs: number;
   operations: Record<string, OperationResult>;
+  /** What each thread did; of open loops also how well it kept its rate. */
+  actors: ActorResult[];
+  /** Whether rates and latencies are the engine's or the machine's. */
+  trust: Trust;
   /** Of the whole host so far. */
   violations: Violation[];
   /** It was stopped before its time, or a worker died. */
@@ -71,9 +76,17 @@ export function workload(options: WorkloadOptions): Workload<WorkloadResult> {
     async runOn(host: Host): Promise<WorkloadResult> {
       const programs = writeActors(host.shards, actors, vms.map(guestOf));
       const [warmupNs, durationNs] = [parseDuration(warmup), parseDuration(parsed.data.duration)];
-      const { durationMs, died } = await runWindow(host, programs, { warmupNs, durationNs, signal, onProgress });
+      const { durationMs, died, replies } = await runWindow(host, programs, {
+        warmupNs,
+        durationNs,
+        signal,
+        onProgress,
+      });
       const operations = collectOperations(host.shards, programs, durationMs);
-      return { durationMs, operations, violations: host.violations(), partial: died || signal?.aborted === true };
+      const done = collectActors(host.shards, programs, durationMs);
+      const trust = judgeTrust(done, replies);
+      const violations = host.violations();
+      return { durationMs, operations, actors: done, trust, violations, partial: died || signal?.aborted === true };
     },
   };
 }
