@@ -24,6 +24,7 @@ export interface Options {
   out?: string;
   quiet?: boolean;
   races?: string;
+  locks?: string;
   list?: boolean;
   from?: string;
   resume?: string;
@@ -49,6 +50,7 @@ const FIXED = [
   'seed',
   'points',
   'races',
+  'locks',
   'steps',
   'spurious',
   'timeouts',
@@ -86,6 +88,7 @@ export function readOptions(options: Options) {
       spuriousWakeups: wholeNumber('--spurious', options.spurious, 0, 1000),
       earlyTimeouts: wholeNumber('--timeouts', options.timeouts, 0, 1000),
       ...(points === undefined ? {} : { points }),
+      ...(options.locks === undefined ? {} : { locks: oneOf('--locks', options.locks, ['abstract', 'concrete']) }),
       ...(options.races === undefined ? {} : { races: oneOf('--races', options.races, ['on', 'off']) === 'on' }),
     },
     overrides: {
@@ -126,6 +129,7 @@ export function resumedOptions(options: Options, { strategy, seed, target, overr
     timeouts: String(target.earlyTimeouts),
     variant: [...(overrides.variants ?? [])],
     ...(target.points === undefined ? {} : { points: target.points }),
+    ...(target.locks === undefined ? {} : { locks: target.locks }),
     ...(target.races === undefined ? {} : { races: target.races ? 'on' : 'off' }),
     ...(overrides.protocol === undefined ? {} : { protocol: overrides.protocol }),
   };

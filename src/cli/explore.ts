@@ -45,6 +45,10 @@ export function exploreCommand(done: (code: number) => void): Command {
       'accesses where threads may change: sync (atomics), racy (and words that race), all (default: sync, with states racy; programs: all)',
     )
     .option('--races <on|off>', 'data races are failures (default: on for programs; scenarios need --points all)')
+    .option(
+      '--locks <how>',
+      'abstract: taking a lock is one step, and nobody queues (default: concrete, every step of theirs)',
+    )
     .option('--steps <n>', 'longest execution, in steps', DEFAULTS.steps)
     .option('--spurious <n>', 'waits of an execution that may return without a wake-up', DEFAULTS.spurious)
     .option('--timeouts <n>', 'waits of an execution that may time out although others can run', DEFAULTS.timeouts)

@@ -20,11 +20,19 @@ async function replay(file: string, json: boolean): Promise<number> {
   const { replayTrace } = await import('../explore/replay-trace.js');
   const { failureText } = await import('../report/explore.js');
   const trace = readTrace(file);
-  const { points, stepLimit, spuriousWakeups, earlyTimeouts, frozenClock, races, variants, protocol } = trace;
+  const { points, stepLimit, spuriousWakeups, earlyTimeouts, frozenClock, races, locks, variants, protocol } = trace;
   const overrides = { ...(variants && { variants }), ...(protocol && { protocol }) };
   const target = await loadTarget(
     trace.target,
-    { points, stepLimit, spuriousWakeups, earlyTimeouts, frozenClock, ...(races === undefined ? {} : { races }) },
+    {
+      points,
+      stepLimit,
+      spuriousWakeups,
+      earlyTimeouts,
+      frozenClock,
+      ...(races === undefined ? {} : { races }),
+      ...(locks === undefined ? {} : { locks }),
+    },
     overrides,
   );
   if (target.threadNames.join() !== trace.threads.join())

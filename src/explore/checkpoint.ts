@@ -45,6 +45,7 @@ const checkpointSchema = z.object({
     frozenClock: z.boolean(),
     points: z.enum(['sync', 'racy', 'all']).optional(),
     races: z.boolean().optional(),
+    locks: z.enum(['abstract', 'concrete']).optional(),
   }),
   overrides: z.object({ variants: z.array(z.string()).optional(), protocol: z.enum(PROTOCOLS).optional() }),
   /** Hash of the state that all executions start from. */

@@ -287,31 +287,35 @@ export class Machine extends ThreadTable {
     this.#barren = 0;
     for (let thread = 0; thread < this.threadCount; thread++) {
       if (thread === writer || this.status(thread) !== control.STATUS_SPINNING) continue;
+      if (writer >= 0 && !this.#concerns(writer, thread)) continue;
       this.setStatus(thread, control.STATUS_READY);
       this.#spinning--;
       this.enable(thread);
     }
   }
 
+  /** Whether a write lets a thread turn its loop once more: any does, unless it waits for one to a word. */
+  #concerns(writer: number, spinner: number): boolean {
+    const [awaited, written] = [this.address(spinner), this.address(writer)];
+    return awaited === 0 || (written < awaited + 4 && awaited < written + this.bytes(writer));
+  }
+
   /** Nobody can run: all who spin try again, else a wait with a limit times out. False when that ends the execution. */
   #unstick(): boolean {
-    if (this.#spinning > 0) {
+    const spinners = this.#threadsAt(control.STATUS_SPINNING);
+    if (spinners.some((thread) => this.address(thread) === 0)) {
       if (++this.#barren > BARREN_ROUNDS) return this.#end('livelock') === 0;
       this.#stopSpinningAll();
       return true;
     }
-    const timed: number[] = [];
-    let waiting = 0;
-    for (let thread = 0; thread < this.threadCount; thread++) {
-      const status = this.status(thread);
-      if (status === control.STATUS_BLOCKED_TIMED) timed.push(thread);
-      if (status !== control.STATUS_FINISHED) waiting++;
-    }
+    const timed = this.#threadsAt(control.STATUS_BLOCKED_TIMED);
     if (timed.length > 0) {
       this.#wake(timed[this.#choose(timed.length, 'timeout')]!, TIMED_OUT, -1);
       return true;
     }
-    this.#end(waiting === 0 ? 'finished' : 'blocked');
+    // Who waits for a write that nobody will make sleeps.
+    for (const thread of spinners) this.setStatus(thread, control.STATUS_BLOCKED);
+    this.#end(this.#threadsAt(control.STATUS_BLOCKED).length === 0 ? 'finished' : 'blocked');
     return false;
   }
 
@@ -319,6 +323,13 @@ export class Machine extends ThreadTable {
     const barren = this.#barren;
     this.#stopSpinning(-1);
     this.#barren = barren;
+  }
+
+  #threadsAt(status: number, other = status): number[] {
+    const found: number[] = [];
+    for (let thread = 0; thread < this.threadCount; thread++)
+      if (this.status(thread) === status || this.status(thread) === other) found.push(thread);
+    return found;
   }
 
   // --- futexes ---
@@ -362,12 +373,9 @@ export class Machine extends ThreadTable {
 
   /** The running thread wakes up to `count` sleepers of a word: which ones, if not all, is a choice. */
   #futexWake(address: number, count: number): number {
-    const sleepers: number[] = [];
-    for (let thread = 0; thread < this.threadCount; thread++) {
-      const status = this.status(thread);
-      if (status !== control.STATUS_BLOCKED && status !== control.STATUS_BLOCKED_TIMED) continue;
-      if (this.address(thread) === address >>> 0) sleepers.push(thread);
-    }
+    const sleepers = this.#threadsAt(control.STATUS_BLOCKED, control.STATUS_BLOCKED_TIMED).filter(
+      (thread) => this.address(thread) === address >>> 0,
+    );
     const woken = Math.min(sleepers.length, count >>> 0);
     for (let n = 0; n < woken; n++) {
       const choice = woken === sleepers.length + n ? 0 : this.#choose(sleepers.length, 'wake');

@@ -1,5 +1,6 @@
 // A program to explore: a module with `setup`, `thread0`, `thread1`, ..., and if it likes `invariant` (looked at after every step) and `finish` (when all
 // threads have ended). Its memory is whatever it takes from the heap; its locks are ours.
+import * as control from '../kernel/abi/control.js';
 import * as layout from '../kernel/abi/layout.js';
 import { UsageError } from '../host/errors.js';
 import { readViolations } from '../host/oops.js';
@@ -8,7 +9,7 @@ import { Machine, type MachineExports } from './machine.js';
 import { setPoints } from './points.js';
 import { racyWords } from './racy-words.js';
 import { stateName } from './state-names.js';
-import { type Target, type TargetOptions, watchRaces } from './target.js';
+import { type Target, type TargetOptions, lockSort, watchRaces } from './target.js';
 
 type Exports = MachineExports & {
   bootProgram(): number;
@@ -51,6 +52,7 @@ export function programTarget(program: CompiledProgram, options: ProgramOptions)
     frozenClock: options.frozenClock ?? false,
   });
   const { words, stateEnd } = machine.memory;
+  words[control.CONTROL_LOCKS / 4] = lockSort(options);
   const x = machine.exports as Exports;
   words[layout.SH_MEMORY_END_PAGES / 4] = stateEnd / 65536;
   words[layout.SH_MAX_TASKS / 4] = threads + 1;

@@ -17,7 +17,7 @@ import { setPoints } from './points.js';
 import { racyWords } from './racy-words.js';
 import { SourceLines } from './source-lines.js';
 import { stateName } from './state-names.js';
-import { type Target, type TargetOptions, watchRaces } from './target.js';
+import { type Target, type TargetOptions, lockSort, watchRaces } from './target.js';
 
 type Exports = MachineExports & KernelExports;
 
@@ -37,6 +37,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
   });
   const x = machine.exports as Exports;
   const { words, stateEnd } = machine.memory;
+  words[control.CONTROL_LOCKS / 4] = lockSort(options);
   const memory = { x, words, quietly: (call: () => void) => machine.quietly(call) };
   bootScenario(memory, scenario, stateEnd / 65536);
   const objects = setUpScenario(memory, scenario);

@@ -1,5 +1,6 @@
 // What can be explored: a machine in its starting state, with what a report needs to speak of it. Scenarios and programs make one.
 import { UsageError, type Violation } from '../host/errors.js';
+import * as control from '../kernel/abi/control.js';
 import type { Machine } from './machine.js';
 import { canWatch, RaceWatch } from './race-watch.js';
 import type { SourceLines } from './source-lines.js';
@@ -33,8 +34,15 @@ export interface TargetOptions {
   earlyTimeouts?: number;
   /** The model's time stands still, for searches that compare states. */
   frozenClock?: boolean;
+  /** Locks are one step, and who finds one taken stands still until it is written to; otherwise every step of theirs is explored. */
+  locks?: 'abstract' | 'concrete';
   /** Whether two accesses, one of them plain and one a write, that nothing orders are a failure. Plain accesses have to be points. */
   races?: boolean;
+}
+
+/** LOCKS_* of the options. */
+export function lockSort({ locks = 'concrete' }: TargetOptions): number {
+  return locks === 'abstract' ? control.LOCKS_ABSTRACT : control.LOCKS_CONCRETE;
 }
 
 /**

@@ -19,6 +19,7 @@ const traceSchema = z.object({
   earlyTimeouts: z.number(),
   frozenClock: z.boolean(),
   races: z.boolean().optional(),
+  locks: z.enum(['abstract', 'concrete']).optional(),
   strategy: z.string(),
   seed: z.number(),
   executionIndex: z.number(),

@@ -10,7 +10,7 @@ import {
   POINT_ADD, POINT_AND, POINT_ATOMIC_STORE, POINT_CAS, POINT_COPY, POINT_FILL, POINT_FUTEX_WAIT, POINT_FUTEX_WAKE, POINT_OR, POINT_SUB, POINT_XCHG,
 } from './abi/point';
 import {
-  block, markDirty, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointStore,
+  block, markDirty, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointRelaxOn, pointStore,
 } from './control/threads';
 
 /** Wakes sleepers of the controlled build's scheduler. */
@@ -97,10 +97,7 @@ export function randomU32(): u32 {
 /** Looks at and changes a word as a part of the step before, so that states that no step can tell apart are one. @context CONTROLLED only. */
 export function peek32(p: usize): u32 { return load<u32>(p); }
 export function peek64(p: usize): u64 { return load<u64>(p); }
-export function poke64(p: usize, value: u64): void {
-  if (CONTROLLED) markDirty(p);
-  store<u64>(p, value);
-}
+export function poke64(p: usize, value: u64): void { if (CONTROLLED) markDirty(p); store<u64>(p, value); }
 
 /** Whether a named variant is on. Always false in builds without variants. */
 // @ts-ignore: decorator
@@ -389,6 +386,9 @@ export function futexWake(p: usize, count: u32): u32 {
   }
   return atomic.notify(p, <i32>count);
 }
+
+/** A turn of a loop that only a write to the word at `p` can end. @context CONTROLLED only. */
+export function relaxOn(p: usize): void { if (CONTROLLED) pointRelaxOn(p); }
 
 /** One turn of a spin loop: marks the loop as a spin for the scheduler. */
 export function cpuRelax(): void {

@@ -93,7 +93,8 @@ export class Locality {
   /** Takes note of what `thread` announces and does now. */
   note(view: View, thread: number): void {
     const kind = view.kind(thread);
-    if (kind === POINT_RELAX) this.#noteSpinner(thread);
+    // Who waits for a write to a word has touched it before.
+    if (kind === POINT_RELAX && view.address(thread) === 0) this.#noteSpinner(thread);
     if (kind === 0 || kind === POINT_RELAX || kind === POINT_FUTEX_WAKE) return;
     const bytes = view.bytes(thread);
     if (kind === POINT_COPY) this.#note(thread, view.low(thread) >>> 0, bytes, false);

@@ -38,6 +38,8 @@ export const CONTROL_HASH_LOW = 32848;
 export const CONTROL_HASH_HIGH = 32852;
 /** The map of the scenario's words, MAP_*, whichever map is in force. */
 export const CONTROL_WORDS_MAP = 32856;
+/** How locks are explored, LOCKS_*. */
+export const CONTROL_LOCKS = 32860;
 
 /** A block for each virtual thread. */
 export const THREADS = 33024;
@@ -56,6 +58,9 @@ export const THREAD_LOW = 32;
 export const THREAD_HIGH = 36; // high word of the value; of a 32-bit compare-and-exchange the value expected
 export const THREAD_RESULT = 40; // what its futex wait will return
 export const THREAD_WOKEN_BY = 44; // thread whose wake-up lets it go on, -1: none (a timeout, a spurious wake-up)
+
+export const LOCKS_CONCRETE = 0; // every step of theirs
+export const LOCKS_ABSTRACT = 1; // taking a free lock is one step, and who finds it taken stands still until its word is written to
 
 export const STATUS_READY = 0;
 export const STATUS_BLOCKED = 1; // in a futex wait without an end

@@ -102,6 +102,11 @@ export function pointRelax(): void {
   stand(POINT_RELAX, 0, 0, 0, 0);
 }
 
+/** A turn of a loop that only a write to the word at `p` can end. Apart, because the frames of the loops above would have more in them, and so more states. */
+export function pointRelaxOn(p: usize): void {
+  stand(POINT_RELAX, p, 4, 0, 0);
+}
+
 /** Futex operations on the word at `p`. */
 export function pointFutex(kind: i32, p: usize, low: i32, high: i32): void {
   if (announced(p, MAP_ATOMIC)) stand(kind, p, 4, low, high);

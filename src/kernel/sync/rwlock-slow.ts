@@ -5,6 +5,7 @@ import { WAIT_READ_LOCK, WAIT_WRITE_LOCK } from '../abi/layout';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_READER } from '../abi/sync';
 import { atomicAdd32, atomicCas32, atomicLoad32, atomicOr32, cpuRelax, futexWake, load32, loadF64, nowNs, store32, storeF64 } from '../point';
 import { stackPop, stackPush, waitBegin, waitEnd } from '../task';
+import { abstractReadLock, abstractWriteLock, locksAreAbstract } from './abstract';
 import { lockstatWait } from './lockstat';
 import {
   RWLOCK_QUEUE, RWLOCK_QUEUED, RWLOCK_READER_BIAS, RWLOCK_WAITING, RWLOCK_WAIT_LOCK, RWLOCK_WRITER, rwlockReadLeave, rwlockReadTake,
@@ -32,7 +33,8 @@ function claimDue(node: usize): bool {
 export function rwlockReadSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
   rwlockReadLeave(l);
-  if (!readSpin(l)) readQueue(l);
+  if (locksAreAbstract()) abstractReadLock(l);
+  else if (!readSpin(l)) readQueue(l);
   if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
 }
 
@@ -62,7 +64,8 @@ function readQueue(l: usize): void {
 /** @context returns with the lock held for write. Parks after a bounded spin. */
 export function rwlockWriteSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
-  if (!writeSpin(l)) writeQueue(l);
+  if (locksAreAbstract()) abstractWriteLock(l);
+  else if (!writeSpin(l)) writeQueue(l);
   if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
 }
 

@@ -7,6 +7,7 @@ import { WAIT_RWSEM_READ, WAIT_RWSEM_WRITE } from '../abi/layout';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_NONSPINNABLE, OWNER_READER } from '../abi/sync';
 import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicSub32, cpuRelax, fence, futexWake, load32, loadF64, nowNs, store32, storeF64 } from '../point';
 import { stackPop, stackPush, waitBegin, waitEnd } from '../task';
+import { abstractDownRead, abstractDownWrite, locksAreAbstract } from './abstract';
 import { lockstatWait } from './lockstat';
 import {
   RWSEM_HANDOFF, RWSEM_LOCK_MASK, RWSEM_QUEUE, RWSEM_READER_BIAS, RWSEM_READER_MASK, RWSEM_READ_FAIL, RWSEM_READ_FAILED, RWSEM_WAITERS,
@@ -36,7 +37,8 @@ const NOTIFY_ONLY: usize = 1;
  */
 export function rwsemReadSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
-  if (!readerSteal(l)) readerQueue(l);
+  if (locksAreAbstract()) abstractDownRead(l);
+  else if (!readerSteal(l)) readerQueue(l);
   if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
 }
 
@@ -87,7 +89,8 @@ function readerQueue(l: usize): void {
 /** @context returns with the lock held for write. Sleeps. kernel: rwsem_down_write_slowpath(). */
 export function rwsemWriteSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
-  if (!writerSpin(l)) writerQueue(l);
+  if (locksAreAbstract()) abstractDownWrite(l);
+  else if (!writerSpin(l)) writerQueue(l);
   if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
 }
 

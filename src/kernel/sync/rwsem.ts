@@ -68,20 +68,24 @@ export function downRead(l: usize): void {
   if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
 }
 
-/** @context takes the semaphore for read when no writer holds it and nobody waits; never waits. kernel: down_read_trylock(). */
-export function downReadTrylock(l: usize): bool {
+/** Enters as a reader unless a writer holds the semaphore or somebody waits. */
+export function rwsemReadTake(l: usize): bool {
   let count = atomicLoad32(l);
   while ((count & RWSEM_READ_FAILED) == 0) {
     const seen = atomicCas32(l, count, count + RWSEM_READER_BIAS);
-    if (seen == count) {
-      rwsemSetReaderOwned(l);
-      if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ | HELD_TRY);
-      if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
-      return true;
-    }
+    if (seen == count) return true;
     count = seen;
   }
   return false;
+}
+
+/** @context takes the semaphore for read when no writer holds it and nobody waits; never waits. kernel: down_read_trylock(). */
+export function downReadTrylock(l: usize): bool {
+  if (!rwsemReadTake(l)) return false;
+  rwsemSetReaderOwned(l);
+  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ | HELD_TRY);
+  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  return true;
 }
 
 /** @context releases the semaphore held for read. kernel: up_read(). */

@@ -16,6 +16,7 @@ import { TASK_WAIT_LOCK, WAIT_SPIN } from '../abi/layout';
 import { LOCK_OWNER, LOCK_EXTRA } from '../abi/sync';
 import { atomicAnd32, atomicCas32, atomicLoad32, atomicStore32, checkStop, cpuRelax, current, futexWait, futexWake, load32, store32 } from '../point';
 import { currentId, heartbeat, waitBegin, waitEnd } from '../task';
+import { abstractTake, locksAreAbstract } from './abstract';
 
 const LOCKED: u32 = 1;
 const PARKED: u32 = 2;
@@ -83,6 +84,11 @@ export function rawUnlock(l: usize): void {
 }
 
 export function wordLockSlow(l: usize, kind: u32): void {
+  if (locksAreAbstract()) abstractTake(l, LOCKED, kind);
+  else spinThenPark(l, kind);
+}
+
+function spinThenPark(l: usize, kind: u32): void {
   for (let n = spinTurns(); n > 0; n--) {
     if (atomicLoad32(l) == 0 && atomicCas32(l, 0, LOCKED) == 0) return;
     cpuRelax();
