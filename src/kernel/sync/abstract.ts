@@ -1,6 +1,7 @@
 // Locks as one step, for explorations of what they protect (`--locks abstract`): a thread takes a lock that is free, and otherwise stands still until somebody
 // has written to its word. Nobody queues, sleeps or hands over, so that of a lock only its promise is left: who may hold it together with whom, in any order
-// of arrival. The fast paths are those of the lock itself; here are its slow ones. What they leave out is explored with the locks' own programs.
+// of arrival; a holder sees nobody wait (rwlockNeedbreak). The fast paths are those of the lock itself; here are its slow ones. What they leave out is
+// explored with the locks' own programs.
 import { CONTROL_LOCKS, LOCKS_ABSTRACT } from '../abi/control';
 import { WAIT_READ_LOCK, WAIT_RWSEM_READ, WAIT_RWSEM_WRITE, WAIT_WRITE_LOCK } from '../abi/layout';
 import { atomicCas32, atomicSub32, peek32, relaxOn } from '../point';
