@@ -19,7 +19,7 @@ interface Options {
 export function importCommand(done: (code: number) => void): Command {
   return new Command('import')
     .description(
-      'turn a real log (QEMU memslot trace, KVM trace events, kernel log of an SNP host) into documents that profiles use',
+      'turn a real log (QEMU memslot trace, KVM trace events, function_graph, kernel log of an SNP host, KASAN report) into documents that profiles use, or explain it',
     )
     .argument('<log>', 'the log, as text')
     .option('--explain', 'only say what the log shows; write nothing')

@@ -3,6 +3,10 @@ import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UsageError } from '../host/errors.js';
 import {
+  explainStacks, frameGrammar, kasanAccessGrammar, kasanGrammar, reportGrammar, stackGrammar,
+} from './call-trace.js'; // prettier-ignore
+import { explainGraph, graphGrammar } from './function-graph.js';
+import {
   asidGrammar, explainHost, layoutDocument, memoryGrammar, rmpTableGrammar, type AsidFact, type MemoryFact, type RmpTableFact,
 } from './host-log.js'; // prettier-ignore
 import { readLog, refuseForeign, type Fact, type Grammar, type Unread } from './log.js';
@@ -27,6 +31,12 @@ const GRAMMARS: readonly Grammar<Fact>[] = [
   spteGrammar,
   otherEventGrammar,
   stuckFaultGrammar,
+  graphGrammar,
+  kasanGrammar,
+  kasanAccessGrammar,
+  stackGrammar,
+  frameGrammar,
+  reportGrammar,
 ];
 
 /** A document made from the log, for a file of this name. */
@@ -85,6 +95,8 @@ export function importLog(path: string, pageState: PageState): ImportResult {
       ...asids,
       ...explainRmp(log.facts, pageState),
       ...explainTrace(log.facts),
+      ...explainGraph(log.facts),
+      ...explainStacks(log.facts),
     ],
     documents: [
       ...(memslots.length === 0

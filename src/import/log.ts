@@ -17,6 +17,10 @@ export interface Fact {
 export interface Grammar<F extends Fact> {
   /** What a reader would call such a line. */
   name: string;
+  /** What such a line looks like, for whoever has a damaged one. */
+  expected?: string;
+  /** Tells a damaged line of this kind from a line of another. */
+  resembles?: RegExp;
   read(text: string, line: number): F | undefined;
 }
 
@@ -95,7 +99,7 @@ export function readLog(text: string, grammars: readonly Grammar<Fact>[]): ReadL
   for (const [n, { line, text: record }] of records.entries()) {
     const found = read(record, line);
     if (found === undefined) {
-      log.unread.push({ line, reason: `no known kind of line: ${shortened(record)}` });
+      log.unread.push({ line, reason: `${reasonOf(record, grammars)}: ${shortened(record)}` });
       continue;
     }
     log.facts.push(found.fact);
@@ -103,6 +107,29 @@ export function readLog(text: string, grammars: readonly Grammar<Fact>[]): ReadL
     log.counts[found.name] = (log.counts[found.name] ?? 0) + 1;
   }
   return log;
+}
+
+/** Lines that logs of these kinds have besides, of which nothing here is made. */
+const OTHERS: readonly [RegExp, string][] = [
+  [/^\s*(?:\.{2,}|-{2,}|\[\.\.\.\])\s*$/, 'lines were left out here'],
+  [/^@\w*\[.*\]: /, 'a bpftrace map, nothing is made of it'],
+  [/^(?:tdx->|kvm_tdx_)/, 'TDX, which is not modelled'],
+  [/^cpus=\d+$/, 'header of trace-cmd report'],
+  [
+    /\b(?:Loaded \w+|nr_segments|segment\[\d+\]|kexec_file_load|E820 memmap:|physical RAM map:)/,
+    'kexec and headings of the memory map, nothing is made of it',
+  ],
+];
+
+/** Why a record was not understood: left out by hand, damaged, or of a kind that nothing here is made of. */
+function reasonOf(text: string, grammars: readonly Grammar<Fact>[]): string {
+  const other = OTHERS.find(([pattern]) => pattern.test(text));
+  if (other !== undefined) return other[1];
+  const damaged = grammars.find(({ resembles }) => resembles?.test(text));
+  if (damaged !== undefined) return `damaged ${damaged.name} line, expected ${damaged.expected}`;
+  const event = /^\s*\S.*-\d+\s+\[\d+\].*?\d+\.\d{6}: (\w+):/.exec(text)?.[1];
+  if (event !== undefined) return `trace event ${event} is not read, or is damaged`;
+  return /^\s*\[[ +]*\d+\.\d+\] /.test(text) ? 'kernel log line about something else' : 'no known kind of line';
 }
 
 function shortened(text: string): string {
