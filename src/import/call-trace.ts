@@ -95,7 +95,7 @@ export const frameGrammar: Grammar<FrameFact | ReportFact> = {
   resembles: /^[\w.]+\+0x/,
   read(text, line) {
     const frame = bare(text);
-    if (/^\? /.test(frame)) return FRAME.test(frame.slice(2)) ? { kind: 'report', line } : undefined;
+    if (frame.startsWith('? ')) return FRAME.test(frame.slice(2)) ? { kind: 'report', line } : undefined;
     const found = FRAME.exec(frame) ?? INLINED.exec(frame);
     return found === null ? undefined : { kind: 'frame', line, function: found[1]!, source: found[2] };
   },
