@@ -22,6 +22,8 @@ import { B30 } from './b30.js';
 import { B31 } from './b31.js';
 import { B33 } from './b33.js';
 import { B44 } from './b44.js';
+import { B45 } from './b45.js';
+import { B46 } from './b46.js';
 import { B55 } from './b55.js';
 import { B61 } from './b61.js';
 import type { Bug } from './bug.js';
@@ -50,6 +52,8 @@ export const BUGS: readonly Bug[] = [
   B31,
   B33,
   B44,
+  B45,
+  B46,
   B55,
   B61,
 ];

@@ -63,12 +63,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     why: 'dirty bits of page-table entries are not followed',
   },
   {
-    id: 'B45',
-    title: 'an RMP fault that another vCPU has cured',
-    why: 'guest accesses validate whole mappings, so no two vCPUs split one',
-  },
-  { id: 'B46', title: 'the host writes to a page that VMRUN uses', why: 'interrupt controllers are not modelled' },
-  {
     id: 'B47',
     title: 'the end of the RMP table shares a 2M region with memory',
     why: 'a matter of the memory map: layouts keep the region reserved',

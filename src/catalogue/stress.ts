@@ -124,9 +124,7 @@ class Rig {
     const { x, words, buffer } = this.#shard;
     x.setCurrent(x.taskAddress(0));
     const sound = this.#quietly(() => void x.sysAudit()) && words[layout.SH_OOPS_COUNT / 4] === 0;
-    const violation = sound
-      ? unmetExpectation(x, this.#scenario.expect ?? [], this.#objects)
-      : readViolations(buffer)[0];
+    const violation = sound ? unmetExpectation({ x, words }, this.#scenario, this.#objects) : readViolations(buffer)[0];
     return violation === undefined ? undefined : { kind: violation.oracle, message: violation.message };
   }
 

@@ -67,9 +67,12 @@ function createObjects(x: KernelExports, scenario: Scenario): ObjectTable {
     files.set(name, file);
   }
   const vms = new Map<string, { address: number; vcpus: number[] }>();
-  for (const [name, { vcpus = 1, snp = true, gfns = GUEST_GFNS }] of Object.entries(scenario.vms ?? {})) {
+  for (const [name, { vcpus = 1, snp = true, irqchip = false, gfns = GUEST_GFNS }] of Object.entries(
+    scenario.vms ?? {},
+  )) {
     const address = handle(`guest '${name}'`, x.sysCreateVm(snp ? 1 : 0, 0, 0));
     handle(`shadow of guest '${name}'`, x.sysGuestShadow(address, gfns));
+    if (irqchip) x.kvmCreateIrqchip(address);
     const made = Array.from({ length: vcpus }, () => handle(`vCPU of guest '${name}'`, x.sysCreateVcpu(address)));
     vms.set(name, { address, vcpus: made });
   }

@@ -70,7 +70,7 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
       unmet = undefined;
       x.setCurrent(x.taskAddress(0));
       const sound = machine.quietly(() => void x.sysAudit()) && words[layout.SH_OOPS_COUNT / 4] === 0;
-      if (sound) unmet = unmetExpectation(x, scenario.expect ?? [], objects);
+      if (sound) unmet = unmetExpectation(memory, scenario, objects);
       return sound && unmet === undefined;
     },
     violations: () => (unmet === undefined ? readViolations(view.buffer) : [unmet]),

@@ -32,6 +32,10 @@ export type Operation =
   | { op: 'set-file-size'; file: string; pages: number }
   | { op: 'destroy-vm'; vm: string }
   | { op: 'create-vcpu'; vm: string }
+  /** PVALIDATE of 4K, by the guest. */
+  | { op: 'pvalidate'; vm: string; vcpu?: number; gfn: number; validated?: boolean }
+  /** An interrupt for the vCPU, from another CPU. */
+  | { op: 'interrupt'; vm: string; vcpu?: number; vector?: number }
   | { op: 'psmash'; pfn: number }
   /** The host writes to a page through its direct map. */
   | { op: 'host-write'; pfn: number }
@@ -43,7 +47,9 @@ export type Expectation =
   /** So many pages the file holds. */
   | { file: string; pages: number }
   /** Whether the page tables map the gfn. */
-  | { vm: string; gfn: number; mapped: boolean };
+  | { vm: string; gfn: number; mapped: boolean }
+  /** What a call of a thread (from 0) returned: 0, a KVM_EXIT_*, or a negative errno. */
+  | { thread: string; call: number; result: number };
 
 export interface Scenario {
   name: string;
@@ -55,7 +61,7 @@ export interface Scenario {
   variants?: readonly string[];
   /** `stacked`: the inode's mapping is not the file's own. */
   files?: Record<string, { pages: number; huge?: boolean; stacked?: boolean }>;
-  vms?: Record<string, { vcpus?: number; snp?: boolean; gfns?: number }>;
+  vms?: Record<string, { vcpus?: number; snp?: boolean; irqchip?: boolean; gfns?: number }>;
   /** Made one after another before the threads start; none may fail. */
   setup?: readonly Operation[];
   /** Each thread's calls, by the thread's name. Errors are allowed: the oracles judge. */
@@ -93,9 +99,7 @@ export function callOf(operation: Operation, objects: ObjectTable): Call {
   };
   switch (operation.op) {
     case 'touch': {
-      const vcpu = vm(operation.vm).vcpus[operation.vcpu ?? 0];
-      if (vcpu === undefined)
-        throw new UsageError('touch', `touch: guest '${operation.vm}' has no vCPU ${operation.vcpu ?? 0}`);
+      const vcpu = vcpuOf(operation, vm);
       const flags = (operation.write === true ? ACCESS_WRITE : 0) | (operation.private === false ? 0 : ACCESS_PRIVATE);
       return { code: calls.CALL_TOUCH, args: [vcpu, operation.gfn, flags, operation.value ?? 0] };
     }
@@ -127,13 +131,23 @@ export function callOf(operation: Operation, objects: ObjectTable): Call {
   }
 }
 
+/** The vCPU that an operation names. */
+function vcpuOf(
+  { op, vm: name, vcpu = 0 }: { op: string; vm: string; vcpu?: number },
+  vm: (name: string) => { vcpus: readonly number[] },
+): number {
+  const found = vm(name).vcpus[vcpu];
+  if (found === undefined) throw new UsageError(op, `${op}: guest '${name}' has no vCPU ${vcpu}`);
+  return found;
+}
+
 function simpleCall(
   operation: Exclude<
     Operation,
     { op: 'touch' | 'punch-hole' | 'allocate' | 'set-slot' | 'delete-slot' | 'set-private' | 'set-shared' }
   >,
   file: (name: string) => number,
-  vm: (name: string) => { address: number },
+  vm: (name: string) => { address: number; vcpus: readonly number[] },
 ): Call {
   switch (operation.op) {
     case 'memory-failure':
@@ -154,6 +168,13 @@ function simpleCall(
       return { code: calls.CALL_HOST_WRITE, args: [operation.pfn] };
     case 'firmware-page':
       return { code: calls.CALL_FIRMWARE_PAGE, args: [vm(operation.vm).address, operation.gfn, operation.pfn] };
+    case 'pvalidate':
+      return {
+        code: calls.CALL_PVALIDATE,
+        args: [vcpuOf(operation, vm), operation.gfn, operation.validated === false ? 0 : 1],
+      };
+    case 'interrupt':
+      return { code: calls.CALL_INTERRUPT, args: [vcpuOf(operation, vm), operation.vector ?? 0] };
     default:
       return { code: calls.CALL_PSMASH, args: [operation.pfn] };
   }

@@ -38,6 +38,19 @@ const operation = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('set-file-size'), file: name, pages }),
   z.strictObject({ op: z.literal('destroy-vm'), vm: name }),
   z.strictObject({ op: z.literal('create-vcpu'), vm: name }),
+  z.strictObject({
+    op: z.literal('pvalidate'),
+    vm: name,
+    vcpu: z.number().int().min(0).optional(),
+    gfn,
+    validated: z.boolean().optional().describe('false: rescind (default: true)'),
+  }),
+  z.strictObject({
+    op: z.literal('interrupt'),
+    vm: name,
+    vcpu: z.number().int().min(0).optional(),
+    vector: z.number().int().min(0).max(31).optional(),
+  }),
   z.strictObject({ op: z.literal('psmash'), pfn: pages }),
   z.strictObject({ op: z.literal('host-write'), pfn: pages }),
   z.strictObject({ op: z.literal('firmware-page'), vm: name, gfn, pfn: pages }),
@@ -74,6 +87,7 @@ export const scenarioSchema = z.strictObject({
       z.strictObject({
         vcpus: z.number().int().min(1).max(8).optional(),
         snp: z.boolean().optional(),
+        irqchip: z.boolean().optional().describe('vCPUs have an APIC in the kernel'),
         gfns: z.number().int().min(1).optional().describe('gfns whose contents the guest-data oracle follows'),
       }),
     )
@@ -81,7 +95,17 @@ export const scenarioSchema = z.strictObject({
   setup: z.array(operation).optional().describe('made one after another before the threads start; none may fail'),
   threads: z.record(name, z.array(operation)).describe("each thread's calls, by the thread's name"),
   expect: z
-    .array(z.union([z.strictObject({ file: name, pages }), z.strictObject({ vm: name, gfn, mapped: z.boolean() })]))
+    .array(
+      z.union([
+        z.strictObject({ file: name, pages }),
+        z.strictObject({ vm: name, gfn, mapped: z.boolean() }),
+        z.strictObject({
+          thread: name,
+          call: z.number().int().min(0).describe("of the thread's calls, from 0"),
+          result: z.number().int().describe('0, a positive KVM_EXIT_* or a negative errno'),
+        }),
+      ]),
+    )
     .optional()
     .describe('what must hold when every thread has ended, beside the oracles'),
 });

@@ -19,6 +19,8 @@ export const CALL_PSMASH = 11; // (pfn)
 export const CALL_HOST_WRITE = 12; // (pfn): the host writes through its direct map
 export const CALL_FIRMWARE_PAGE = 13; // (kvm, gfn, pfn): the page becomes immutable, as while firmware works on it
 export const CALL_GET_FILE = 14; // (file): one more descriptor
+export const CALL_PVALIDATE = 15; // (vcpu, gfn, validate): of 4K, by the guest
+export const CALL_INTERRUPT = 16; // (vcpu, vector)
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

@@ -40,7 +40,8 @@ export const KVM_MMU_AREA = 772; // 124 bytes for tdp.ts
 export const KVM_ONLINE_VCPUS = 896; // u32 vCPUs created; written under kvm->lock, read with atomics
 export const KVM_CREATED_VCPUS = 900; // u32 vCPUs being created or online; kvm->lock
 export const KVM_VCPUS = 904; // u32[KVM_MAX_VCPUS] addresses by vCPU index, published before online_vcpus is raised
-export const KVM_SPARE_B = 1160; // 120 bytes
+export const KVM_SPARE_B = 1160; // 116 bytes
+export const KVM_IRQCHIP = 1276; // u32 1: vCPUs have an APIC in the kernel; set before the first one
 export const KVM_SIZE = 1280;
 
 export const KVM_ADDRESS_SPACES = 2; // KVM_ADDRESS_SPACE_NUM: normal and SMM

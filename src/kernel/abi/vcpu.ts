@@ -24,6 +24,8 @@ export const VCPU_RETRY_GFN = 240; // u64 gfn of the fault that was last told to
 export const VCPU_RETRY_SEQ = 248; // u64 mmu_invalidate_seq at that time
 export const VCPU_RETRY_OPEN = 256; // u32 mmu_invalidate_in_progress at that time | 1 << 31 when it was the protocol that said retry
 export const VCPU_RETRY_COUNT = 260; // u32 retries in a row with these three unchanged, 0: none
+export const VCPU_APIC_PFN = 264; // u32 page of its APIC registers + 1, 0: no APIC in the kernel; fixed
+export const VCPU_AVIC = 268; // u32 1: VMRUN takes that page into use (AVIC); fixed
 
 // Counters: u64 each, only the task in KVM_RUN adds.
 export const VCPU_COUNTERS = 320;
@@ -59,6 +61,7 @@ export const KVM_REQ_TLB_FLUSH = 0;
 export const KVM_REQ_MMU_FREE_OBSOLETE_ROOTS = 1;
 export const KVM_REQ_VM_DEAD = 2; // KVM_RUN fails with -EIO from now on
 export const KVM_REQ_INTERRUPT = 3; // a signal for the thread: KVM_RUN returns -EINTR
+export const KVM_REQ_EVENT = 4; // an interrupt is pending in the APIC
 
 // --- TLB entry: key u64, value u64. Written by its own vCPU only; others read it at rest ---
 export const TLB_ENTRY_SIZE = 16;

@@ -7,10 +7,7 @@ import {
 import { TASK_FPUT, TASK_ID } from '../abi/layout';
 import { PAGE_CONTENT } from '../abi/mm';
 import { OOPS_FAULT_LOOP, OOPS_RETRY_FOREVER, OOPS_STALE_OWNER, OOPS_STALE_TRANSLATION, ORACLE_PROGRESS, ORACLE_STALE_MAPPING } from '../abi/oops';
-import {
-  GUEST_NPF_SIZEM, PFERR_GUEST_ENC_BIT, PFERR_GUEST_FINAL_BIT, PFERR_GUEST_SIZEM_BIT, PFERR_PRESENT_BIT, PFERR_RMP_BIT, PFERR_USER_BIT,
-  PFERR_WRITE_BIT, PG_LEVEL_2M, PG_LEVEL_4K, PVALIDATE_NO_CHANGE, RMP_FAIL_SIZEMISMATCH, RMP_OK,
-} from '../abi/snp';
+import { GUEST_NPF_SIZEM, PG_LEVEL_2M, PG_LEVEL_4K, PVALIDATE_NO_CHANGE, RMP_FAIL_SIZEMISMATCH, RMP_OK } from '../abi/snp';
 import {
   ACCESS_FLAGS, ACCESS_GFN, ACCESS_PRIVATE, ACCESS_SIZE, ACCESS_VALUE, ACCESS_WRITE, GUEST_MODE_MASK, IN_GUEST_MODE, VCPU_COUNT_ACCESSES,
   VCPU_COUNT_FAULTS, VCPU_COUNT_NPF_RMP, VCPU_COUNT_RETRIES, VCPU_COUNT_TLB_HITS, VCPU_COUNT_VC, VCPU_KVM, VCPU_MMIO_VALUE, VCPU_MODE,
@@ -31,22 +28,11 @@ import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { heartbeat } from '../task';
 import { kvmMmuPageFault } from './fault';
+import { DONE, KICKED, NPF_BASE, NPF_ENC, NPF_PRESENT, NPF_RMP, NPF_SIZEM, NPF_WRITE } from './npf';
 import { RET_PF_EMULATE_MMIO, RET_PF_RETRY, RET_PF_RETRY_STALE, tdpWalk } from './tdp-map';
 import { SPTE_LARGE, SPTE_PRIVATE, SPTE_WRITABLE, sptePfn } from './tdp-spte';
 import { TLB_CIPHER, tlbFill, tlbLookup, tlbPfn, TLB_WRITABLE } from './tlb';
 import { vcpuClearExit, vcpuCount, vcpuEnterGuest, vcpuExitGuest, vcpuSignalPending } from './vcpu';
-
-const NPF_PRESENT: u64 = (<u64>1) << PFERR_PRESENT_BIT;
-const NPF_WRITE: u64 = (<u64>1) << PFERR_WRITE_BIT;
-const NPF_RMP: u64 = (<u64>1) << PFERR_RMP_BIT;
-const NPF_ENC: u64 = (<u64>1) << PFERR_GUEST_ENC_BIT;
-const NPF_SIZEM: u64 = (<u64>1) << PFERR_GUEST_SIZEM_BIT;
-/** Every #NPF of a guest access: by the guest, at the final translation. */
-const NPF_BASE: u64 = ((<u64>1) << PFERR_USER_BIT) | ((<u64>1) << PFERR_GUEST_FINAL_BIT);
-
-/** guestAccess: the access is done; or the vCPU was kicked before it. All other results are #NPF error codes. */
-const DONE: u64 = 0;
-const KICKED: u64 = (<u64>1) << 62;
 
 /** What a shared read of a private page sees: its bytes as they lie in DRAM. */
 const CIPHERTEXT: u32 = 0x5bd1e995;
@@ -229,7 +215,7 @@ function checkRounds(vcpu: usize, gfn: u64, seqBefore: u64): u64 {
 }
 
 /** Above 0: run the guest again; else KVM_RUN returns. @context vcpu->mutex, outside guest mode; takes kvm->srcu. kernel: npf_interception(). */
-function handleNpf(vcpu: usize, gfn: u64, code: u64): i32 {
+export function handleNpf(vcpu: usize, gfn: u64, code: u64): i32 {
   const kvm: usize = load32(vcpu + VCPU_KVM);
   vcpuCount(vcpu, VCPU_COUNT_FAULTS);
   const idx = srcuReadLock(kvm + KVM_SRCU);

@@ -1,6 +1,7 @@
 // The KVM side's exports, for the host and the tests.
 export * from './access';
 export * from './attributes';
+export { kvmCreateIrqchip } from './avic';
 export * from './fault';
 export * from './guest-memfd';
 export * from './invalidate';

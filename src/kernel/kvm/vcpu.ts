@@ -7,13 +7,14 @@ import { NT_VCPU } from '../abi/names';
 import { SH_STOP } from '../abi/layout';
 import {
   GUEST_MODE_MASK, GUEST_SESSIONS_CONTROLLED, GUEST_SESSION_ONE, IN_GUEST_MODE, KVM_REQ_INTERRUPT, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_VM_DEAD,
-  OUTSIDE_GUEST_MODE, TLB_GENERATION_SHIFT, VCPU_COUNT_EXITS, VCPU_COUNT_IPIS, VCPU_EXIT_REASON, VCPU_INDEX, VCPU_IPI_WAITERS, VCPU_KVM,
+  KVM_REQ_EVENT, OUTSIDE_GUEST_MODE, TLB_GENERATION_SHIFT, VCPU_AVIC, VCPU_COUNT_EXITS, VCPU_COUNT_IPIS, VCPU_EXIT_REASON, VCPU_INDEX, VCPU_IPI_WAITERS, VCPU_KVM,
   VCPU_MAGIC, VCPU_MAGIC_VALUE, VCPU_MMIO_VALUE, VCPU_MODE, VCPU_MUTEX, VCPU_REQUESTS, VCPU_ROOT, VCPU_SIZE, VCPU_TLB_TAG,
 } from '../abi/vcpu';
 import { kfree, kzalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
 import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, store32, store64 } from '../point';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
+import { apicFreeVcpu, apicInitVcpu, avicVmexit, avicVmrun, kvmInjectPendingEvents } from './avic';
 import { kvmCheckRequest, kvmGetVcpu } from './requests';
 import { kvmMmuFreeObsoleteRoots, kvmMmuLoad, kvmMmuUnload } from './tdp-root';
 import { tlbFlush } from './tlb';
@@ -37,10 +38,11 @@ export function vcpuCreate(kvm: usize): usize {
   if (vcpu == 0) return <usize>-ENOMEM;
   mutexLock(kvm + KVM_LOCK);
   const index = load32(kvm + KVM_CREATED_VCPUS);
-  if (index >= <u32>KVM_MAX_VCPUS) {
+  const error = index >= <u32>KVM_MAX_VCPUS ? -EINVAL : apicInitVcpu(kvm, vcpu);
+  if (error != 0) {
     mutexUnlock(kvm + KVM_LOCK);
     kfree(vcpu, VCPU_SIZE);
-    return <usize>-EINVAL;
+    return <usize>error;
   }
   store32(kvm + KVM_CREATED_VCPUS, index + 1);
   store32(vcpu + VCPU_KVM, <u32>kvm);
@@ -61,6 +63,7 @@ export function vcpuCreate(kvm: usize): usize {
 function vcpuDestroy(vcpu: usize): void {
   unnameObject(vcpu);
   kvmMmuUnload(vcpu);
+  apicFreeVcpu(vcpu);
   store32(vcpu + VCPU_MAGIC, 0);
   kfree(vcpu, VCPU_SIZE);
 }
@@ -85,7 +88,9 @@ export function vcpuDestroyAll(kvm: usize): void {
 export function vcpuEnterGuest(vcpu: usize): i32 {
   if (load32(vcpu + VCPU_ROOT) == 0) return vcpuEnterSlow(vcpu);
   setInGuest(vcpu);
-  return atomicLoad32(vcpu + VCPU_REQUESTS) == 0 ? 0 : vcpuEnterSlow(vcpu);
+  if (atomicLoad32(vcpu + VCPU_REQUESTS) != 0) return vcpuEnterSlow(vcpu);
+  if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) avicVmrun(vcpu);
+  return 0;
 }
 
 /** The store is the first half of the Dekker pair, sequentially consistent; a new session number makes this stay distinguishable. */
@@ -105,7 +110,9 @@ function vcpuEnterSlow(vcpu: usize): i32 {
     if (ret == 0 && load32(vcpu + VCPU_ROOT) == 0) ret = kvmMmuLoad(vcpu);
     if (ret != 0) return ret;
     setInGuest(vcpu);
-    if (atomicLoad32(vcpu + VCPU_REQUESTS) == 0) return 0;
+    if (atomicLoad32(vcpu + VCPU_REQUESTS) != 0) continue;
+    if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) avicVmrun(vcpu);
+    return 0;
   }
   return 0;
 }
@@ -114,6 +121,7 @@ function vcpuEnterSlow(vcpu: usize): i32 {
 // @ts-ignore: decorator
 @inline
 export function vcpuExitGuest(vcpu: usize): void {
+  if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) avicVmexit(vcpu);
   const session = atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK);
   const old = atomicXchg32(vcpu + VCPU_MODE, session | OUTSIDE_GUEST_MODE);
   if ((old & GUEST_MODE_MASK) != IN_GUEST_MODE) acknowledgeIpi(vcpu);
@@ -131,6 +139,7 @@ function handleRequests(vcpu: usize): i32 {
   if (((atomicLoad32(vcpu + VCPU_REQUESTS) >>> KVM_REQ_VM_DEAD) & 1) != 0) return -EIO;
   if (kvmCheckRequest(vcpu, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS)) kvmMmuFreeObsoleteRoots(vcpu);
   if (kvmCheckRequest(vcpu, KVM_REQ_TLB_FLUSH)) tlbFlush(vcpu);
+  if (kvmCheckRequest(vcpu, KVM_REQ_EVENT)) kvmInjectPendingEvents(vcpu);
   if (kvmCheckRequest(vcpu, KVM_REQ_INTERRUPT)) return vcpuExitIntr(vcpu);
   return 0;
 }

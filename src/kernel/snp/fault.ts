@@ -5,15 +5,17 @@ import { PTRS_PER_2M } from '../abi/layout';
 import { EFAULT, EINVAL } from '../abi/errno';
 import { KVM_MEM_PRIVATE, SLOT_FLAGS } from '../abi/kvm';
 import { PFERR_GUEST_SIZEM_BIT, PFERR_RMP_BIT, PG_LEVEL_2M, SNPC_SPURIOUS_FAULTS } from '../abi/snp';
-import { VCPU_KVM } from '../abi/vcpu';
+import { V_B45 } from '../abi/variants';
+import { KVM_REQ_VM_DEAD, VCPU_KVM } from '../abi/vcpu';
 import { kvmMemIsPrivate } from '../kvm/attributes';
+import { kvmMakeAllCpusRequest } from '../kvm/requests';
 import { gfnToMemslot } from '../kvm/memslots';
 import { kvmRestrictedmemGetPfn } from '../kvm/restrictedmem_kvm';
 import { kvmZapGfnRange } from '../kvm/tdp';
 import { putPage } from '../mm/page';
-import { load32 } from '../point';
+import { load32, variant } from '../point';
 import { stackPop, stackPush } from '../task';
-import { psmashOrRaced, snpCount } from './helpers';
+import { psmashOrRaced, snpCount, snpRmptablePsmash } from './helpers';
 import { snpLookupRmpentry } from './rmp';
 
 /**
@@ -32,7 +34,7 @@ export function handleRmpPageFault(vcpu: usize, gpa: u64, errorCode: u64): i32 {
   let result = kvmRestrictedmemGetPfn(slot, gfn, out, out + 8);
   if (result == 0) {
     const pfn = load32(out);
-    result = splitEntry(pfn, out + 8);
+    result = splitEntry(kvm, pfn, out + 8);
     // Also after a spurious fault: the vCPU that split the entry may not have come to its zap yet, and a 2M mapping must go.
     const first = gfn & ~(<u64>PTRS_PER_2M - 1);
     kvmZapGfnRange(kvm, first, first + PTRS_PER_2M);
@@ -42,8 +44,16 @@ export function handleRmpPageFault(vcpu: usize, gpa: u64, errorCode: u64): i32 {
   return result;
 }
 
-/** @context the caller holds a reference of the page. */
-function splitEntry(pfn: u32, levelp: usize): i32 {
+/**
+ * Splits the page's entry unless another vCPU was faster: two that work on 4K of one 2M entry both fault, and one PSMASH is enough. Who takes the
+ * other's failure for the guest's end has B45.
+ * @context the caller holds a reference of the page.
+ */
+function splitEntry(kvm: usize, pfn: u32, levelp: usize): i32 {
+  if (variant(V_B45)) {
+    if (snpRmptablePsmash(pfn) != 0) kvmMakeAllCpusRequest(kvm, KVM_REQ_VM_DEAD, false);
+    return 0;
+  }
   if (snpLookupRmpentry(pfn, levelp) != 1) return 0; // not assigned (any more): the fault path sorts it out
   if (load32(levelp) != PG_LEVEL_2M) {
     snpCount(SNPC_SPURIOUS_FAULTS, 1);
