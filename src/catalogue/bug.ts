@@ -76,6 +76,13 @@ export const write = (gfn: number, value = 7, vcpu = 0): Operation => ({
 });
 export const punch = (start: number, pages: number): Operation => ({ op: 'punch-hole', file: 'memory', start, pages });
 export const allocate = (start: number, pages: number): Operation => ({ op: 'allocate', file: 'memory', start, pages });
+/** The guest writes 8 bytes to the GHCB of its vCPU. */
+export const ghcbWrite = (offset: number, value: number): Operation => ({
+  op: 'ghcb-write',
+  vm: 'guest',
+  offset,
+  value,
+});
 
 /** One vCPU; gfns 8 to 11 are the four pages of the file, all private. */
 export const SMALL = {

@@ -20,10 +20,14 @@ import { B25 } from './b25.js';
 import { B29 } from './b29.js';
 import { B30 } from './b30.js';
 import { B31 } from './b31.js';
+import { B32 } from './b32.js';
 import { B33 } from './b33.js';
 import { B44 } from './b44.js';
 import { B45 } from './b45.js';
 import { B46 } from './b46.js';
+import { B48 } from './b48.js';
+import { B49 } from './b49.js';
+import { B54 } from './b54.js';
 import { B55 } from './b55.js';
 import { B61 } from './b61.js';
 import type { Bug } from './bug.js';
@@ -50,10 +54,14 @@ export const BUGS: readonly Bug[] = [
   B29,
   B30,
   B31,
+  B32,
   B33,
   B44,
   B45,
   B46,
+  B48,
+  B49,
+  B54,
   B55,
   B61,
 ];

@@ -3,8 +3,6 @@ import type { OutOfReach } from './bug.js';
 
 const NO_LAUNCH = 'the launch of a guest, which populates a guest_memfd, is not modelled';
 const NO_DEVICES = 'devices and their buses are not modelled';
-const NO_GUEST_BUFFER =
-  'buffers that host and guest share (GHCB, page state changes) are not modelled; here the VMM makes those calls';
 const WEAK_MEMORY = 'needs weaker ordering than the sequential consistency of WebAssembly atomics';
 const ONLY_SLOWER = 'makes the kernel slower, not wrong: no invariant to break';
 
@@ -43,7 +41,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     why: 'address spaces do not end here',
   },
   { id: 'B28', title: 'a notifier is unregistered between start and end', why: 'address spaces do not end here' },
-  { id: 'B32', title: 'a root is freed while it is walked', why: 'reads of freed memory are not watched' },
   { id: 'B34', title: 'a range flush begins at the wrong gfn', why: 'flushes are of whole TLBs here' },
   { id: 'B35', title: 'shadow pages are reclaimed under the read lock', why: 'shadow paging is not modelled' },
   { id: 'B36', title: 'races of the gfn_to_pfn cache', why: 'the cache is not modelled' },
@@ -67,8 +64,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     title: 'the end of the RMP table shares a 2M region with memory',
     why: 'a matter of the memory map: layouts keep the region reserved',
   },
-  { id: 'B48', title: 'a page state buffer is read twice', why: NO_GUEST_BUFFER },
-  { id: 'B49', title: 'a GHCB is read twice', why: NO_GUEST_BUFFER },
   { id: 'B50', title: 'a vCPU is destroyed inside VMRUN', why: 'guests cannot destroy vCPUs here' },
   {
     id: 'B51',
@@ -77,7 +72,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
   },
   { id: 'B52', title: 'encrypted regions are registered without the lock', why: 'SEV regions are not modelled' },
   { id: 'B53', title: 'a region is flushed after the lock was dropped', why: 'SEV regions are not modelled' },
-  { id: 'B54', title: 'a second LAUNCH_FINISH', why: 'the launch of a guest is not modelled' },
   { id: 'B56', title: 'an rwsem reader without ACQUIRE', why: WEAK_MEMORY },
   {
     id: 'B57',

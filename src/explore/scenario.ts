@@ -36,6 +36,11 @@ export type Operation =
   | { op: 'pvalidate'; vm: string; vcpu?: number; gfn: number; validated?: boolean }
   /** An interrupt for the vCPU, from another CPU. */
   | { op: 'interrupt'; vm: string; vcpu?: number; vector?: number }
+  /** KVM_SEV_SNP_LAUNCH_FINISH. */
+  | { op: 'launch-finish'; vm: string }
+  /** The guest writes to a vCPU's GHCB; the vCPU exits with what is there. */
+  | { op: 'ghcb-write'; vm: string; vcpu?: number; offset: number; value: number }
+  | { op: 'vmgexit'; vm: string; vcpu?: number }
   | { op: 'psmash'; pfn: number }
   /** The host writes to a page through its direct map. */
   | { op: 'host-write'; pfn: number }
@@ -173,6 +178,12 @@ function simpleCall(
         code: calls.CALL_PVALIDATE,
         args: [vcpuOf(operation, vm), operation.gfn, operation.validated === false ? 0 : 1],
       };
+    case 'launch-finish':
+      return { code: calls.CALL_LAUNCH_FINISH, args: [vm(operation.vm).address] };
+    case 'ghcb-write':
+      return { code: calls.CALL_GHCB_WRITE, args: [vcpuOf(operation, vm), operation.offset, operation.value] };
+    case 'vmgexit':
+      return { code: calls.CALL_VMGEXIT, args: [vcpuOf(operation, vm)] };
     case 'interrupt':
       return { code: calls.CALL_INTERRUPT, args: [vcpuOf(operation, vm), operation.vector ?? 0] };
     default:

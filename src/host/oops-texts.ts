@@ -152,6 +152,10 @@ const INTERNAL: Record<number, Text> = {
   [codes.OOPS_STACK_OVERFLOW]: ([task]) => `task${task}: private stack overflow`,
   [codes.OOPS_USE_AFTER_FREE]: ([address, magic], nameOf) =>
     `use after free of ${nameOf(address ?? 0)} (expected magic ${hex(magic)})`,
+  [codes.OOPS_BEYOND_BUFFER]: ([offset, size]) => `a buffer of ${size} bytes is read at byte ${offset}`,
+  [codes.OOPS_VMGEXIT_RECURSION]: ([vcpu, depth]) =>
+    `the handler of VMGEXIT of vCPU ${vcpu} calls itself (${depth} on the stack): the guest chooses how deep`,
+  [codes.OOPS_FREED_ROOT]: ([vm, root]) => `VM ${vm}: the root at ${hex(root)} is read after it was freed`,
   [codes.OOPS_DOUBLE_FREE]: ([address]) => `double free of ${hex(address)}`,
   [codes.OOPS_REFCOUNT]: ([object, count], nameOf) => `reference count ${count} of ${nameOf(object ?? 0)} underflows`,
 };

@@ -21,6 +21,9 @@ export const CALL_FIRMWARE_PAGE = 13; // (kvm, gfn, pfn): the page becomes immut
 export const CALL_GET_FILE = 14; // (file): one more descriptor
 export const CALL_PVALIDATE = 15; // (vcpu, gfn, validate): of 4K, by the guest
 export const CALL_INTERRUPT = 16; // (vcpu, vector)
+export const CALL_LAUNCH_FINISH = 17; // (kvm)
+export const CALL_GHCB_WRITE = 18; // (vcpu, byte offset, value): by the guest
+export const CALL_VMGEXIT = 19; // (vcpu)
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

@@ -44,6 +44,21 @@ export const KVM_SPARE_B = 1160; // 116 bytes
 export const KVM_IRQCHIP = 1276; // u32 1: vCPUs have an APIC in the kernel; set before the first one
 export const KVM_SIZE = 1280;
 
+// --- the GHCB, a page that a vCPU of an SNP guest shares with the host; as much of it as is used, at its places within the shared buffer ---
+export const GHCB_EXIT_CODE = 0; // u64 SVM_EXIT_*, SVM_VMGEXIT_*
+export const GHCB_PSC_CUR = 8; // u64 first entry that is not done yet
+export const GHCB_PSC_END = 16; // u64 last entry
+export const GHCB_PSC_ENTRIES = 24; // PSC_MAX_ENTRIES x u64: gfn | operation << PSC_OP_SHIFT
+export const GHCB_SIZE = 2048;
+export const PSC_MAX_ENTRIES = 253; // GHCB_PSC_ENTRIES + 8 x this: the end of the page
+export const PSC_GFN_MASK_BITS = 40;
+export const PSC_OP_SHIFT = 52;
+export const PSC_OP_PRIVATE = 1;
+export const PSC_OP_SHARED = 2;
+export const SVM_EXIT_CPUID = 0x72;
+export const SVM_EXIT_VMGEXIT = 0x403;
+export const SVM_VMGEXIT_PSC = 0x80000010;
+
 export const KVM_ADDRESS_SPACES = 2; // KVM_ADDRESS_SPACE_NUM: normal and SMM
 export const KVM_MAX_VCPUS = 64;
 export const KVM_TYPE_NORMAL = 0;

@@ -51,6 +51,8 @@ export const PFERR_GUEST_VMPL_BIT = 36;
 export const RMP_CHECK_VC_BIT = 63; // ours: not an #NPF but a #VC in the guest, the page is not validated
 export const HOST_PF_RMP_WRITE = 0x80000003; // present, write, RMP
 
+export const INITIAL_VMSA_GFN = 0xfffffffff; // where the guest's launch digest says that VMSAs lie
+
 // RMPADJUST permissions of one VMPL.
 export const VMPL_READ = 1;
 export const VMPL_WRITE = 2;

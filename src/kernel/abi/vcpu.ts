@@ -26,6 +26,12 @@ export const VCPU_RETRY_OPEN = 256; // u32 mmu_invalidate_in_progress at that ti
 export const VCPU_RETRY_COUNT = 260; // u32 retries in a row with these three unchanged, 0: none
 export const VCPU_APIC_PFN = 264; // u32 page of its APIC registers + 1, 0: no APIC in the kernel; fixed
 export const VCPU_AVIC = 268; // u32 1: VMRUN takes that page into use (AVIC); fixed
+export const VCPU_VMSA_PFN = 272; // u32 page of its encrypted registers + 1, 0: none yet; kvm->lock
+export const VCPU_STATE_PROTECTED = 276; // u32 1: the VMSA is encrypted and the guest's (guest_state_protected); kvm->lock
+export const VCPU_GHCB = 280; // u32 address of its GHCB, 0: not used yet; set once
+export const VCPU_VMGEXIT_DEPTH = 284; // u32 handlers of VMGEXIT on the stack; vcpu->mutex
+export const VCPU_PSC_GFN = 288; // u64 page that user space is to convert; vcpu->mutex
+export const VCPU_PSC_PRIVATE = 296; // u32 1: to private
 
 // Counters: u64 each, only the task in KVM_RUN adds.
 export const VCPU_COUNTERS = 320;
@@ -97,6 +103,7 @@ export const ROOT_NEXT = 12; // u32 next in MMU_ROOTS
 export const ROOT_GEN = 16; // u32 MMU_VALID_GEN when it was made
 export const ROOT_SIZE = 32;
 export const ROOT_INVALID = 1; // role.invalid: no new mapping may go in
+export const ROOT_FREED = 4; // its last reference is gone; only RCU readers may still look (builds with oracles)
 export const ROOT_SCHEDULED = 2; // waits for kvm_tdp_mmu_zap_invalidated_roots
 
 // --- SPTE: u64, AMD NPT format with KVM's software bits ---

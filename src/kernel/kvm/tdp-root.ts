@@ -3,13 +3,14 @@
 // kernel: arch/x86/kvm/mmu/tdp_mmu.c kvm_tdp_mmu_get_vcpu_root_hpa(), kvm_tdp_mmu_put_root(), kvm_tdp_mmu_invalidate_all_roots() (6.8).
 import { EIO, ENOMEM } from '../abi/errno';
 import { KVM_BUGGED, KVM_ID, KVM_MMU_LOCK, KVM_TDP_ROOT } from '../abi/kvm';
-import { OOPS_DEAD_ROOT, ORACLE_STALE_MAPPING } from '../abi/oops';
+import { OOPS_DEAD_ROOT, OOPS_FREED_ROOT, ORACLE_KERNEL_BUG, ORACLE_STALE_MAPPING } from '../abi/oops';
+import { V_B32 } from '../abi/variants';
 import {
-  KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, MMU_PAGES_LOCK, MMU_ROOTS, MMU_VALID_GEN, ROOT_GEN, ROOT_INVALID, ROOT_NEXT, ROOT_REFS, ROOT_SCHEDULED,
+  KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, MMU_PAGES_LOCK, MMU_ROOTS, MMU_VALID_GEN, ROOT_FREED, ROOT_GEN, ROOT_INVALID, ROOT_NEXT, ROOT_REFS, ROOT_SCHEDULED,
   ROOT_SIZE, ROOT_STATE, ROOT_TABLE, VCPU_KVM, VCPU_ROOT, VCPU_ROOT_TABLE,
 } from '../abi/vcpu';
 import { kfree, kzalloc } from '../heap';
-import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, load32, load64, oraclesOn, store32 } from '../point';
+import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, load32, load64, oraclesOn, store32, variant } from '../point';
 import { oops } from '../oops';
 import { kfreeRcu } from '../sync/rcu';
 import { readLock, readUnlock, writeLock, writeUnlock } from '../sync/rwlock';
@@ -55,7 +56,10 @@ export function tdpRootPut(kvm: usize, root: usize): void {
   while (load32(link) != <u32>root) link = <usize>load32(link) + ROOT_NEXT;
   store32(link, load32(root + ROOT_NEXT));
   spinUnlock(kvm + MMU_PAGES_LOCK);
-  if (oraclesOn()) checkEmpty(kvm, load32(root + ROOT_TABLE));
+  if (oraclesOn()) {
+    checkEmpty(kvm, load32(root + ROOT_TABLE));
+    atomicOr32(root + ROOT_STATE, ROOT_FREED);
+  }
   tdpFreeTable(kvm, load32(root + ROOT_TABLE));
   kfreeRcu(root, ROOT_SIZE);
 }
@@ -135,11 +139,16 @@ export function tdpInvalidateAllRoots(kvm: usize): void {
  * the walker (B32). 0 at the end. @context mmu_lock held for read. kernel: tdp_mmu_next_root().
  */
 function nextRoot(kvm: usize, previous: usize): usize {
+  if (variant(V_B32) && previous != 0) tdpRootPut(kvm, previous);
+  // The walker is no RCU reader: without a reference nothing keeps the root for it.
+  if (oraclesOn() && previous != 0 && (atomicLoad32(previous + ROOT_STATE) & ROOT_FREED) != 0) {
+    oops(ORACLE_KERNEL_BUG, OOPS_FREED_ROOT, load32(kvm + KVM_ID), <f64>previous);
+  }
   spinLock(kvm + MMU_PAGES_LOCK);
   let root: usize = load32(previous == 0 ? kvm + MMU_ROOTS : previous + ROOT_NEXT);
   while (root != 0 && !rootGetUnlessZero(root)) root = load32(root + ROOT_NEXT);
   spinUnlock(kvm + MMU_PAGES_LOCK);
-  if (previous != 0) tdpRootPut(kvm, previous);
+  if (previous != 0 && !variant(V_B32)) tdpRootPut(kvm, previous);
   return root;
 }
 

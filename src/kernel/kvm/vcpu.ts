@@ -13,8 +13,10 @@ import {
 import { kfree, kzalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
 import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, store32, store64 } from '../point';
+import { sevFreeVcpu } from '../snp/launch';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { apicFreeVcpu, apicInitVcpu, avicVmexit, avicVmrun, kvmInjectPendingEvents } from './avic';
+import { ghcbFree } from './ghcb';
 import { kvmCheckRequest, kvmGetVcpu } from './requests';
 import { kvmMmuFreeObsoleteRoots, kvmMmuLoad, kvmMmuUnload } from './tdp-root';
 import { tlbFlush } from './tlb';
@@ -64,6 +66,8 @@ function vcpuDestroy(vcpu: usize): void {
   unnameObject(vcpu);
   kvmMmuUnload(vcpu);
   apicFreeVcpu(vcpu);
+  sevFreeVcpu(vcpu);
+  ghcbFree(vcpu);
   store32(vcpu + VCPU_MAGIC, 0);
   kfree(vcpu, VCPU_SIZE);
 }

@@ -29,6 +29,8 @@ import { oopsRecord } from '../oops';
 import { atomicLoad32, load32, load64 } from '../point';
 import { rmpRawLo } from '../snp/rmp';
 import { sevAsidLive } from '../snp/asid';
+import { isVmsaOf } from '../snp/launch';
+import { INITIAL_VMSA_GFN } from '../abi/snp';
 import { stackPop, stackPush, taskAddress } from '../task';
 import { auditBindings } from './bindings';
 
@@ -102,6 +104,7 @@ function auditOwner(pfn: u32, asid: u32, gfn: u64): void {
     held = restrictedmemFindPage(load32(slot + SLOT_RM_FILE), gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX));
     if (held != <u32>NO_PFN) putPage(held);
   }
+  if (gfn == <u64>INITIAL_VMSA_GFN && isVmsaOf(kvm, pfn)) return;
   if (held != pfn && guestMemfd() && fileHolds(kvm, pfn)) return;
   if (held != pfn) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_ASSIGNED_ELSEWHERE, pfn, asid, <f64>gfn, held, 0);
 }

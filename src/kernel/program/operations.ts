@@ -1,8 +1,8 @@
 // The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
 import {
-  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_HOST_WRITE, CALL_INTERRUPT,
-  CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE,
-  CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SIZE, CALL_TOUCH,
+  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE,
+  CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE,
+  CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SIZE, CALL_TOUCH, CALL_VMGEXIT,
 } from '../abi/calls';
 import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
 import { KVM_ASID } from '../abi/kvm';
@@ -11,11 +11,13 @@ import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_KVM, VCPU_VALUE } from '../abi/vcpu'
 import { kzalloc } from '../heap';
 import { vcpuAccess } from '../kvm/access';
 import { svmDeliverInterrupt } from '../kvm/avic';
+import { guestWriteGhcb, vcpuVmgexit } from '../kvm/ghcb';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { vcpuPvalidate } from '../kvm/validate';
 import { current, load32, loadF64, store32 } from '../point';
 import { fgetFile } from '../mm/restrictedmem-file';
 import { rmpMakePrivate, snpRmptablePsmash } from '../snp/helpers';
+import { snpLaunchFinish } from '../snp/launch';
 import { rmpLevel } from '../snp/rmp';
 import { guestRead, guestTag } from '../oracle/guest';
 import { lockdepHeldNothing } from '../sync/lockdep';
@@ -60,6 +62,9 @@ function make(call: usize, code: u32): i32 {
   if (code == CALL_HOST_WRITE) return hostWritePfn(<u32>object);
   if (code == CALL_PVALIDATE) return vcpuPvalidate(object, <u64>arg(call, 1), arg(call, 2) != 0);
   if (code == CALL_INTERRUPT) return svmDeliverInterrupt(object, <u32>arg(call, 1));
+  if (code == CALL_LAUNCH_FINISH) return snpLaunchFinish(object);
+  if (code == CALL_GHCB_WRITE) return guestWriteGhcb(object, <u32>arg(call, 1), <u64>arg(call, 2));
+  if (code == CALL_VMGEXIT) return vcpuVmgexit(object);
   if (code == CALL_FIRMWARE_PAGE) return firmwarePage(object, <u64>arg(call, 1), <u32>arg(call, 2));
   if (code == CALL_GET_FILE) fgetFile(object);
   if (code == CALL_PUT_FILE) sysFilePut(object);
