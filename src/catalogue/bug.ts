@@ -74,6 +74,15 @@ export const write = (gfn: number, value = 7, vcpu = 0): Operation => ({
   write: true,
   value,
 });
+/** A guest access to memory that is not private, or to a device. */
+export const touchShared = (gfn: number, vcpu = 0): Operation => ({
+  op: 'touch',
+  vm: 'guest',
+  vcpu,
+  gfn,
+  write: true,
+  private: false,
+});
 export const punch = (start: number, pages: number): Operation => ({ op: 'punch-hole', file: 'memory', start, pages });
 export const allocate = (start: number, pages: number): Operation => ({ op: 'allocate', file: 'memory', start, pages });
 /** The guest writes 8 bytes to the GHCB of its vCPU. */

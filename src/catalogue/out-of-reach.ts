@@ -2,26 +2,10 @@
 import type { OutOfReach } from './bug.js';
 
 const NO_LAUNCH = 'the launch of a guest, which populates a guest_memfd, is not modelled';
-const NO_DEVICES = 'devices and their buses are not modelled';
 const WEAK_MEMORY = 'needs weaker ordering than the sequential consistency of WebAssembly atomics';
 const ONLY_SLOWER = 'makes the kernel slower, not wrong: no invariant to break';
 
 export const OUT_OF_REACH: readonly OutOfReach[] = [
-  {
-    id: 'B06',
-    title: 'the last aligned 2M chunk of a hook is done page by page',
-    why: `${ONLY_SLOWER}; variant B06 shows it in numbers`,
-  },
-  {
-    id: 'B11',
-    title: 'the walk of memory failure finds no file',
-    why: 'that nobody is told breaks no invariant; variant B11 shows it',
-  },
-  {
-    id: 'B16',
-    title: 'RMPUPDATE fails for a neighbour that is being updated',
-    why: 'a refused RMPUPDATE ends in a leaked page, which is allowed',
-  },
   {
     id: 'B19',
     title: 'a hole punch against a fault that prepares the page again',
@@ -30,11 +14,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
   { id: 'B21', title: 'a grace period that protects nobody', why: 'superfluous code breaks no invariant' },
   { id: 'B22', title: 'user pages are got under the invalidate lock', why: NO_LAUNCH },
   { id: 'B24', title: 'populating shared gfns', why: NO_LAUNCH },
-  {
-    id: 'B26',
-    title: 'range_end without the range_start of a notifier that refused',
-    why: 'one notifier, which never refuses',
-  },
   {
     id: 'B27',
     title: 'unregistering a notifier against the end of the address space',
@@ -47,8 +26,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
   { id: 'B37', title: 'expedited grace periods got slow', why: ONLY_SLOWER },
   { id: 'B38', title: 'an MMIO entry over a present one', why: 'MMIO leaves no page-table entries here' },
   { id: 'B39', title: 'the first vCPU against its creation', why: WEAK_MEMORY },
-  { id: 'B40', title: 'devices are destroyed before their readers have left', why: NO_DEVICES },
-  { id: 'B41', title: 'a bus is read before what announced it', why: NO_DEVICES },
   {
     id: 'B42',
     title: 'no early look at the sequence number',
@@ -70,8 +47,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     title: 'encrypted cache lines are written back late',
     why: 'caches are not modelled; reclaims are counted',
   },
-  { id: 'B52', title: 'encrypted regions are registered without the lock', why: 'SEV regions are not modelled' },
-  { id: 'B53', title: 'a region is flushed after the lock was dropped', why: 'SEV regions are not modelled' },
   { id: 'B56', title: 'an rwsem reader without ACQUIRE', why: WEAK_MEMORY },
   {
     id: 'B57',
@@ -79,14 +54,4 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     why: 'needs priorities of real-time threads',
   },
   { id: 'B58', title: 'a queued rwlock writer without ACQUIRE', why: WEAK_MEMORY },
-  {
-    id: 'B59',
-    title: 'a sibling entry of a sibling entry',
-    why: 'no operation of a scenario stores the ranges it needs; npm run verify -- xarray2 proves its absence',
-  },
-  {
-    id: 'B60',
-    title: 'a lock is held across the grace period of its readers',
-    why: 'no reader takes it here; lockdep has the rule',
-  },
 ];

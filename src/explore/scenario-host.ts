@@ -76,7 +76,9 @@ function createObjects(x: KernelExports, scenario: Scenario): ObjectTable {
     const made = Array.from({ length: vcpus }, () => handle(`vCPU of guest '${name}'`, x.sysCreateVcpu(address)));
     vms.set(name, { address, vcpus: made });
   }
-  return { files, vms };
+  const xarrays = new Map<string, number>();
+  for (const name of scenario.xarrays ?? []) xarrays.set(name, x.createXarray() >>> 0);
+  return { files, vms, xarrays };
 }
 
 /** Writes a list of calls into the state; its address. */

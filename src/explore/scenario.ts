@@ -9,7 +9,15 @@ import type { Protocol } from '../host/protocols.js';
 /** One call into the kernel. `vm`, `file`: names. */
 export type Operation =
   /** A guest access until it is done; private by default. A write stores `value`. */
-  | { op: 'touch'; vm: string; vcpu?: number; gfn: number; write?: boolean; private?: boolean; value?: number }
+  | {
+      op: 'touch';
+      vm: string;
+      vcpu?: number;
+      gfn: number;
+      write?: boolean;
+      private?: boolean;
+      value?: number;
+    }
   | { op: 'punch-hole' | 'allocate'; file: string; start: number; pages: number }
   /** Creates, moves or changes a memslot; with a file it is private memory. */
   | {
@@ -45,7 +53,25 @@ export type Operation =
   /** The host writes to a page through its direct map. */
   | { op: 'host-write'; pfn: number }
   /** The page becomes immutable for this guest and gfn, as while firmware works on it. */
-  | { op: 'firmware-page'; vm: string; gfn: number; pfn: number };
+  | { op: 'firmware-page'; vm: string; gfn: number; pfn: number }
+  | OtherOperation;
+
+/** Calls to parts of KVM beside its memory. */
+export type OtherOperation =
+  /** An MMIO device of the kernel at a gfn without memory; `noMemory`: there is none for the bus without it, and the whole bus goes. */
+  | { op: 'register-device'; vm: string; gfn: number }
+  | { op: 'unregister-device'; vm: string; gfn: number; noMemory?: boolean }
+  /** Encrypted regions of the VMM's memory. */
+  | { op: 'register-region'; vm: string; hva: number; pages: number }
+  | { op: 'unregister-region'; vm: string; hva: number }
+  /** A driver that has mapped the VMM's memory works under its lock; the host's reaper takes pages away without sleeping for anybody. */
+  | { op: 'device-work'; vm: string }
+  | { op: 'reap-shared'; vm: string; hva: number; pages: number }
+  /** The guest uses shadow paging for the first time. */
+  | { op: 'shadow-root'; vm: string }
+  /** Stores `value` (0: nothing) at indices [first, last] of an XArray; looks an index up. */
+  | { op: 'xa-store'; xarray: string; first: number; last: number; value: number }
+  | { op: 'xa-load'; xarray: string; index: number };
 
 /** What must hold when every thread has ended, beside the oracles. */
 export type Expectation =
@@ -54,7 +80,13 @@ export type Expectation =
   /** Whether the page tables map the gfn. */
   | { vm: string; gfn: number; mapped: boolean }
   /** What a call of a thread (from 0) returned: 0, a KVM_EXIT_*, or a negative errno. */
-  | { thread: string; call: number; result: number };
+  | { thread: string; call: number; result: number }
+  /** So many memory errors have reached it. A statistic, as the next two: a search over states takes states that differ in them alone for one. */
+  | { vm: string; memoryErrors: number }
+  /** So many pages were taken out of circulation, because they could not be given back. */
+  | { leaked: number }
+  /** So many 2M entries of the RMP were split. */
+  | { psmashes: number };
 
 export interface Scenario {
   name: string;
@@ -67,6 +99,8 @@ export interface Scenario {
   /** `stacked`: the inode's mapping is not the file's own. */
   files?: Record<string, { pages: number; huge?: boolean; stacked?: boolean }>;
   vms?: Record<string, { vcpus?: number; snp?: boolean; irqchip?: boolean; gfns?: number }>;
+  /** Names of XArrays, empty at first. */
+  xarrays?: readonly string[];
   /** Made one after another before the threads start; none may fail. */
   setup?: readonly Operation[];
   /** Each thread's calls, by the thread's name. Errors are allowed: the oracles judge. */
@@ -78,6 +112,7 @@ export interface Scenario {
 export interface ObjectTable {
   files: ReadonlyMap<string, number>;
   vms: ReadonlyMap<string, { address: number; vcpus: readonly number[] }>;
+  xarrays: ReadonlyMap<string, number>;
 }
 
 const FALLOC_KEEP_SIZE = 1;
@@ -131,6 +166,9 @@ export function callOf(operation: Operation, objects: ObjectTable): Call {
         args: [vm(operation.vm).address, operation.gfn, operation.pages, attributes],
       };
     }
+    case 'xa-store':
+    case 'xa-load':
+      return xarrayCall(operation, objects);
     default:
       return simpleCall(operation, file, vm);
   }
@@ -149,7 +187,18 @@ function vcpuOf(
 function simpleCall(
   operation: Exclude<
     Operation,
-    { op: 'touch' | 'punch-hole' | 'allocate' | 'set-slot' | 'delete-slot' | 'set-private' | 'set-shared' }
+    {
+      op:
+        | 'touch'
+        | 'punch-hole'
+        | 'allocate'
+        | 'set-slot'
+        | 'delete-slot'
+        | 'set-private'
+        | 'set-shared'
+        | 'xa-store'
+        | 'xa-load';
+    }
   >,
   file: (name: string) => number,
   vm: (name: string) => { address: number; vcpus: readonly number[] },
@@ -186,7 +235,36 @@ function simpleCall(
       return { code: calls.CALL_VMGEXIT, args: [vcpuOf(operation, vm)] };
     case 'interrupt':
       return { code: calls.CALL_INTERRUPT, args: [vcpuOf(operation, vm), operation.vector ?? 0] };
-    default:
+    case 'psmash':
       return { code: calls.CALL_PSMASH, args: [operation.pfn] };
+    default:
+      return otherCall(operation, vm(operation.vm).address);
   }
+}
+
+function otherCall(operation: Exclude<OtherOperation, { xarray: string }>, kvm: number): Call {
+  switch (operation.op) {
+    case 'register-device':
+      return { code: calls.CALL_REGISTER_DEVICE, args: [kvm, operation.gfn] };
+    case 'unregister-device':
+      return { code: calls.CALL_UNREGISTER_DEVICE, args: [kvm, operation.gfn, operation.noMemory === true ? 1 : 0] };
+    case 'register-region':
+      return { code: calls.CALL_REGISTER_REGION, args: [kvm, operation.hva, operation.pages] };
+    case 'unregister-region':
+      return { code: calls.CALL_UNREGISTER_REGION, args: [kvm, operation.hva] };
+    case 'device-work':
+      return { code: calls.CALL_DEVICE_WORK, args: [kvm] };
+    case 'reap-shared':
+      return { code: calls.CALL_REAP_SHARED, args: [kvm, operation.hva, operation.pages] };
+    default:
+      return { code: calls.CALL_SHADOW_ROOT, args: [kvm] };
+  }
+}
+
+function xarrayCall(operation: Extract<OtherOperation, { xarray: string }>, { xarrays }: ObjectTable): Call {
+  const address = xarrays.get(operation.xarray);
+  if (address === undefined)
+    throw new UsageError(operation.op, `${operation.op}: the scenario has no XArray '${operation.xarray}'`);
+  if (operation.op === 'xa-load') return { code: calls.CALL_XA_LOAD, args: [address, operation.index] };
+  return { code: calls.CALL_XA_STORE, args: [address, operation.first, operation.last, operation.value] };
 }

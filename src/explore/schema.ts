@@ -63,6 +63,25 @@ const operation = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('psmash'), pfn: pages }),
   z.strictObject({ op: z.literal('host-write'), pfn: pages }),
   z.strictObject({ op: z.literal('firmware-page'), vm: name, gfn, pfn: pages }),
+  z.strictObject({ op: z.literal('register-device'), vm: name, gfn }),
+  z.strictObject({
+    op: z.literal('unregister-device'),
+    vm: name,
+    gfn,
+    noMemory: z.boolean().optional().describe('there is no memory for the bus without it: the whole bus goes'),
+  }),
+  z.strictObject({ op: z.literal('register-region'), vm: name, hva: pages, pages }),
+  z.strictObject({ op: z.literal('unregister-region'), vm: name, hva: pages }),
+  ...(['device-work', 'shadow-root'] as const).map((op) => z.strictObject({ op: z.literal(op), vm: name })),
+  z.strictObject({ op: z.literal('reap-shared'), vm: name, hva: pages, pages }),
+  z.strictObject({
+    op: z.literal('xa-store'),
+    xarray: name,
+    first: pages,
+    last: pages.describe('inclusive'),
+    value: pages.describe('0: nothing'),
+  }),
+  z.strictObject({ op: z.literal('xa-load'), xarray: name, index: pages }),
 ]);
 
 export const scenarioSchema = z.strictObject({
@@ -101,6 +120,7 @@ export const scenarioSchema = z.strictObject({
       }),
     )
     .optional(),
+  xarrays: z.array(name).optional().describe('XArrays, empty at first'),
   setup: z.array(operation).optional().describe('made one after another before the threads start; none may fail'),
   threads: z.record(name, z.array(operation)).describe("each thread's calls, by the thread's name"),
   expect: z
@@ -113,6 +133,9 @@ export const scenarioSchema = z.strictObject({
           call: z.number().int().min(0).describe("of the thread's calls, from 0"),
           result: z.number().int().describe('0, a positive KVM_EXIT_* or a negative errno'),
         }),
+        z.strictObject({ vm: name, memoryErrors: pages }),
+        z.strictObject({ leaked: pages }),
+        z.strictObject({ psmashes: pages }),
       ]),
     )
     .optional()

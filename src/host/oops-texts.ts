@@ -111,6 +111,11 @@ const INVALIDATION: Record<number, Text> = {
   [codes.OOPS_GENERATION_BUSY]: ([vm, space]) =>
     `vm${vm}: the memslots of address space ${space} were being updated already`,
   [codes.OOPS_ATTRIBUTE_STORE]: ([vm, gfn]) => `${place(vm, gfn)}: an attribute store failed that had been reserved`,
+  [codes.OOPS_DEVICE_MISSED]: ([vm, gfn]) =>
+    `${place(vm, gfn)}: an access to a device of the kernel went to user space, though the device was there before the access began`,
+  [codes.OOPS_LIST_CORRUPT]: ([entry, neighbour], nameOf) =>
+    `list corruption: ${nameOf(entry ?? 0)} and ${nameOf(neighbour ?? 0)} do not lead to each other`,
+  [codes.OOPS_XA_INTERNAL]: ([entry, index]) => `xa_load(${index}) returned internal entry ${hex(entry)}`,
   [codes.OOPS_RETRY_FOREVER]: ([vm, gfn, seq, open, retries]) =>
     `${place(vm, gfn)}: the fault retried ${retries} times while nothing moved (mmu_invalidate_seq ${seq}, in progress ${open})`,
   [codes.OOPS_FAULT_LOOP]: ([vm, gfn, seq]) =>

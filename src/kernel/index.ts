@@ -27,7 +27,7 @@ export * from './program/run';
 export * from './program/fanout';
 export * from './program/histogram';
 export * from './program/bench';
-export { runOperations, stackFile } from './program/operations';
+export { createXarray, runOperations, stackFile } from './program/operations';
 export * from './shm/ring';
 export * from './shm/histogram';
 export * from './shm/timed';

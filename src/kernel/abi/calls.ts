@@ -24,6 +24,15 @@ export const CALL_INTERRUPT = 16; // (vcpu, vector)
 export const CALL_LAUNCH_FINISH = 17; // (kvm)
 export const CALL_GHCB_WRITE = 18; // (vcpu, byte offset, value): by the guest
 export const CALL_VMGEXIT = 19; // (vcpu)
+export const CALL_REGISTER_DEVICE = 20; // (kvm, gfn): an MMIO device of the kernel
+export const CALL_UNREGISTER_DEVICE = 21; // (kvm, gfn, 1: no memory for the new bus)
+export const CALL_REGISTER_REGION = 22; // (kvm, hva page, pages): an encrypted region
+export const CALL_UNREGISTER_REGION = 23; // (kvm, hva page)
+export const CALL_DEVICE_WORK = 24; // (kvm): a driver works under its own lock
+export const CALL_REAP_SHARED = 25; // (kvm, hva page, pages): as CALL_DISCARD_SHARED, by a caller that may not sleep
+export const CALL_SHADOW_ROOT = 26; // (kvm): the guest's first use of shadow paging
+export const CALL_XA_STORE = 27; // (xarray, first index, last index, value; 0 erases)
+export const CALL_XA_LOAD = 28; // (xarray, index)
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

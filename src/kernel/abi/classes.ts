@@ -25,6 +25,7 @@ export const LC_VMALLOC = 22;
 export const LC_TDP_PAGES = 23;
 export const LC_WAIT = 24; // wait_lock inside rwsem, mutex, rwlock
 export const LC_RCU = 25;
+export const LC_DEVICE = 26; // a device driver's lock
 export const LC_JOB = 31;
 export const LC_USER = 32; // first class of the ./shm users and tests: 32..63
 export const LC_MAX = 64;

@@ -40,8 +40,15 @@ export const KVM_MMU_AREA = 772; // 124 bytes for tdp.ts
 export const KVM_ONLINE_VCPUS = 896; // u32 vCPUs created; written under kvm->lock, read with atomics
 export const KVM_CREATED_VCPUS = 900; // u32 vCPUs being created or online; kvm->lock
 export const KVM_VCPUS = 904; // u32[KVM_MAX_VCPUS] addresses by vCPU index, published before online_vcpus is raised
-export const KVM_SPARE_B = 1160; // 116 bytes
-export const KVM_IRQCHIP = 1276; // u32 1: vCPUs have an APIC in the kernel; set before the first one
+export const KVM_BUS = 1160; // u32 atomic: the MMIO bus, 0: no device; published under slots_lock, read in kvm->srcu
+export const KVM_BUS_RETIRED = 1164; // u32 buses that were replaced and wait for a grace period, linked by BUS_RETIRED_NEXT; slots_lock
+export const KVM_BUS_REMOVALS = 1168; // u32 atomic: raised as a removal of a device begins and as it ends, odd in between
+export const KVM_SHADOW_ROOT = 1172; // u32 1: the guest has used shadow paging, every memslot has rmaps; slots_arch_lock
+export const KVM_ENC_REGIONS = 1176; // {next u32, prev u32} list head of encrypted regions; kvm->lock
+export const KVM_DEVICE_USES = 1184; // u32 times a device driver worked on the VMM's memory; atomic adds
+export const KVM_IRQCHIP = 1188; // u32 1: vCPUs have an APIC in the kernel; set before the first one
+export const KVM_SPARE_B = 1192; // 24 bytes
+export const KVM_DEVICE_LOCK = 1216; // mutex of a device driver that has mapped the VMM's memory
 export const KVM_SIZE = 1280;
 
 // --- the GHCB, a page that a vCPU of an SNP guest shares with the host; as much of it as is used, at its places within the shared buffer ---
@@ -71,7 +78,7 @@ export const KC_ENDS = 2; // kvm_mmu_invalidate_end
 export const KC_RM_BEGINS = 3; // restrictedmem invalidate_start callbacks that met the slot
 export const KC_RM_SKIPPED = 4; // those that did not
 export const KC_RM_ENDS = 5;
-export const KC_RM_ERRORS = 6; // SIGBUS from the error callback
+export const KC_RM_ERRORS = 6; // memory errors that reached the VM: SIGBUS from the error callback, error_folio of a guest_memfd
 export const KC_HOOK_CALLS = 7; // kvm_arch_invalidate_restricted_mem reached an implementation
 export const KC_FLUSHES = 8; // kvm_flush_remote_tlbs asked for by an invalidation
 export const KC_MN_STARTS = 9; // mmu_notifier range_start
@@ -123,7 +130,8 @@ export const SLOT_GFN_NODE = 104; // 2 x NODE: tree by base_gfn
 export const SLOT_HVA_NODE = 136; // 2 x NODE: interval tree by userspace_addr
 export const SLOT_ID_NODE = 168; // 2 x next u32
 export const SLOT_PRIORITY = 176; // u32 heap order of the trees, from the slot's id
-export const SLOT_SPARE = 180; // 12 bytes
+export const SLOT_RMAP = 180; // u32 address of 8 bytes per gfn, for shadow paging; 0: none; slots_arch_lock
+export const SLOT_SPARE = 184; // 8 bytes
 export const SLOT_SIZE = 192;
 export const SLOT_MAGIC_VALUE = 0x746f6c73; // "slot"
 export const SLOT_MAGIC_FREED = 0x64616564; // kvm_free_memslot has been here
@@ -133,6 +141,21 @@ export const NODE_LEFT_SLOT = 0;
 export const NODE_RIGHT_SLOT = 4;
 export const NODE_SUBTREE_LAST = 8;
 export const NODE_SLOT_SIZE = 16;
+
+// The MMIO bus and its devices.
+export const BUS_MAGIC_VALUE = 0x6f696d6d; // "mmio"
+export const BUS_MAGIC = 0; // u32; 0 once freed
+export const BUS_COUNT = 4; // u32 devices; fixed once published
+export const BUS_RETIRED_NEXT = 8; // u32
+export const BUS_RANGES = 16; // BUS_DEVICES x {gfn u64, device u32}
+export const BUS_RANGE_SIZE = 16;
+export const BUS_DEVICES = 15;
+export const BUS_SIZE = 256;
+export const DEVICE_MAGIC_VALUE = 0x64766564; // "devd"
+export const DEVICE_MAGIC = 0; // u32; 0 once destroyed
+export const DEVICE_ANNOUNCED = 4; // u32 atomic 1: the call that registered it has returned
+export const DEVICE_WRITES = 8; // u32 accesses it has answered; atomic adds
+export const DEVICE_SIZE = 32;
 
 // One byte per large page of a slot (struct kvm_lpage_info).
 export const LPAGE_MIXED = 1; // KVM_LPAGE_MIXED_FLAG: its gfns have different attributes

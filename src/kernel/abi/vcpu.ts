@@ -32,6 +32,8 @@ export const VCPU_GHCB = 280; // u32 address of its GHCB, 0: not used yet; set o
 export const VCPU_VMGEXIT_DEPTH = 284; // u32 handlers of VMGEXIT on the stack; vcpu->mutex
 export const VCPU_PSC_GFN = 288; // u64 page that user space is to convert; vcpu->mutex
 export const VCPU_PSC_PRIVATE = 296; // u32 1: to private
+export const VCPU_BUS = 300; // u32 V_B41: the MMIO bus before the guest ran
+export const VCPU_BUS_EXPECTED = 304; // u32 0, or 1 + KVM_BUS_REMOVALS when the guest could know of a device at the gfn it is about to touch
 
 // Counters: u64 each, only the task in KVM_RUN adds.
 export const VCPU_COUNTERS = 320;

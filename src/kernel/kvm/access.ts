@@ -2,7 +2,7 @@
 // tables, has the RMP check what it walked, and reads or writes the page's token. Everything else (page fault, #VC) is an exit or guest code.
 // kernel: arch/x86/kvm/x86.c vcpu_run(), svm/svm.c npf_interception(); the hardware's part after the AMD APM volume 2, 15.25 and 15.36.
 import {
-  KVM_ASID, KVM_EXIT_MMIO, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_SRCU,
+  KVM_ASID, KVM_BUS, KVM_EXIT_MMIO, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_SRCU,
 } from '../abi/kvm';
 import { TASK_FPUT, TASK_ID } from '../abi/layout';
 import { PAGE_CONTENT } from '../abi/mm';
@@ -27,6 +27,7 @@ import { RMP_ASID_SHIFT, RMP_ASSIGNED, RMP_GPA_MASK, RMP_OWNER_MASK, rmpPageLo }
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { heartbeat } from '../task';
+import { kvmIoBusAccess, kvmIoBusNote } from './bus';
 import { kvmMmuPageFault } from './fault';
 import { DONE, KICKED, NPF_BASE, NPF_ENC, NPF_PRESENT, NPF_RMP, NPF_SIZEM, NPF_WRITE } from './npf';
 import { RET_PF_EMULATE_MMIO, RET_PF_RETRY, RET_PF_RETRY_STALE, tdpWalk } from './tdp-map';
@@ -161,6 +162,7 @@ function refcountReturns(pfn: u32): bool {
  */
 export function vcpuAccess(vcpu: usize, gfn: u64, flags: u32, token: u32): i32 {
   mutexLock(vcpu + VCPU_MUTEX);
+  if (VARIANTS && load32(<usize>load32(vcpu + VCPU_KVM) + KVM_BUS) != 0) kvmIoBusNote(vcpu, gfn);
   let ret = vcpuEnterGuest(vcpu);
   if (ret == 0) {
     const code = guestAccess(vcpu, gfn, flags, token);
@@ -198,6 +200,7 @@ function vcpuRunSlow(vcpu: usize, gfn: u64, flags: u32, token: u32, firstCode: u
   store32(vcpu + VCPU_TASK, 0);
   if (code == DONE) return 0;
   if (ret != RET_PF_EMULATE_MMIO) return ret;
+  if (load32(<usize>load32(vcpu + VCPU_KVM) + KVM_BUS) != 0 && kvmIoBusAccess(vcpu, gfn)) return 0;
   if ((flags & ACCESS_WRITE) == 0) store32(vcpu + VCPU_VALUE, load32(vcpu + VCPU_MMIO_VALUE));
   return KVM_EXIT_MMIO;
 }

@@ -4,7 +4,7 @@
 // struct kvm_gmem is the restrictedmem object of mm/ (bindings, hidden page cache); its lock is the mapping's invalidate_lock:
 //   write  bind, unbind, hole punch, release         read  fallocate, memory errors         not taken  faults: they check mmu_invalidate_seq
 import { EBADF, EFAULT, EINVAL, EIO, ENOTTY, EOPNOTSUPP } from '../abi/errno';
-import { KVM_SLOTS_LOCK, KVM_USERS, SLOT_BASE_GFN, SLOT_BOUND, SLOT_KVM, SLOT_MAGIC, SLOT_MAGIC_VALUE, SLOT_NOTIFIER, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX } from '../abi/kvm';
+import { KC_RM_ERRORS, KVM_SLOTS_LOCK, KVM_USERS, SLOT_BASE_GFN, SLOT_BOUND, SLOT_KVM, SLOT_MAGIC, SLOT_MAGIC_VALUE, SLOT_NOTIFIER, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, RM_BINDINGS, RM_KVM, RM_LOCK, RM_MEMFD } from '../abi/mm';
 import { OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
@@ -26,6 +26,7 @@ import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { downRead, downWrite, upRead, upWrite } from '../sync/rwsem';
 import { stackPop, stackPush } from '../task';
+import { kvmCount } from './memslots-update';
 import { kvmGmemInvalidateBegin, kvmGmemInvalidateEnd } from './guest-memfd-invalidate';
 
 /**
@@ -205,6 +206,7 @@ export function kvmGmemErrorFolio(gmem: usize, index: u64, pfn: u32): void {
   // Under the lock nobody truncates: a page that is still there stays.
   if (shmemHolds(load32(gmem + RM_MEMFD), index, pfn)) {
     gmemPoison(pfn);
+    if (load32(gmem + RM_KVM) != 0) kvmCount(load32(gmem + RM_KVM), KC_RM_ERRORS);
     kvmGmemInvalidateBegin(gmem, index, index + 1);
     kvmGmemInvalidateEnd(gmem, index, index + 1);
   }

@@ -2,6 +2,7 @@
 export * from './access';
 export * from './attributes';
 export { kvmCreateIrqchip } from './avic';
+export * from './bus';
 export * from './fault';
 export * from './guest-memfd';
 export * from './invalidate';
@@ -9,6 +10,7 @@ export * from './memslots';
 export * from './memslots-arch';
 export * from './memslots-tree';
 export * from './notifier';
+export * from './reap';
 export * from './requests';
 export * from './restrictedmem_kvm';
 export * from './shared';

@@ -3,8 +3,8 @@
 // arch/x86/kvm/mmu/mmu.c kvm_arch_post_set_memory_attributes() (6.8).
 import { EINVAL, ENOMEM } from '../abi/errno';
 import {
-  KVM_MEM_PRIVATE, KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_MOVE, LPAGE_DISALLOWED, LPAGE_MIXED, SLOT_BASE_GFN, SLOT_FLAGS,
-  SLOT_LPAGE_1G, SLOT_LPAGE_2M, SLOT_LPAGE_BYTES_1G, SLOT_LPAGE_BYTES_2M, SLOT_NPAGES, SLOT_RM_INDEX, SLOT_USERSPACE_ADDR,
+  KVM_MEM_PRIVATE, KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_MOVE, KVM_SHADOW_ROOT, LPAGE_DISALLOWED, LPAGE_MIXED, SLOT_BASE_GFN, SLOT_FLAGS,
+  SLOT_LPAGE_1G, SLOT_LPAGE_2M, SLOT_LPAGE_BYTES_1G, SLOT_LPAGE_BYTES_2M, SLOT_NPAGES, SLOT_RMAP, SLOT_RM_INDEX, SLOT_USERSPACE_ADDR,
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { TDP_MAX_GFN } from '../abi/vcpu';
@@ -88,7 +88,14 @@ function initMixed(kvm: usize, slot: usize, level: u32): void {
   }
 }
 
+/** The reverse maps of shadow paging. @context slots_arch_lock. kernel: memslot_rmap_alloc(). */
+export function kvmAllocRmap(slot: usize): bool {
+  if (load32(slot + SLOT_RMAP) == 0) store32(slot + SLOT_RMAP, <u32>vmalloc(load64(slot + SLOT_NPAGES) << 3));
+  return load32(slot + SLOT_RMAP) != 0;
+}
+
 function allocMetadata(kvm: usize, slot: usize): i32 {
+  store32(slot + SLOT_RMAP, 0);
   store32(slot + SLOT_LPAGE_2M, 0);
   store32(slot + SLOT_LPAGE_1G, 0);
   if (!allocLevel(slot, LEVEL_2M) || !allocLevel(slot, LEVEL_1G)) {
@@ -109,7 +116,10 @@ export function kvmArchPrepareSlot(kvm: usize, old: usize, slot: usize, change: 
   if (change == KVM_MR_DELETE) return 0;
   if (change == KVM_MR_CREATE || change == KVM_MR_MOVE) {
     if (load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_NPAGES) > <u64>TDP_MAX_GFN) return -EINVAL; // kvm_mmu_max_gfn()
-    return allocMetadata(kvm, slot);
+    const ret = allocMetadata(kvm, slot);
+    if (ret != 0 || load32(kvm + KVM_SHADOW_ROOT) == 0 || kvmAllocRmap(slot)) return ret;
+    kvmArchFreeSlot(slot);
+    return -ENOMEM;
   }
   kvmArchCopySlot(slot, old);
   return 0;
@@ -121,12 +131,15 @@ export function kvmArchCopySlot(to: usize, from: usize): void {
   store32(to + SLOT_LPAGE_1G, load32(from + SLOT_LPAGE_1G));
   store32(to + SLOT_LPAGE_BYTES_2M, load32(from + SLOT_LPAGE_BYTES_2M));
   store32(to + SLOT_LPAGE_BYTES_1G, load32(from + SLOT_LPAGE_BYTES_1G));
+  store32(to + SLOT_RMAP, load32(from + SLOT_RMAP));
 }
 
 /** @context nobody can find the slot any more. kernel: kvm_arch_free_memslot(). */
 export function kvmArchFreeSlot(slot: usize): void {
   freeLevel(load32(slot + SLOT_LPAGE_2M), load32(slot + SLOT_LPAGE_BYTES_2M));
   freeLevel(load32(slot + SLOT_LPAGE_1G), load32(slot + SLOT_LPAGE_BYTES_1G));
+  vfree(load32(slot + SLOT_RMAP), load64(slot + SLOT_NPAGES) << 3);
   store32(slot + SLOT_LPAGE_2M, 0);
   store32(slot + SLOT_LPAGE_1G, 0);
+  store32(slot + SLOT_RMAP, 0);
 }

@@ -11,7 +11,7 @@ import {
 } from '../abi/kvm';
 import { NT_SLOT } from '../abi/names';
 import { OOPS_GENERATION_BUSY, ORACLE_KERNEL_BUG } from '../abi/oops';
-import { V_B25, V_PLANT_STALE_SLOT } from '../abi/variants';
+import { V_B25, V_B60, V_PLANT_STALE_SLOT } from '../abi/variants';
 import { kfree, kmalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
 import { bugOn } from '../oops';
@@ -72,8 +72,9 @@ function swapActiveMemslots(kvm: usize, asId: u32): void {
   bugOn((generation & GENERATION_UPDATE_IN_PROGRESS) != 0, ORACLE_KERNEL_BUG, OOPS_GENERATION_BUSY, load32(kvm + KVM_ID), asId);
   atomicStore64(slots + SLOTS_GENERATION, generation | GENERATION_UPDATE_IN_PROGRESS);
   publishWhenQuiet(kvm, asId, slots);
-  mutexUnlock(kvm + KVM_SLOTS_ARCH_LOCK);
+  if (!variant(V_B60)) mutexUnlock(kvm + KVM_SLOTS_ARCH_LOCK);
   synchronizeSrcuExpedited(kvm + KVM_SRCU);
+  if (variant(V_B60)) mutexUnlock(kvm + KVM_SLOTS_ARCH_LOCK);
   kvmCount(kvm, KC_GRACE_PERIODS);
   kvmCount(kvm, KC_SWAPS);
   // Spaced by the number of address spaces: with the start values 0, 1 no two sets of a VM ever have the same generation.

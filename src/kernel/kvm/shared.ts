@@ -61,7 +61,7 @@ export function sharedGetPfn(slot: usize, gfn: u64): u32 {
 }
 
 /** Frees the pages of [start, end) (page indices of the process). @context between range_start and range_end, or nobody maps them. */
-function discardIndices(kvm: usize, start: u64, end: u64): u64 {
+export function discardIndices(kvm: usize, start: u64, end: u64): u64 {
   if (start >= end) return 0;
   const local = stackPush(8 + BATCH * 4);
   const list = local + 8;

@@ -1,9 +1,9 @@
 // Creating and destroying a VM. The order of destruction matters: everything that may still call back must be gone before what it calls into.
 // kernel: virt/kvm/kvm_main.c kvm_create_vm(), kvm_destroy_vm() (6.8).
 import { ENOMEM } from '../abi/errno';
-import { LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMU, LC_MN_INVALIDATE, LC_SLOTS, LC_SLOTS_ARCH } from '../abi/classes';
+import { LC_DEVICE, LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMU, LC_MN_INVALIDATE, LC_SLOTS, LC_SLOTS_ARCH } from '../abi/classes';
 import {
-  KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
+  KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_DEVICE_LOCK, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
   KVM_INVALIDATE_START, KVM_LOCK, KVM_MAGIC, KVM_MAGIC_VALUE, KVM_MEMSLOTS, KVM_MEMSLOT_SETS, KVM_MEM_ATTR, KVM_MMU_LOCK, KVM_MN_LOCK,
   KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, KVM_USERS,
   SLOTS_AS_ID, SLOTS_GENERATION, SLOTS_GFN_ROOT, SLOTS_NODE_INDEX, SLOTS_SIZE,
@@ -18,12 +18,14 @@ import { nameObject, unnameObject } from '../names';
 import { oops } from '../oops';
 import { atomicAdd32, atomicLoad32, atomicSub32, load32, oraclesOn, store32, store64, variant } from '../point';
 import { sevAsidFree, sevAsidNew, sevAsidTake } from '../snp/asid';
+import { sevFreeRegions } from '../snp/regions';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { rcuwaitInit } from '../sync/rcuwait';
 import { rwlockInit } from '../sync/rwlock';
 import { spinLockInit } from '../sync/spinlock';
 import { srcuCleanup, srcuInit } from '../sync/srcu';
 import { kvmMemAttributesDestroy } from './attributes';
+import { kvmIoBusDestroy } from './bus';
 import { INVALID_GFN } from './invalidate';
 import { slotsReplace } from './memslots-tree';
 import { kvmCount, kvmFreeMemslot } from './memslots-update';
@@ -47,6 +49,7 @@ function initLocks(kvm: usize): i32 {
   mutexInit(kvm + KVM_LOCK, LC_KVM);
   spinLockInit(kvm + KVM_MN_LOCK, LC_MN_INVALIDATE);
   rcuwaitInit(kvm + KVM_MN_RCUWAIT);
+  mutexInit(kvm + KVM_DEVICE_LOCK, LC_DEVICE);
   xaInit(kvm + KVM_MEM_ATTR, LC_MEM_ATTR);
   return srcuInit(kvm + KVM_SRCU, LC_KVM_SRCU);
 }
@@ -79,6 +82,7 @@ function nameVm(kvm: usize): void {
   nameObject(kvm + KVM_SLOTS_ARCH_LOCK, 64, NT_KVM_LOCK, kvm, LC_SLOTS_ARCH);
   nameObject(kvm + KVM_LOCK, 64, NT_KVM_LOCK, kvm, LC_KVM);
   nameObject(kvm + KVM_MN_LOCK, 16, NT_KVM_LOCK, kvm, LC_MN_INVALIDATE);
+  nameObject(kvm + KVM_DEVICE_LOCK, 64, NT_KVM_LOCK, kvm, LC_DEVICE);
 }
 
 function unnameVm(kvm: usize): void {
@@ -89,6 +93,7 @@ function unnameVm(kvm: usize): void {
   unnameObject(kvm + KVM_SLOTS_ARCH_LOCK);
   unnameObject(kvm + KVM_LOCK);
   unnameObject(kvm + KVM_MN_LOCK);
+  unnameObject(kvm + KVM_DEVICE_LOCK);
 }
 
 /** @context sleeps: takes the ASID lock. kernel: sev_guest_init() of an SNP guest. 0, -EBUSY, -EINVAL. */
@@ -205,6 +210,8 @@ export function destroyVm(kvm: usize): void {
   const forced = kvmMmuNotifierForceIdle(kvm);
   if (forced) kvmCount(kvm, KC_MN_FORCED);
   vcpuDestroyAll(kvm);
+  kvmIoBusDestroy(kvm);
+  sevFreeRegions(kvm);
   if (variant(V_B13)) sevVmDestroy(kvm);
   freeMemslots(kvm);
   checkBalance(kvm, forced);

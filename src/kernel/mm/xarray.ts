@@ -2,7 +2,8 @@
 // It holds bindings, page caches and memory attributes. This file is the plain interface; xarray-*.ts hold the tree and the cursor.
 // kernel: lib/xarray.c, include/linux/xarray.h (6.8).
 import { EBUSY, EINVAL } from '../abi/errno';
-import { atomicLoad32, atomicStore32, load32, store32 } from '../point';
+import { V_B59 } from '../abi/variants';
+import { atomicLoad32, atomicStore32, load32, store32, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock, rcuReclaim } from '../sync/rcu';
 import { spinLock, spinLockInit, spinTrylock, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
@@ -93,6 +94,7 @@ function xaWalk(xa: usize, index: u64): u32 {
     while (xaIsSibling(entry)) {
       entry = slotLoad(node, xaToSibling(entry));
       if (xaIsNode(entry)) entry = XA_RETRY_ENTRY;
+      if (variant(V_B59)) break;
     }
     shift -= XA_CHUNK_SHIFT;
   } while (xaIsNode(entry));

@@ -1,23 +1,32 @@
 // The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
 import {
-  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE,
-  CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE,
-  CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SIZE, CALL_TOUCH, CALL_VMGEXIT,
+  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DEVICE_WORK, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_GET_FILE,
+  CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED,
+  CALL_REGISTER_DEVICE, CALL_REGISTER_REGION, CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE,
+  CALL_TOUCH, CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT, CALL_XA_LOAD, CALL_XA_STORE,
 } from '../abi/calls';
+import { LC_XA_LOCK } from '../abi/classes';
 import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
 import { KVM_ASID } from '../abi/kvm';
 import { FILE_INODE, INODE_I_MAPPING } from '../abi/mm';
+import { OOPS_XA_INTERNAL, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_KVM, VCPU_VALUE } from '../abi/vcpu';
 import { kzalloc } from '../heap';
 import { vcpuAccess } from '../kvm/access';
 import { svmDeliverInterrupt } from '../kvm/avic';
 import { guestWriteGhcb, vcpuVmgexit } from '../kvm/ghcb';
+import { kvmIoBusRegisterDev, kvmIoBusUnregisterDev } from '../kvm/bus';
+import { kvmDeviceWork, kvmReapShared } from '../kvm/reap';
+import { kvmFirstShadowRoot } from '../kvm/shadow-root';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { vcpuPvalidate } from '../kvm/validate';
 import { current, load32, loadF64, store32 } from '../point';
 import { fgetFile } from '../mm/restrictedmem-file';
+import { xaInit, xaIsValue, xaLoad, xaMkValue, xaStoreRange, XARRAY_SIZE } from '../mm/xarray';
+import { oops } from '../oops';
 import { rmpMakePrivate, snpRmptablePsmash } from '../snp/helpers';
 import { snpLaunchFinish } from '../snp/launch';
+import { sevRegisterRegion, sevUnregisterRegion } from '../snp/regions';
 import { rmpLevel } from '../snp/rmp';
 import { guestRead, guestTag } from '../oracle/guest';
 import { lockdepHeldNothing } from '../sync/lockdep';
@@ -69,7 +78,35 @@ function make(call: usize, code: u32): i32 {
   if (code == CALL_GET_FILE) fgetFile(object);
   if (code == CALL_PUT_FILE) sysFilePut(object);
   if (code == CALL_DESTROY_VM) sysDestroyVm(object);
+  return makeOther(call, object, code);
+}
+
+/** Calls that only scenarios make: parts of KVM beside its memory. */
+function makeOther(call: usize, object: usize, code: u32): i32 {
+  if (code == CALL_REGISTER_DEVICE) return kvmIoBusRegisterDev(object, <u64>arg(call, 1));
+  if (code == CALL_UNREGISTER_DEVICE) return kvmIoBusUnregisterDev(object, <u64>arg(call, 1), arg(call, 2) != 0);
+  if (code == CALL_REGISTER_REGION) return sevRegisterRegion(object, <u64>arg(call, 1), <u64>arg(call, 2));
+  if (code == CALL_UNREGISTER_REGION) return sevUnregisterRegion(object, <u64>arg(call, 1));
+  if (code == CALL_DEVICE_WORK) kvmDeviceWork(object);
+  if (code == CALL_REAP_SHARED) return kvmReapShared(object, <u64>arg(call, 1), <u64>arg(call, 2));
+  if (code == CALL_SHADOW_ROOT) return kvmFirstShadowRoot(object);
+  if (code == CALL_XA_STORE) return xaStoreRange(object, <u64>arg(call, 1), <u64>arg(call, 2), arg(call, 3) == 0 ? 0 : xaMkValue(<u32>arg(call, 3)));
+  if (code == CALL_XA_LOAD) return loadChecked(object, <u64>arg(call, 1));
   return 0;
+}
+
+/** A look-up gives what somebody stored, or nothing. */
+function loadChecked(xa: usize, index: u64): i32 {
+  const entry = xaLoad(xa, index);
+  if (entry != 0 && !xaIsValue(entry)) oops(ORACLE_KERNEL_BUG, OOPS_XA_INTERNAL, <f64>entry, <f64>index);
+  return 0;
+}
+
+/** An empty XArray for a scenario, 0 when out of memory. */
+export function createXarray(): usize {
+  const xa = kzalloc(XARRAY_SIZE);
+  if (xa != 0) xaInit(xa, LC_XA_LOCK);
+  return xa;
 }
 
 /**

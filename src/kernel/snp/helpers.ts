@@ -7,7 +7,7 @@ import {
   PG_LEVEL_2M, RMP_ALREADY_ASSIGNED, RMP_ENTRY_SIZE, RMP_FAIL_INUSE, RMP_FAIL_OVERLAP, RMP_HI, RMP_OK, SNP_COUNTERS, SNP_ENABLED,
   SNPC_IN_USE, SNPC_OVERLAP, SNPC_PSMASHES, SNPC_RMPUPDATES,
 } from '../abi/snp';
-import { V_B14 } from '../abi/variants';
+import { V_B14, V_B16 } from '../abi/variants';
 import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, load64, store64, variant } from '../point';
 import { heartbeat } from '../task';
 import { directMapRestore, directMapSplit } from './direct-map';
@@ -45,6 +45,7 @@ function waitForRetry(pfn: u32, is2m: bool, code: i32, tries: u32): bool {
   if (code == RMP_FAIL_INUSE) snpCount(SNPC_IN_USE, 1);
   else if (code == RMP_FAIL_OVERLAP) snpCount(SNPC_OVERLAP, 1);
   else return false;
+  if (variant(V_B16)) return false;
   const spins: u32 = 4 * load32(SH_MAX_TASKS); // the kernel's 4 * num_present_cpus()
   if (tries < spins) {
     cpuRelax();
