@@ -18,7 +18,9 @@ import { B16 } from './b16.js';
 import { B17 } from './b17.js';
 import { B18 } from './b18.js';
 import { B20 } from './b20.js';
+import { B22 } from './b22.js';
 import { B23 } from './b23.js';
+import { B24 } from './b24.js';
 import { B25 } from './b25.js';
 import { B26 } from './b26.js';
 import { B29 } from './b29.js';
@@ -26,6 +28,7 @@ import { B30 } from './b30.js';
 import { B31 } from './b31.js';
 import { B32 } from './b32.js';
 import { B33 } from './b33.js';
+import { B36 } from './b36.js';
 import { B40 } from './b40.js';
 import { B41 } from './b41.js';
 import { B44 } from './b44.js';
@@ -62,7 +65,9 @@ export const BUGS: readonly Bug[] = [
   B17,
   B18,
   B20,
+  B22,
   B23,
+  B24,
   B25,
   B26,
   B29,
@@ -70,6 +75,7 @@ export const BUGS: readonly Bug[] = [
   B31,
   B32,
   B33,
+  B36,
   B40,
   B41,
   B44,

@@ -1,7 +1,6 @@
 // Bugs of the catalogue that cannot be run here, each with the reason.
 import type { OutOfReach } from './bug.js';
 
-const NO_LAUNCH = 'the launch of a guest, which populates a guest_memfd, is not modelled';
 const WEAK_MEMORY = 'needs weaker ordering than the sequential consistency of WebAssembly atomics';
 const ONLY_SLOWER = 'makes the kernel slower, not wrong: no invariant to break';
 
@@ -12,8 +11,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     why: 'accepted upstream, and in our guest-memfd too: the page stays in its file, and no mapping of it is made',
   },
   { id: 'B21', title: 'a grace period that protects nobody', why: 'superfluous code breaks no invariant' },
-  { id: 'B22', title: 'user pages are got under the invalidate lock', why: NO_LAUNCH },
-  { id: 'B24', title: 'populating shared gfns', why: NO_LAUNCH },
   {
     id: 'B27',
     title: 'unregistering a notifier against the end of the address space',
@@ -22,7 +19,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
   { id: 'B28', title: 'a notifier is unregistered between start and end', why: 'address spaces do not end here' },
   { id: 'B34', title: 'a range flush begins at the wrong gfn', why: 'flushes are of whole TLBs here' },
   { id: 'B35', title: 'shadow pages are reclaimed under the read lock', why: 'shadow paging is not modelled' },
-  { id: 'B36', title: 'races of the gfn_to_pfn cache', why: 'the cache is not modelled' },
   { id: 'B37', title: 'expedited grace periods got slow', why: ONLY_SLOWER },
   { id: 'B38', title: 'an MMIO entry over a present one', why: 'MMIO leaves no page-table entries here' },
   { id: 'B39', title: 'the first vCPU against its creation', why: WEAK_MEMORY },

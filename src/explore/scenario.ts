@@ -44,6 +44,13 @@ export type Operation =
   | { op: 'pvalidate'; vm: string; vcpu?: number; gfn: number; validated?: boolean }
   /** An interrupt for the vCPU, from another CPU. */
   | { op: 'interrupt'; vm: string; vcpu?: number; vector?: number }
+  /** KVM_SEV_SNP_LAUNCH_UPDATE of one page: a copy of page `hva` of the VMM becomes the guest's private page. */
+  | { op: 'launch-update'; vm: string; gfn: number; hva: number }
+  /** The VMM touches a page of the file through its own mapping. */
+  | { op: 'fault-file'; vm: string; file: string; page: number }
+  /** The kernel keeps a gfn_to_pfn cache of the gfn; and writes through it. */
+  | { op: 'cache-gfn'; vm: string; gfn: number }
+  | { op: 'write-cached'; vm: string; value: number }
   /** KVM_SEV_SNP_LAUNCH_FINISH. */
   | { op: 'launch-finish'; vm: string }
   /** The guest writes to a vCPU's GHCB; the vCPU exits with what is there. */
@@ -223,22 +230,40 @@ function simpleCall(
     case 'firmware-page':
       return { code: calls.CALL_FIRMWARE_PAGE, args: [vm(operation.vm).address, operation.gfn, operation.pfn] };
     case 'pvalidate':
-      return {
-        code: calls.CALL_PVALIDATE,
-        args: [vcpuOf(operation, vm), operation.gfn, operation.validated === false ? 0 : 1],
-      };
+    case 'ghcb-write':
+    case 'vmgexit':
+    case 'interrupt':
+      return vcpuCall(operation, vcpuOf(operation, vm));
+    case 'launch-update':
+      return { code: calls.CALL_LAUNCH_UPDATE, args: [vm(operation.vm).address, operation.gfn, operation.hva] };
+    case 'fault-file':
+      return { code: calls.CALL_FAULT_FILE, args: [vm(operation.vm).address, file(operation.file), operation.page] };
+    case 'cache-gfn':
+      return { code: calls.CALL_CACHE_GFN, args: [vm(operation.vm).address, operation.gfn] };
+    case 'write-cached':
+      return { code: calls.CALL_WRITE_CACHED, args: [vm(operation.vm).address, operation.value] };
     case 'launch-finish':
       return { code: calls.CALL_LAUNCH_FINISH, args: [vm(operation.vm).address] };
-    case 'ghcb-write':
-      return { code: calls.CALL_GHCB_WRITE, args: [vcpuOf(operation, vm), operation.offset, operation.value] };
-    case 'vmgexit':
-      return { code: calls.CALL_VMGEXIT, args: [vcpuOf(operation, vm)] };
-    case 'interrupt':
-      return { code: calls.CALL_INTERRUPT, args: [vcpuOf(operation, vm), operation.vector ?? 0] };
     case 'psmash':
       return { code: calls.CALL_PSMASH, args: [operation.pfn] };
     default:
       return otherCall(operation, vm(operation.vm).address);
+  }
+}
+
+function vcpuCall(
+  operation: Extract<Operation, { op: 'pvalidate' | 'ghcb-write' | 'vmgexit' | 'interrupt' }>,
+  vcpu: number,
+): Call {
+  switch (operation.op) {
+    case 'pvalidate':
+      return { code: calls.CALL_PVALIDATE, args: [vcpu, operation.gfn, operation.validated === false ? 0 : 1] };
+    case 'ghcb-write':
+      return { code: calls.CALL_GHCB_WRITE, args: [vcpu, operation.offset, operation.value] };
+    case 'vmgexit':
+      return { code: calls.CALL_VMGEXIT, args: [vcpu] };
+    default:
+      return { code: calls.CALL_INTERRUPT, args: [vcpu, operation.vector ?? 0] };
   }
 }
 

@@ -51,7 +51,16 @@ const operation = z.discriminatedUnion('op', [
     vcpu: z.number().int().min(0).optional(),
     vector: z.number().int().min(0).max(31).optional(),
   }),
+  z.strictObject({
+    op: z.literal('launch-update'),
+    vm: name,
+    gfn,
+    hva: pages.describe('page of the process that is copied'),
+  }),
   z.strictObject({ op: z.literal('launch-finish'), vm: name }),
+  z.strictObject({ op: z.literal('fault-file'), vm: name, file: name, page: pages }),
+  z.strictObject({ op: z.literal('cache-gfn'), vm: name, gfn }),
+  z.strictObject({ op: z.literal('write-cached'), vm: name, value: z.number().int().min(0) }),
   z.strictObject({
     op: z.literal('ghcb-write'),
     vm: name,

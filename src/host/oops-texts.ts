@@ -161,6 +161,10 @@ const INTERNAL: Record<number, Text> = {
   [codes.OOPS_VMGEXIT_RECURSION]: ([vcpu, depth]) =>
     `the handler of VMGEXIT of vCPU ${vcpu} calls itself (${depth} on the stack): the guest chooses how deep`,
   [codes.OOPS_FREED_ROOT]: ([vm, root]) => `VM ${vm}: the root at ${hex(root)} is read after it was freed`,
+  [codes.OOPS_LAUNCH_SHARED]: ([vm, gfn, pfn]) =>
+    `VM ${vm}: pfn ${hex(pfn)} is measured as the private page of gfn ${hex(gfn)}, which is shared`,
+  [codes.OOPS_STALE_CACHE]: ([vm, gfn, pfn]) =>
+    `VM ${vm}: the cache of gfn ${hex(gfn)} leads to pfn ${hex(pfn)}, which is free`,
   [codes.OOPS_DOUBLE_FREE]: ([address]) => `double free of ${hex(address)}`,
   [codes.OOPS_REFCOUNT]: ([object, count], nameOf) => `reference count ${count} of ${nameOf(object ?? 0)} underflows`,
 };

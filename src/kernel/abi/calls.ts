@@ -33,6 +33,10 @@ export const CALL_REAP_SHARED = 25; // (kvm, hva page, pages): as CALL_DISCARD_S
 export const CALL_SHADOW_ROOT = 26; // (kvm): the guest's first use of shadow paging
 export const CALL_XA_STORE = 27; // (xarray, first index, last index, value; 0 erases)
 export const CALL_XA_LOAD = 28; // (xarray, index)
+export const CALL_LAUNCH_UPDATE = 29; // (kvm, gfn, page of the VMM)
+export const CALL_FAULT_FILE = 30; // (kvm, file, page): the VMM, through its own mapping
+export const CALL_CACHE_GFN = 31; // (kvm, gfn)
+export const CALL_WRITE_CACHED = 32; // (kvm, value)
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

@@ -47,9 +47,11 @@ export const KVM_SHADOW_ROOT = 1172; // u32 1: the guest has used shadow paging,
 export const KVM_ENC_REGIONS = 1176; // {next u32, prev u32} list head of encrypted regions; kvm->lock
 export const KVM_DEVICE_USES = 1184; // u32 times a device driver worked on the VMM's memory; atomic adds
 export const KVM_IRQCHIP = 1188; // u32 1: vCPUs have an APIC in the kernel; set before the first one
-export const KVM_SPARE_B = 1192; // 24 bytes
+export const KVM_GPC = 1192; // u32 its gfn_to_pfn cache, 0: none; mn_invalidate_lock, then fixed
+export const KVM_SPARE_B = 1196; // 20 bytes
 export const KVM_DEVICE_LOCK = 1216; // mutex of a device driver that has mapped the VMM's memory
-export const KVM_SIZE = 1280;
+export const KVM_MMAP_LOCK = 1280; // rwsem mmap_lock of the VMM: under slots_lock, above the invalidate locks of its files
+export const KVM_SIZE = 1344;
 
 // --- the GHCB, a page that a vCPU of an SNP guest shares with the host; as much of it as is used, at its places within the shared buffer ---
 export const GHCB_EXIT_CODE = 0; // u64 SVM_EXIT_*, SVM_VMGEXIT_*
@@ -65,6 +67,16 @@ export const PSC_OP_SHARED = 2;
 export const SVM_EXIT_CPUID = 0x72;
 export const SVM_EXIT_VMGEXIT = 0x403;
 export const SVM_VMGEXIT_PSC = 0x80000010;
+
+// --- struct gfn_to_pfn_cache ---
+export const GPC_LOCK = 0; // rwlock
+export const GPC_REFRESH_LOCK = 64; // mutex
+export const GPC_GFN = 128; // u64; fixed
+export const GPC_HVA = 136; // u64 what the last refresh found; GPC_LOCK
+export const GPC_GENERATION = 144; // u64 of the memslots then; GPC_LOCK
+export const GPC_PFN = 152; // u32, no reference; GPC_LOCK
+export const GPC_VALID = 156; // u32; GPC_LOCK
+export const GPC_SIZE = 160;
 
 export const KVM_ADDRESS_SPACES = 2; // KVM_ADDRESS_SPACE_NUM: normal and SMM
 export const KVM_MAX_VCPUS = 64;

@@ -107,7 +107,7 @@ function bindHeld(slot: usize, file: usize, gmem: usize, offset: u64): i32 {
  * A reference to the slot's file unless that is on its way out, 0 then. Files are freed behind a grace period, so that the count can be looked at.
  * @context slots_lock or kvm->srcu. kernel: kvm_gmem_get_file, get_file_active.
  */
-function getFile(slot: usize): usize {
+export function kvmGmemGetFile(slot: usize): usize {
   rcuReadLock();
   const file: usize = atomicLoad32(slot + SLOT_RM_FILE);
   const alive = file != 0 && fgetFileUnlessZero(file);
@@ -123,7 +123,7 @@ function getFile(slot: usize): usize {
 export function kvmGmemUnbind(slot: usize): void {
   const dying: usize = atomicLoad32(slot + SLOT_RM_FILE);
   if (dying == 0) return; // its file was released first
-  const file = getFile(slot);
+  const file = kvmGmemGetFile(slot);
   if (file == 0) {
     if (!variant(V_B20)) eraseBindings(slot, restrictedmemOf(dying));
     return;
@@ -149,7 +149,7 @@ function eraseBindings(slot: usize, gmem: usize): void {
  * @context inside kvm->srcu; sleeps; takes the folio lock, never the invalidate lock: the caller checks mmu_invalidate_seq. kernel: kvm_gmem_get_pfn.
  */
 export function kvmGmemGetPfn(slot: usize, gfn: u64, pfnp: usize, orderp: usize): i32 {
-  const file = getFile(slot);
+  const file = kvmGmemGetFile(slot);
   if (file == 0) return -EFAULT;
   const gmem = restrictedmemOf(file);
   const index = gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX);

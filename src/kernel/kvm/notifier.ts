@@ -2,7 +2,7 @@
 // open calls before it looks at the slots; memslot updates wait for the count to be zero, so that range_end meets the same slots.
 // kernel: virt/kvm/kvm_main.c kvm_mmu_notifier_invalidate_range_start(), __kvm_handle_hva_range() (6.8).
 import {
-  KC_FLUSHES, KC_MN_ENDS, KC_MN_STARTS, KVM_ADDRESS_SPACES, KVM_MMU_LOCK, KVM_MN_ACTIVE, KVM_MN_LOCK, KVM_MN_RCUWAIT, KVM_SRCU,
+  KC_FLUSHES, KC_MN_ENDS, KC_MN_STARTS, KVM_ADDRESS_SPACES, KVM_GPC, KVM_MMU_LOCK, KVM_MN_ACTIVE, KVM_MN_LOCK, KVM_MN_RCUWAIT, KVM_SRCU,
   NODE_LEFT_SLOT, NODE_RIGHT_SLOT, NODE_SUBTREE_LAST, SLOTS_HVA_ROOT, SLOT_BASE_GFN, SLOT_NPAGES, SLOT_USERSPACE_ADDR,
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
@@ -12,6 +12,7 @@ import { writeLock, writeUnlock } from '../sync/rwlock';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { stackPop, stackPush } from '../task';
+import { gfnToPfnCacheInvalidateStart } from './pfncache';
 import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmMemslots } from './memslots';
 import { hvaNode } from './memslots-tree';
@@ -100,7 +101,9 @@ export function kvmMmuNotifierInvalidateRangeStart(kvm: usize, hvaStart: u64, hv
   if (hvaStart >= hvaEnd) return 0;
   spinLock(kvm + KVM_MN_LOCK);
   store32(kvm + KVM_MN_ACTIVE, load32(kvm + KVM_MN_ACTIVE) + 1);
+  const gpc: usize = load32(kvm + KVM_GPC);
   spinUnlock(kvm + KVM_MN_LOCK);
+  if (gpc != 0) gfnToPfnCacheInvalidateStart(gpc, hvaStart, hvaEnd);
   kvmCount(kvm, KC_MN_STARTS);
   if (handleHvaRange(kvm, hvaStart, hvaEnd, false)) kvmArchGuestMemoryReclaimed(kvm);
   return 0;

@@ -36,7 +36,7 @@ function findPage(kvm: usize, index: u64): u32 {
 }
 
 /** The page at page index `index` of the process with a reference, allocated if need be. NO_PFN when out of memory. @context may sleep. kernel: get_user_pages(). */
-function getUserPage(kvm: usize, index: u64): u32 {
+export function getUserPage(kvm: usize, index: u64): u32 {
   while (true) {
     const found = findPage(kvm, index);
     if (found != <u32>NO_PFN) return found;

@@ -1,10 +1,10 @@
 // Creating and destroying a VM. The order of destruction matters: everything that may still call back must be gone before what it calls into.
 // kernel: virt/kvm/kvm_main.c kvm_create_vm(), kvm_destroy_vm() (6.8).
 import { ENOMEM } from '../abi/errno';
-import { LC_DEVICE, LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMU, LC_MN_INVALIDATE, LC_SLOTS, LC_SLOTS_ARCH } from '../abi/classes';
+import { LC_DEVICE, LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMAP, LC_MMU, LC_MN_INVALIDATE, LC_SLOTS, LC_SLOTS_ARCH } from '../abi/classes';
 import {
   KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_DEVICE_LOCK, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
-  KVM_INVALIDATE_START, KVM_LOCK, KVM_MAGIC, KVM_MAGIC_VALUE, KVM_MEMSLOTS, KVM_MEMSLOT_SETS, KVM_MEM_ATTR, KVM_MMU_LOCK, KVM_MN_LOCK,
+  KVM_INVALIDATE_START, KVM_LOCK, KVM_MAGIC, KVM_MAGIC_VALUE, KVM_MEMSLOTS, KVM_MEMSLOT_SETS, KVM_MEM_ATTR, KVM_MMAP_LOCK, KVM_MMU_LOCK, KVM_MN_LOCK,
   KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, KVM_USERS,
   SLOTS_AS_ID, SLOTS_GENERATION, SLOTS_GFN_ROOT, SLOTS_NODE_INDEX, SLOTS_SIZE,
 } from '../abi/kvm';
@@ -22,6 +22,7 @@ import { sevFreeRegions } from '../snp/regions';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { rcuwaitInit } from '../sync/rcuwait';
 import { rwlockInit } from '../sync/rwlock';
+import { rwsemInit } from '../sync/rwsem';
 import { spinLockInit } from '../sync/spinlock';
 import { srcuCleanup, srcuInit } from '../sync/srcu';
 import { kvmMemAttributesDestroy } from './attributes';
@@ -30,6 +31,7 @@ import { INVALID_GFN } from './invalidate';
 import { slotsReplace } from './memslots-tree';
 import { kvmCount, kvmFreeMemslot } from './memslots-update';
 import { kvmMmuNotifierForceIdle } from './notifier';
+import { kvmGpcFree } from './pfncache';
 import { kvmRestrictedmemInit } from './restrictedmem_kvm';
 import { kvmFlushShadowAll, tdpDestroy, tdpInit } from './tdp';
 import { vcpuDestroyAll } from './vcpu';
@@ -47,6 +49,7 @@ function initLocks(kvm: usize): i32 {
   mutexInit(kvm + KVM_SLOTS_LOCK, LC_SLOTS);
   mutexInit(kvm + KVM_SLOTS_ARCH_LOCK, LC_SLOTS_ARCH);
   mutexInit(kvm + KVM_LOCK, LC_KVM);
+  rwsemInit(kvm + KVM_MMAP_LOCK, LC_MMAP);
   spinLockInit(kvm + KVM_MN_LOCK, LC_MN_INVALIDATE);
   rcuwaitInit(kvm + KVM_MN_RCUWAIT);
   mutexInit(kvm + KVM_DEVICE_LOCK, LC_DEVICE);
@@ -220,6 +223,7 @@ export function destroyVm(kvm: usize): void {
   unnameVm(kvm);
   srcuCleanup(kvm + KVM_SRCU);
   kvmMemAttributesDestroy(kvm);
+  kvmGpcFree(kvm);
   freeMemslotSets(kvm);
   store32(kvm + KVM_MAGIC, 0);
   kfree(kvm, KVM_SIZE);

@@ -1,9 +1,10 @@
 // The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
 import {
-  CALL_ARGS, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DEVICE_WORK, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FIRMWARE_PAGE, CALL_GET_FILE,
-  CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_MEMORY_FAILURE, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED,
-  CALL_REGISTER_DEVICE, CALL_REGISTER_REGION, CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE,
-  CALL_TOUCH, CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT, CALL_XA_LOAD, CALL_XA_STORE,
+  CALL_ARGS, CALL_CACHE_GFN, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DEVICE_WORK, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FAULT_FILE,
+  CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_LAUNCH_UPDATE, CALL_MEMORY_FAILURE,
+  CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED, CALL_REGISTER_DEVICE, CALL_REGISTER_REGION, CALL_RESULT, CALL_SET_ATTRIBUTES,
+  CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE, CALL_TOUCH, CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT,
+  CALL_WRITE_CACHED, CALL_XA_LOAD, CALL_XA_STORE,
 } from '../abi/calls';
 import { LC_XA_LOCK } from '../abi/classes';
 import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
@@ -18,6 +19,8 @@ import { guestWriteGhcb, vcpuVmgexit } from '../kvm/ghcb';
 import { kvmIoBusRegisterDev, kvmIoBusUnregisterDev } from '../kvm/bus';
 import { kvmDeviceWork, kvmReapShared } from '../kvm/reap';
 import { kvmFirstShadowRoot } from '../kvm/shadow-root';
+import { gmemFaultUserMapping, snpLaunchUpdatePage } from '../kvm/gmem-populate';
+import { kvmGpcActivate, kvmGpcWrite } from '../kvm/pfncache';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { vcpuPvalidate } from '../kvm/validate';
 import { current, load32, loadF64, store32 } from '../point';
@@ -74,6 +77,10 @@ function make(call: usize, code: u32): i32 {
   if (code == CALL_LAUNCH_FINISH) return snpLaunchFinish(object);
   if (code == CALL_GHCB_WRITE) return guestWriteGhcb(object, <u32>arg(call, 1), <u64>arg(call, 2));
   if (code == CALL_VMGEXIT) return vcpuVmgexit(object);
+  if (code == CALL_LAUNCH_UPDATE) return snpLaunchUpdatePage(object, <u64>arg(call, 1), <u64>arg(call, 2));
+  if (code == CALL_FAULT_FILE) return gmemFaultUserMapping(object, <usize>arg(call, 1), <u64>arg(call, 2));
+  if (code == CALL_CACHE_GFN) return kvmGpcActivate(object, <u64>arg(call, 1));
+  if (code == CALL_WRITE_CACHED) return kvmGpcWrite(object, <u32>arg(call, 1));
   if (code == CALL_FIRMWARE_PAGE) return firmwarePage(object, <u64>arg(call, 1), <u32>arg(call, 2));
   if (code == CALL_GET_FILE) fgetFile(object);
   if (code == CALL_PUT_FILE) sysFilePut(object);
