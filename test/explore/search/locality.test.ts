@@ -160,7 +160,7 @@ describe('a word', () => {
 
   it('is not local to write while another thread spins, and sleeping or turning a loop never is', () => {
     const locality = new Locality(256);
-    locality.note(view({ kind: POINT_RELAX }), 1);
+    locality.note(view({ kind: POINT_RELAX, address: 0 }), 1);
     expect(locality.changed).toBe(true);
     expect([0, 1].map((thread) => locality.isLocal(view(write), thread))).toEqual([false, true]);
     expect(locality.isLocal(view(read), 0)).toBe(true);
