@@ -23,6 +23,8 @@ import { B23 } from './b23.js';
 import { B24 } from './b24.js';
 import { B25 } from './b25.js';
 import { B26 } from './b26.js';
+import { B27 } from './b27.js';
+import { B28 } from './b28.js';
 import { B29 } from './b29.js';
 import { B30 } from './b30.js';
 import { B31 } from './b31.js';
@@ -70,6 +72,8 @@ export const BUGS: readonly Bug[] = [
   B24,
   B25,
   B26,
+  B27,
+  B28,
   B29,
   B30,
   B31,

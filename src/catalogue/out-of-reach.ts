@@ -11,12 +11,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     why: 'accepted upstream, and in our guest-memfd too: the page stays in its file, and no mapping of it is made',
   },
   { id: 'B21', title: 'a grace period that protects nobody', why: 'superfluous code breaks no invariant' },
-  {
-    id: 'B27',
-    title: 'unregistering a notifier against the end of the address space',
-    why: 'address spaces do not end here',
-  },
-  { id: 'B28', title: 'a notifier is unregistered between start and end', why: 'address spaces do not end here' },
   { id: 'B34', title: 'a range flush begins at the wrong gfn', why: 'flushes are of whole TLBs here' },
   { id: 'B35', title: 'shadow pages are reclaimed under the read lock', why: 'shadow paging is not modelled' },
   { id: 'B37', title: 'expedited grace periods got slow', why: ONLY_SLOWER },

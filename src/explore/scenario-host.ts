@@ -66,15 +66,16 @@ function createObjects(x: KernelExports, scenario: Scenario): ObjectTable {
     if (stacked) x.stackFile(file);
     files.set(name, file);
   }
-  const vms = new Map<string, { address: number; vcpus: number[] }>();
-  for (const [name, { vcpus = 1, snp = true, irqchip = false, gfns = GUEST_GFNS }] of Object.entries(
+  const vms = new Map<string, { address: number; vcpus: number[]; process: number }>();
+  for (const [name, { vcpus = 1, snp = true, irqchip = false, process = false, gfns = GUEST_GFNS }] of Object.entries(
     scenario.vms ?? {},
   )) {
     const address = handle(`guest '${name}'`, x.sysCreateVm(snp ? 1 : 0, 0, 0));
     handle(`shadow of guest '${name}'`, x.sysGuestShadow(address, gfns));
+    const processAddress = process ? handle(`process of guest '${name}'`, x.processCreate(address)) : 0;
     if (irqchip) x.kvmCreateIrqchip(address);
     const made = Array.from({ length: vcpus }, () => handle(`vCPU of guest '${name}'`, x.sysCreateVcpu(address)));
-    vms.set(name, { address, vcpus: made });
+    vms.set(name, { address, vcpus: made, process: processAddress });
   }
   const xarrays = new Map<string, number>();
   for (const name of scenario.xarrays ?? []) xarrays.set(name, x.createXarray() >>> 0);

@@ -74,6 +74,10 @@ export type OtherOperation =
   /** A driver that has mapped the VMM's memory works under its lock; the host's reaper takes pages away without sleeping for anybody. */
   | { op: 'device-work'; vm: string }
   | { op: 'reap-shared'; vm: string; hva: number; pages: number }
+  /** KVM's own memslot, of one page: that of the APIC. */
+  | { op: 'own-slot'; vm: string; gfn: number; hva: number }
+  /** The VMM's process ends (of a guest with `process`); its VM may live on. */
+  | { op: 'exit-process'; vm: string }
   /** The guest uses shadow paging for the first time. */
   | { op: 'shadow-root'; vm: string }
   /** Stores `value` (0: nothing) at indices [first, last] of an XArray; looks an index up. */
@@ -105,7 +109,8 @@ export interface Scenario {
   variants?: readonly string[];
   /** `stacked`: the inode's mapping is not the file's own. */
   files?: Record<string, { pages: number; huge?: boolean; stacked?: boolean }>;
-  vms?: Record<string, { vcpus?: number; snp?: boolean; irqchip?: boolean; gfns?: number }>;
+  /** `process`: the VMM's process can end. */
+  vms?: Record<string, { vcpus?: number; snp?: boolean; irqchip?: boolean; process?: boolean; gfns?: number }>;
   /** Names of XArrays, empty at first. */
   xarrays?: readonly string[];
   /** Made one after another before the threads start; none may fail. */
@@ -115,10 +120,17 @@ export interface Scenario {
   expect?: readonly Expectation[];
 }
 
+/** A guest's VM and vCPUs, and the VMM's process (0: it is a part of the VM). */
+interface Guest {
+  address: number;
+  vcpus: readonly number[];
+  process: number;
+}
+
 /** Addresses of a scenario's objects. */
 export interface ObjectTable {
   files: ReadonlyMap<string, number>;
-  vms: ReadonlyMap<string, { address: number; vcpus: readonly number[] }>;
+  vms: ReadonlyMap<string, Guest>;
   xarrays: ReadonlyMap<string, number>;
 }
 
@@ -139,7 +151,7 @@ export function callOf(operation: Operation, objects: ObjectTable): Call {
       throw new UsageError(operation.op, `${operation.op}: the scenario has no file '${name}'`);
     return address;
   };
-  const vm = (name: string): { address: number; vcpus: readonly number[] } => {
+  const vm = (name: string): Guest => {
     const found = objects.vms.get(name);
     if (found === undefined) throw new UsageError(operation.op, `${operation.op}: the scenario has no guest '${name}'`);
     return found;
@@ -208,13 +220,16 @@ function simpleCall(
     }
   >,
   file: (name: string) => number,
-  vm: (name: string) => { address: number; vcpus: readonly number[] },
+  vm: (name: string) => Guest,
 ): Call {
   switch (operation.op) {
     case 'memory-failure':
       return { code: calls.CALL_MEMORY_FAILURE, args: [operation.pfn] };
-    case 'discard-shared':
-      return { code: calls.CALL_DISCARD_SHARED, args: [vm(operation.vm).address, operation.hva, operation.pages] };
+    case 'discard-shared': {
+      const { address, process } = vm(operation.vm);
+      const code = process === 0 ? calls.CALL_DISCARD_SHARED : calls.CALL_PROCESS_DISCARD;
+      return { code, args: [process === 0 ? address : process, operation.hva, operation.pages] };
+    }
     case 'open-file':
       return { code: calls.CALL_GET_FILE, args: [file(operation.file)] };
     case 'close-file':
@@ -247,7 +262,7 @@ function simpleCall(
     case 'psmash':
       return { code: calls.CALL_PSMASH, args: [operation.pfn] };
     default:
-      return otherCall(operation, vm(operation.vm).address);
+      return otherCall(operation, vm(operation.vm));
   }
 }
 
@@ -267,7 +282,7 @@ function vcpuCall(
   }
 }
 
-function otherCall(operation: Exclude<OtherOperation, { xarray: string }>, kvm: number): Call {
+function otherCall(operation: Exclude<OtherOperation, { xarray: string }>, { address: kvm, process }: Guest): Call {
   switch (operation.op) {
     case 'register-device':
       return { code: calls.CALL_REGISTER_DEVICE, args: [kvm, operation.gfn] };
@@ -281,6 +296,15 @@ function otherCall(operation: Exclude<OtherOperation, { xarray: string }>, kvm: 
       return { code: calls.CALL_DEVICE_WORK, args: [kvm] };
     case 'reap-shared':
       return { code: calls.CALL_REAP_SHARED, args: [kvm, operation.hva, operation.pages] };
+    case 'own-slot':
+      return { code: calls.CALL_OWN_SLOT, args: [kvm, operation.gfn, operation.hva] };
+    case 'exit-process':
+      if (process === 0)
+        throw new UsageError(
+          operation.op,
+          `exit-process: guest '${operation.vm}' has no process; give it 'process: true'`,
+        );
+      return { code: calls.CALL_PROCESS_EXIT, args: [process] };
     default:
       return { code: calls.CALL_SHADOW_ROOT, args: [kvm] };
   }

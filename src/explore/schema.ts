@@ -81,7 +81,10 @@ const operation = z.discriminatedUnion('op', [
   }),
   z.strictObject({ op: z.literal('register-region'), vm: name, hva: pages, pages }),
   z.strictObject({ op: z.literal('unregister-region'), vm: name, hva: pages }),
-  ...(['device-work', 'shadow-root'] as const).map((op) => z.strictObject({ op: z.literal(op), vm: name })),
+  ...(['device-work', 'shadow-root', 'exit-process'] as const).map((op) =>
+    z.strictObject({ op: z.literal(op), vm: name }),
+  ),
+  z.strictObject({ op: z.literal('own-slot'), vm: name, gfn, hva: pages }),
   z.strictObject({ op: z.literal('reap-shared'), vm: name, hva: pages, pages }),
   z.strictObject({
     op: z.literal('xa-store'),
@@ -125,6 +128,7 @@ export const scenarioSchema = z.strictObject({
         vcpus: z.number().int().min(1).max(8).optional(),
         snp: z.boolean().optional(),
         irqchip: z.boolean().optional().describe('vCPUs have an APIC in the kernel'),
+        process: z.boolean().optional().describe("the VMM's process can end"),
         gfns: z.number().int().min(1).optional().describe('gfns whose contents the guest-data oracle follows'),
       }),
     )

@@ -13,6 +13,7 @@ const PREFIXES: Record<number, string> = {
   [names.NT_PARTITION]: 'partition',
   [names.NT_TASK]: 'task',
   [names.NT_LOCK]: 'lock',
+  [names.NT_PROCESS]: 'process',
 };
 
 /** Parts of a file, one of a kind: without a number. */
@@ -38,6 +39,7 @@ const MEMBERS: Record<number, [number, string][]> = {
     [kvm.KVM_INVALIDATE_START, 'mmu_invalidate_range_start'],
     [kvm.KVM_INVALIDATE_END, 'mmu_invalidate_range_end'],
     [kvm.KVM_INVALIDATE_IN_PROGRESS, 'mmu_invalidate_in_progress'],
+    [kvm.KVM_MMU_NOTIFIER, 'mmu_notifier'],
     [kvm.KVM_MN_ACTIVE, 'mn_active_invalidate_count'],
     [kvm.KVM_MEMSLOTS, 'memslots[0]'],
     [kvm.KVM_MEMSLOTS + 4, 'memslots[1]'],
@@ -48,6 +50,12 @@ const MEMBERS: Record<number, [number, string][]> = {
   [names.NT_RM]: [
     [mm.RM_LOCK, 'lock'],
     [mm.RM_BINDINGS, 'bindings'],
+  ],
+  [names.NT_PROCESS]: [
+    [kvm.PROCESS_MEMORY, 'i_pages'],
+    [kvm.PROCESS_NOTIFIERS + mm.MN_LIST_FIRST, 'notifiers'],
+    [kvm.PROCESS_NOTIFIERS + mm.MN_LIST_LOCK, 'notifiers_lock'],
+    [kvm.PROCESS_NOTIFIERS + mm.MN_LIST_SRCU, 'notifiers_srcu'],
   ],
   [names.NT_SHMEM]: [[mm.SHMEM_I_PAGES, 'i_pages']],
 };

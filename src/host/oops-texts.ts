@@ -52,7 +52,7 @@ const MAPPINGS: Record<number, Text> = {
   [codes.OOPS_DEAD_ROOT]: ([vm, gfn]) =>
     `vm${vm}: a fault has mapped into a root that was torn down, at or above gfn ${hex(gfn)}`,
   [codes.OOPS_LEAF_OF_FREE_PAGE]: ([vm, pfn]) =>
-    `vm${vm}: a page table of an invalid root still maps free pfn ${hex(pfn)} when it is torn down`,
+    `vm${vm}: a page table still maps free pfn ${hex(pfn)} when it is torn down`,
   [codes.OOPS_STALE_TRANSLATION]: ([vm, gfn, pfn]) =>
     `${place(vm, gfn)}: the guest uses a translation to free pfn ${hex(pfn)}`,
   [codes.OOPS_STALE_OWNER]: ([vm, gfn, pfn, hi, lo]) =>

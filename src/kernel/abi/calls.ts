@@ -37,6 +37,9 @@ export const CALL_LAUNCH_UPDATE = 29; // (kvm, gfn, page of the VMM)
 export const CALL_FAULT_FILE = 30; // (kvm, file, page): the VMM, through its own mapping
 export const CALL_CACHE_GFN = 31; // (kvm, gfn)
 export const CALL_WRITE_CACHED = 32; // (kvm, value)
+export const CALL_OWN_SLOT = 40; // (kvm, gfn, hva page): KVM's own memslot, of one page
+export const CALL_PROCESS_DISCARD = 41; // (process, page, pages): somebody takes pages of the VMM away
+export const CALL_PROCESS_EXIT = 42; // (process)
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

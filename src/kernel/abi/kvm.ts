@@ -13,7 +13,9 @@ export const KVM_HOME = 24; // u32 home partition; fixed
 export const KVM_BUGGED = 28; // u32 1: kvm_vm_bugged(), set once; atomic
 export const KVM_SHADOW = 32; // u32 address of the guest-data oracle's tables (abi/guest.ts), 0: none
 export const KVM_USERS = 36; // u32 users_count: the VM's descriptor and each guest_memfd; atomic
-export const KVM_SPARE_A = 40; // 24 bytes
+export const KVM_PROCESS = 40; // u32 the VMM's process (kvm/process.ts), 0: its memory is a part of the VM; fixed
+export const KVM_MMU_NOTIFIER = 44; // struct mmu_notifier (12 bytes): on the process's list
+export const KVM_SPARE_A = 56; // 8 bytes
 
 export const KVM_MMU_LOCK = 64; // rwlock
 // The invalidation protocol (invalidate.ts): written under mmu_lock for write, read under mmu_lock or (unsafe) without.
@@ -181,6 +183,7 @@ export const KVM_MEMSLOT_INVALID = 65536; // being deleted or moved: faults retr
 
 export const KVM_USER_MEM_SLOTS = 32764; // 32767 ids, three of them KVM's own
 export const KVM_MEM_SLOTS_NUM = 32767;
+export const KVM_OWN_SLOT = 32764; // APIC_ACCESS_PAGE_PRIVATE_MEMSLOT, the first that user space cannot name
 export const KVM_MEM_MAX_NR_PAGES = 0x7fffffff;
 
 // struct kvm_userspace_memory_region_ext: the argument of kvmSetMemoryRegion.
@@ -192,6 +195,11 @@ export const REGION_USERSPACE_ADDR = 24; // u64
 export const REGION_RESTRICTED_OFFSET = 32; // u64 bytes
 export const REGION_RESTRICTED_FD = 40; // u32 file address (the model's file descriptor)
 export const REGION_ARG_SIZE = 48;
+
+// A VMM's process (kvm/process.ts).
+export const PROCESS_MEMORY = 0; // its pages: xarray (32 bytes) and u64 count, as at KVM_SHARED_PAGES
+export const PROCESS_NOTIFIERS = 64; // who hears of pages that go away (mm/mmu-notifier.ts)
+export const PROCESS_SIZE = 192;
 
 // Kinds of a memslot change (enum kvm_mr_change).
 export const KVM_MR_CREATE = 0;

@@ -114,3 +114,8 @@ export const STAT_BLOCKS = 8; // u64 st_blocks, of 512 bytes
 export const STAT_BLKSIZE = 16; // u32
 export const STAT_INO = 20; // u32
 export const STAT_SIZE = 32;
+
+// struct mmu_notifier_subscriptions (mm/mmu-notifier.ts).
+export const MN_LIST_FIRST = 0; // u32 atomic: changed under MN_LIST_LOCK, read in MN_LIST_SRCU
+export const MN_LIST_LOCK = 16; // spinlock
+export const MN_LIST_SRCU = 64; // srcu_struct

@@ -18,3 +18,4 @@ export const NT_GLOBAL = 8; // a kernel-global lock, index = line
 export const NT_KVM_LOCK = 9; // <parent>.<member>, index = lock class
 export const NT_RM = 10; // <parent>.rm: the restrictedmem object of a file
 export const NT_SHMEM = 11; // <parent>.memfd: its hidden shmem file
+export const NT_PROCESS = 12; // process<index>: a VMM's

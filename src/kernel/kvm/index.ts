@@ -11,6 +11,7 @@ export * from './memslots-arch';
 export * from './memslots-tree';
 export * from './notifier';
 export * from './reap';
+export { processCreate } from './process';
 export * from './requests';
 export * from './restrictedmem_kvm';
 export * from './shared';

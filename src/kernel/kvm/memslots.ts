@@ -63,6 +63,11 @@ export function slotHva(slot: usize, gfn: u64): u64 {
  */
 export function kvmSetMemoryRegion(kvm: usize, region: usize): i32 {
   if ((load32(region + REGION_SLOT) & 0xffff) >= <u32>KVM_USER_MEM_SLOTS) return -EINVAL;
+  return kvmSetOwnRegion(kvm, region);
+}
+
+/** The same for any slot, KVM's own ones too. @context as kvmSetMemoryRegion. kernel: kvm_set_memory_region() (6.8). */
+export function kvmSetOwnRegion(kvm: usize, region: usize): i32 {
   mutexLock(kvm + KVM_SLOTS_LOCK);
   const ret = setRegionLocked(kvm, region);
   mutexUnlock(kvm + KVM_SLOTS_LOCK);

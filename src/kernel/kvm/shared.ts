@@ -1,7 +1,7 @@
 // The process memory behind shared gfns: what get_user_pages() would find under the slot's userspace_addr. Pages are allocated at the first touch and
 // belong to the address, not to the slot: a moved slot shows the same memory, a deleted one leaves it. The host takes pages away through the
 // mmu_notifier path (kvmDiscardShared). Stands for the VMM's anonymous memory and mm/gup.c.
-import { KVM_HOME, SLOT_KVM, SLOT_NPAGES, SLOT_USERSPACE_ADDR } from '../abi/kvm';
+import { KVM_HOME, KVM_PROCESS, PROCESS_MEMORY, SLOT_KVM, SLOT_NPAGES, SLOT_USERSPACE_ADDR } from '../abi/kvm';
 import { EFAULT, ENOMEM } from '../abi/errno';
 import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
 import { OOPS_HOST_WRITE_RMP, ORACLE_HOST_PAGE } from '../abi/oops';
@@ -18,9 +18,21 @@ import { kvmMmuNotifierInvalidateRangeEnd, kvmMmuNotifierInvalidateRangeStart } 
 
 const BATCH: u32 = 64;
 
+// The memory of a process.
+const MEMORY_PAGES: usize = 0; // xarray hva >> 12 -> pfn
+const MEMORY_COUNT: usize = KVM_SHARED_COUNT - KVM_SHARED_PAGES; // u64
+
+/** Where the memory behind a VM's shared gfns is: its process's, or a part of the VM where that is all there is of its process. */
+// @ts-ignore: decorator
+@inline
+function memoryOf(kvm: usize): usize {
+  const process: usize = load32(kvm + KVM_PROCESS);
+  return process != 0 ? process + PROCESS_MEMORY : kvm + KVM_SHARED_PAGES;
+}
+
 /** The page at `hva` with a reference, NO_PFN when there is none. @context any; takes an RCU section. */
 function findPage(kvm: usize, index: u64): u32 {
-  const xa = kvm + KVM_SHARED_PAGES;
+  const xa = memoryOf(kvm) + MEMORY_PAGES;
   rcuReadLock();
   let entry = xaLoad(xa, index);
   // As with the page cache: a page that can be had but is no longer in the tree was on its way out.
@@ -43,9 +55,10 @@ export function getUserPage(kvm: usize, index: u64): u32 {
     const pfn = allocPages(0, <i32>load32(kvm + KVM_HOME));
     if (pfn == <u32>NO_PFN) return NO_PFN;
     getPage(pfn); // the caller's, before anybody can find the page and take it away
-    const seen = xaCmpxchg(kvm + KVM_SHARED_PAGES, index, 0, xaMkValue(pfn));
+    const memory = memoryOf(kvm);
+    const seen = xaCmpxchg(memory + MEMORY_PAGES, index, 0, xaMkValue(pfn));
     if (seen == 0) {
-      atomicAdd64(kvm + KVM_SHARED_COUNT, 1);
+      atomicAdd64(memory + MEMORY_COUNT, 1);
       return pfn;
     }
     putPage(pfn);
@@ -61,19 +74,22 @@ export function sharedGetPfn(slot: usize, gfn: u64): u32 {
 }
 
 /** Frees the pages of [start, end) (page indices of the process). @context between range_start and range_end, or nobody maps them. */
-export function discardIndices(kvm: usize, start: u64, end: u64): u64 {
+export function discardIndices(kvm: usize, start: u64, end: u64): u64 { return discardMemory(memoryOf(kvm), start, end); }
+
+/** The same for a process. */
+export function discardMemory(memory: usize, start: u64, end: u64): u64 {
   if (start >= end) return 0;
   const local = stackPush(8 + BATCH * 4);
   const list = local + 8;
   let total: u64 = 0;
   store64(local, start);
   while (load64(local) < end) {
-    const count = xaEraseRangeBatch(kvm + KVM_SHARED_PAGES, local, end - 1, list, BATCH);
+    const count = xaEraseRangeBatch(memory + MEMORY_PAGES, local, end - 1, list, BATCH);
     for (let n: u32 = 0; n < count; n++) putPage(load32(list + (<usize>n << 2)));
     total += count;
   }
   stackPop(8 + BATCH * 4);
-  if (total != 0) atomicSub64(kvm + KVM_SHARED_COUNT, total);
+  if (total != 0) atomicSub64(memory + MEMORY_COUNT, total);
   return total;
 }
 
@@ -88,14 +104,15 @@ export function sharedRelease(slot: usize): void {
   discardIndices(load32(slot + SLOT_KVM), first, first + load64(slot + SLOT_NPAGES));
 }
 
-/** Frees the whole process memory. @context the VM is being destroyed, nothing maps it. */
+/** Frees the process memory that is a part of the VM. @context the VM is being destroyed, nothing maps it. */
 export function sharedDestroy(kvm: usize): void {
+  if (load32(kvm + KVM_PROCESS) != 0) return;
   discardIndices(kvm, 0, (<u64>1) << 52);
   xaDestroy(kvm + KVM_SHARED_PAGES);
 }
 
 /** Pages of process memory that the VM holds. */
-export function sharedPageCount(kvm: usize): u64 { return atomicLoad64(kvm + KVM_SHARED_COUNT); }
+export function sharedPageCount(kvm: usize): u64 { return atomicLoad64(memoryOf(kvm) + MEMORY_COUNT); }
 
 /**
  * madvise(MADV_DONTNEED) of the VMM on [hvaStart, hvaEnd): the mappings go, then the pages, then faults are let in again and find zeroes. Returns

@@ -5,13 +5,13 @@ import { LC_DEVICE, LC_KVM, LC_KVM_SRCU, LC_MEM_ATTR, LC_MMAP, LC_MMU, LC_MN_INV
 import {
   KC_MN_FORCED, KVM_ADDRESS_SPACES, KVM_ASID, KVM_DEVICE_LOCK, KVM_HOOK, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS,
   KVM_INVALIDATE_START, KVM_LOCK, KVM_MAGIC, KVM_MAGIC_VALUE, KVM_MEMSLOTS, KVM_MEMSLOT_SETS, KVM_MEM_ATTR, KVM_MMAP_LOCK, KVM_MMU_LOCK, KVM_MN_LOCK,
-  KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, KVM_USERS,
+  KVM_MN_RCUWAIT, KVM_NEXT, KVM_NR_MEMSLOT_PAGES, KVM_OWN_SLOT, KVM_SIZE, KVM_SLOTS_ARCH_LOCK, KVM_SLOTS_LOCK, KVM_SRCU, KVM_TYPE, KVM_TYPE_SNP, KVM_USERS,
   SLOTS_AS_ID, SLOTS_GENERATION, SLOTS_GFN_ROOT, SLOTS_NODE_INDEX, SLOTS_SIZE,
 } from '../abi/kvm';
 import { LOCK_KVM, SH_HOOK, SH_VM_LIST, SUBSYS_KVM } from '../abi/layout';
 import { NT_KVM_LOCK, NT_VM } from '../abi/names';
 import { OOPS_INVALIDATE_LEFT_OPEN, ORACLE_BALANCE } from '../abi/oops';
-import { V_B13 } from '../abi/variants';
+import { V_B13, V_B28 } from '../abi/variants';
 import { kfree, kzalloc } from '../heap';
 import { xaInit } from '../mm/xarray';
 import { nameObject, unnameObject } from '../names';
@@ -28,12 +28,14 @@ import { srcuCleanup, srcuInit } from '../sync/srcu';
 import { kvmMemAttributesDestroy } from './attributes';
 import { kvmIoBusDestroy } from './bus';
 import { INVALID_GFN } from './invalidate';
-import { slotsReplace } from './memslots-tree';
+import { kvmMemslots } from './memslots';
+import { idToMemslot, slotsReplace } from './memslots-tree';
 import { kvmCount, kvmFreeMemslot } from './memslots-update';
 import { kvmMmuNotifierForceIdle } from './notifier';
 import { kvmGpcFree } from './pfncache';
+import { kvmLeaveProcess, kvmProcessInit, kvmSetOwnSlot } from './process';
 import { kvmRestrictedmemInit } from './restrictedmem_kvm';
-import { kvmFlushShadowAll, tdpDestroy, tdpInit } from './tdp';
+import { tdpDestroy, tdpInit } from './tdp';
 import { vcpuDestroyAll } from './vcpu';
 
 // SUBSYS_KVM: +0 notifier ops (restrictedmem_kvm.ts), +16 u32 number of the next VM.
@@ -42,6 +44,7 @@ const NEXT_VM_ID: usize = SUBSYS_KVM + 16;
 /** @context boot. */
 export function kvmInit(): void {
   kvmRestrictedmemInit();
+  kvmProcessInit();
 }
 
 function initLocks(kvm: usize): i32 {
@@ -209,9 +212,10 @@ export function destroyVm(kvm: usize): void {
   if (atomicSub32(kvm + KVM_USERS, 1) != 1) return;
   unlinkVm(kvm);
   // mmu_notifier_unregister: its release drops every mapping.
-  kvmFlushShadowAll(kvm);
-  const forced = kvmMmuNotifierForceIdle(kvm);
+  kvmLeaveProcess(kvm);
+  const forced = variant(V_B28) ? false : kvmMmuNotifierForceIdle(kvm);
   if (forced) kvmCount(kvm, KC_MN_FORCED);
+  if (idToMemslot(kvmMemslots(kvm, 0), KVM_OWN_SLOT) != 0) kvmSetOwnSlot(kvm, 0, 0, 0);
   vcpuDestroyAll(kvm);
   kvmIoBusDestroy(kvm);
   sevFreeRegions(kvm);

@@ -16,6 +16,7 @@ import {
 import { KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, MMU_ROOTS, ROOT_INVALID, ROOT_NEXT, ROOT_SCHEDULED, ROOT_STATE, ROOT_TABLE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_REQUESTS } from '../abi/vcpu';
 import { kvmMemIsPrivate } from '../kvm/attributes';
 import { gfnToMemslot } from '../kvm/memslots';
+import { kvmOutlivesProcess } from '../kvm/process';
 import { tdpLookup, tdpNextLeaf } from '../kvm/tdp';
 import { tlbNext } from '../kvm/tlb';
 import { pageAddress, pageRefcount, putPage } from '../mm/page';
@@ -121,6 +122,7 @@ function fileHolds(kvm: usize, pfn: u32): bool {
 /** Oracle 3: nothing is open, and the sequence has risen once an end. */
 function auditVm(kvm: usize): void {
   const id = load32(kvm + KVM_ID);
+  if (kvmOutlivesProcess(kvm)) return;
   const open = load32(kvm + KVM_INVALIDATE_IN_PROGRESS);
   if (open != 0) oopsRecord(ORACLE_BALANCE, OOPS_AUDIT_BALANCE, id, <f64><i32>open, 0, 0, 0);
   const sequence = <u32>load64(kvm + KVM_INVALIDATE_SEQ);
