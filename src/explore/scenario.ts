@@ -225,11 +225,8 @@ function simpleCall(
   switch (operation.op) {
     case 'memory-failure':
       return { code: calls.CALL_MEMORY_FAILURE, args: [operation.pfn] };
-    case 'discard-shared': {
-      const { address, process } = vm(operation.vm);
-      const code = process === 0 ? calls.CALL_DISCARD_SHARED : calls.CALL_PROCESS_DISCARD;
-      return { code, args: [process === 0 ? address : process, operation.hva, operation.pages] };
-    }
+    case 'discard-shared':
+      return discardCall(operation, vm(operation.vm));
     case 'open-file':
       return { code: calls.CALL_GET_FILE, args: [file(operation.file)] };
     case 'close-file':
@@ -280,6 +277,12 @@ function vcpuCall(
     default:
       return { code: calls.CALL_INTERRUPT, args: [vcpu, operation.vector ?? 0] };
   }
+}
+
+/** The process is asked where there is one: it may outlive the VM. */
+function discardCall({ hva, pages }: { hva: number; pages: number }, { address, process }: Guest): Call {
+  if (process === 0) return { code: calls.CALL_DISCARD_SHARED, args: [address, hva, pages] };
+  return { code: calls.CALL_PROCESS_DISCARD, args: [process, hva, pages] };
 }
 
 function otherCall(operation: Exclude<OtherOperation, { xarray: string }>, { address: kvm, process }: Guest): Call {
