@@ -1,4 +1,4 @@
-// What the load harness itself costs, and whether it keeps its rate: recording a latency, reading the clock, 200,000 steps a second on one thread.
+// What the load harness itself costs, and whether it keeps its rate: recording a latency, reading the clock, a trace point that is off, 200,000 steps a second on one thread.
 import { profileSchema } from '../../src/torture/schema.js';
 import { runTorture } from '../../src/torture/run.js';
 import { OP_COUNT, OPSTAT_SIZE, PR_STATS, PROGRAM_SIZE } from '../../src/kernel/abi/program.js';
@@ -8,11 +8,13 @@ import { estimate } from '../../src/host/samples.js';
 import { timed, type Timing } from '../timing.js';
 
 const RECORD_LIMIT_NS = 30;
+const TRACE_LIMIT_NS = 1;
 const RATE = 200_000;
 const KEPT = 0.99;
 
 export async function load(runner: Runner): Promise<void> {
   await recording(runner);
+  await tracing(runner);
   await pacing(runner);
 }
 
@@ -37,6 +39,21 @@ async function recording(runner: Runner): Promise<void> {
     },
   ]);
   runner.atMost('recording a latency, without the clock', RECORD_LIMIT_NS, estimate(record!.samples), 'ns');
+  closeShard(shard);
+}
+
+/** A trace point of a task that is not traced: a load and a branch. */
+async function tracing(runner: Runner): Promise<void> {
+  const rounds = runner.count(2_000_000, 500_000, 1000);
+  const shard = bootShard(64);
+  const word = shard.x.vmalloc(64n) >>> 0;
+  const run = (traced: boolean) => (): Timing => timed(() => shard.x.benchTracePoints(word, rounds, traced ? 1 : 0));
+  const [off, none] = await runner.group([
+    { name: 'load/a store and a trace point that is off', operations: rounds, expected: rounds, run: run(true) },
+    { name: 'load/a store', operations: rounds, expected: rounds, run: run(false) },
+  ]);
+  const points = off!.samples.map((ns, n) => ns - none!.samples[n]!);
+  runner.atMost('a trace point that is off', TRACE_LIMIT_NS, estimate(points), 'ns');
   closeShard(shard);
 }
 

@@ -9,6 +9,7 @@ import { tortureText } from '../report/torture.js';
 import { showCount } from '../report/units.js';
 import type { TortureOptions, TortureResult } from '../torture/run.js';
 import type { SeriesRow } from '../torture/series.js';
+import type { TraceLog } from '../torture/trace.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
@@ -24,6 +25,7 @@ interface Options {
   set: string[];
   dryRun?: boolean;
   metrics?: string;
+  trace?: string | true;
   quiet?: boolean;
   debug?: string;
   workers?: string;
@@ -31,6 +33,9 @@ interface Options {
   logLevel: string;
 }
 
+/** Events a thread that --trace keeps when it does not say how many. */
+const TRACE_EVENTS = 16_384;
+const MOST_TRACE_EVENTS = 4_194_304;
 const QUICKSTART = fileURLToPath(new URL('../../../config/quickstart.yaml', import.meta.url));
 
 /** Builds the command; `done` receives the exit code. */
@@ -50,6 +55,10 @@ export function tortureCommand(done: (code: number) => void): Command {
     .option('--protocol <name>', 'rfc-v7, rfc-v8 or guest-memfd (overrides the profile)')
     .option('--dry-run', 'print the profile as resolved, with where each value came from, and run nothing')
     .option('--metrics <port>', 'serve the state of the run for Prometheus on 127.0.0.1:<port>/metrics')
+    .option(
+      '--trace [events]',
+      `write the last events of each thread, as trace.json (Perfetto) and trace.txt (ftrace) (default: ${TRACE_EVENTS})`,
+    )
     .option('--quiet', 'no progress line')
     .option('--debug <glob>', "turn on pr_debug sites by function name, such as 'kvm_restrictedmem_*'")
     .option('--log-level <level>', `lines about the run itself on stderr, as JSON: ${LOG_LEVELS.join(', ')}`, 'warn')
@@ -79,6 +88,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const seed = readSeed(options.seed ?? profile.seed);
   const workers: { workers?: number } = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };
   const logLevel = readLogLevel(options.logLevel);
+  const traceEvents = readTraceEvents(options.trace);
   const line: CommandLine = { profilePath, seed, seedOption: options.seed, workers: workers.workers };
   if (options.dryRun === true) {
     process.stdout.write(dryRun(opened, line, options.json === true));
@@ -86,6 +96,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
   }
   const out = outFolder(options.out, 'torture');
   let series: readonly SeriesRow[] = [];
+  let trace: TraceLog | undefined;
   const log: string[] = [];
   const metrics = options.metrics === undefined ? undefined : await startMetrics(options.metrics);
   if (metrics !== undefined) createLog(logLevel, (text) => log.push(text)).info({ url: metrics.url }, 'metrics served');
@@ -103,11 +114,12 @@ async function torture(profileArgument: string | undefined, options: Options): P
       signal: interrupt.signal,
       onSeries: (rows) => (series = rows),
       onLog: (text) => log.push(text),
+      ...(traceEvents === undefined ? {} : { traceEvents, onTrace: (events) => (trace = events) }),
       ...watchers(draw ? drawProgress : undefined, metrics?.update),
       ...(options.debug === undefined ? {} : { debug: options.debug }),
     });
     if (draw) process.stderr.write('\r\u001B[K');
-    await writeTortureFiles(out, { result, series, profile: storedProfile(result.profile, opened, line), log });
+    await writeTortureFiles(out, { result, series, profile: storedProfile(result.profile, opened, line), log, trace });
     process.stdout.write(
       options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`,
     );
@@ -143,6 +155,15 @@ function readWorkers(text: string): number {
     throw new UsageError('--workers', `--workers ${text}: expected a whole number of at least 1`);
   }
   return Number(text);
+}
+
+function readTraceEvents(given: string | true | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  if (given === true) return TRACE_EVENTS;
+  if (!/^[1-9]\d{0,6}$/.test(given) || Number(given) > MOST_TRACE_EVENTS) {
+    throw new UsageError('--trace', `--trace ${given}: expected a whole number of events, 1 to ${MOST_TRACE_EVENTS}`);
+  }
+  return Number(given);
 }
 
 function readLogLevel(text: string): LogLevel {

@@ -4,10 +4,12 @@ import { oops } from './oops';
 import {
   SH_MAX_TASKS, SH_SEED, SH_TASKS, TASK_CPU, TASK_EXITED, TASK_FREE, TASK_HEARTBEAT, TASK_HELD_COUNT, TASK_ID, TASK_KILLED,
   RING_ENTRY_SIZE, RING_FIRST, RING_FLAGS, RING_MAX, RING_OP, RING_PAGES, RING_PENDING, RING_RET, RING_START_NS, RING_TARGET, TASK_RING, TASK_RING_NEXT, TASK_RNG, TASK_RUNNING, TASK_SIZE, TASK_STACK, TASK_STACK_END, TASK_STACK_TOP,
-  TASK_STATE, TASK_WAIT_KIND, TASK_WAIT_LOCK, TASK_WAIT_SINCE_NS, WAIT_NONE,
+  TASK_STATE, TASK_WAIT_KIND, TASK_WAIT_LOCK, TASK_WAIT_SINCE_NS, WAIT_NONE, WAIT_RCU, WAIT_SRCU,
 } from './abi/layout';
+import { EV_WAIT } from './abi/trace';
 import { OOPS_HELD_AT_EXIT, OOPS_STACK_OVERFLOW, ORACLE_KERNEL_BUG, ORACLE_LOCKING } from './abi/oops';
-import { atomicCas32, atomicLoad32, atomicStore32, current, load32, load64, nowNs, setCurrent, store32, store64, storeF64 } from './point';
+import { atomicCas32, atomicLoad32, atomicStore32, current, load32, load64, loadF64, nowNs, setCurrent, store32, store64, storeF64 } from './point';
+import { traceSpan } from './trace';
 
 export { current };
 
@@ -102,6 +104,9 @@ export function waitBegin(lock: usize, kind: u32): void {
 }
 
 export function waitEnd(): void {
+  const kind = load32(current + TASK_WAIT_KIND);
+  // Grace periods have events of their own, which say more.
+  if (kind != <u32>WAIT_SRCU && kind != <u32>WAIT_RCU) traceSpan(EV_WAIT, loadF64(current + TASK_WAIT_SINCE_NS), nowNs(), kind, load32(current + TASK_WAIT_LOCK), 0, 0);
   atomicStore32(current + TASK_WAIT_LOCK, 0);
   store32(current + TASK_WAIT_KIND, WAIT_NONE);
 }

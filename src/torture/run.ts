@@ -22,6 +22,7 @@ import { failingPlaces, type FailingPlace } from './failing-place.js';
 import { recentWindow, type RecentWindow } from './recent.js';
 import { scaleWorkers } from './workers.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
+import { readTrace, startTrace, type TraceLog } from './trace.js';
 import { judgeTrust, type Trust } from './trust.js';
 import { runWindow, type TortureProgress, type WindowEnd } from './window.js';
 
@@ -75,6 +76,9 @@ export interface TortureOptions {
   onProgress?: (progress: TortureProgress) => void;
   /** Called at the end with the time series, a row for each second and operation. */
   onSeries?: (rows: readonly SeriesRow[]) => void;
+  /** Events of each thread to keep, the last so many; onTrace gets them at the end. Not traced without. */
+  traceEvents?: number;
+  onTrace?: (log: TraceLog) => void;
   /** Gets the lines about the run from `info` on, whatever `logLevel` shows. */
   onLog?: (line: string) => void;
   /** Globs of pr_debug functions to print. */
@@ -104,6 +108,7 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   const host = await createHost(options);
   try {
     const prepared = prepare(host, options, sequences);
+    if (options.traceEvents !== undefined) startTrace(host.shards, options.traceEvents);
     const series = options.onSeries === undefined ? undefined : new Series(host.shards, prepared.programs);
     const window = await runWindow(host, prepared.programs, {
       warmupNs: parseDuration(profile.warmup),
@@ -115,6 +120,7 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
     if (host.violations().length === 0) host.auditAll();
     const operations = collectOperations(host.shards, prepared.programs, window.durationMs);
     if (series !== undefined) options.onSeries?.(series.rows);
+    if (options.traceEvents !== undefined) options.onTrace?.(readTrace(host.shards, prepared.programs));
     const progress = progressOf(collectActors(host.shards, prepared.programs, window.durationMs));
     const missed = missedThresholds(thresholds, operations, host.violations().length, progress);
     const end = result(options, prepared, { ...window, operations, missed });

@@ -12,24 +12,28 @@ const noise = (n: number, scale: number): number[] =>
   Array.from({ length: n }, (_, k) => scale * (100 + ((k * 37) % 11)));
 
 describe('every suite', () => {
-  it.each(Object.keys(SUITES))('%s runs, with the result it must have', async (suite) => {
-    const lines: string[] = [];
-    const { document, regressed } = await runBench({
-      suites: [suite],
-      effort: 'smoke',
-      print: (text) => lines.push(text),
-    });
-    expect(regressed).toBe(false);
-    expect(document).toMatchObject({ schema: 'rmptorture/bench/1', environment: { node: process.version } });
-    expect(document.benchmarks.length).toBeGreaterThan(0);
-    for (const benchmark of document.benchmarks) {
-      expect(benchmark.name).toContain(`${suite}/`);
-      expect(benchmark.samples.every((sample) => sample > 0)).toBe(true);
-      expect(benchmark.hash).toMatch(/^[0-9a-f]{16}$/);
-      expect(lines.some((line) => line.startsWith(benchmark.name))).toBe(true);
-    }
-    // Starting threads that compile the kernel takes its time on a machine that is busy.
-  }, 180_000);
+  it.each(Object.keys(SUITES))(
+    '%s runs, with the result it must have',
+    async (suite) => {
+      const lines: string[] = [];
+      const { document, regressed } = await runBench({
+        suites: [suite],
+        effort: 'smoke',
+        print: (text) => lines.push(text),
+      });
+      expect(regressed).toBe(false);
+      expect(document).toMatchObject({ schema: 'rmptorture/bench/1', environment: { node: process.version } });
+      expect(document.benchmarks.length).toBeGreaterThan(0);
+      for (const benchmark of document.benchmarks) {
+        expect(benchmark.name).toContain(`${suite}/`);
+        expect(benchmark.samples.every((sample) => sample > 0)).toBe(true);
+        expect(benchmark.hash).toMatch(/^[0-9a-f]{16}$/);
+        expect(lines.some((line) => line.startsWith(benchmark.name))).toBe(true);
+      }
+      // Starting threads that compile the kernel takes its time on a machine that is busy.
+    },
+    180_000,
+  );
 
   it('fails, rather than being fast, when it computes something else', async () => {
     const wrong = { name: 'wrong', operations: 1, expected: 1, run: () => ({ ns: 1, waitedNs: 0, value: 2 }) };

@@ -115,6 +115,7 @@ export const TASK_SAMPLE_LOCK = 156; // u32: lock whose hold time is being sampl
 export const TASK_SAMPLE_SINCE_NS = 160; // f64
 export const TASK_PCP = 168; // u32: address of this task's page cache, 0: not yet looked up
 export const TASK_FPUT = 172; // u32: first file whose release waits until this task holds nothing (task_work), chained by FILE_NEXT
+export const TASK_TRACE = 176; // u32: its event ring (abi/trace.ts), 0: not traced; written by the host
 export const TASK_HELD_BOTTOM = 184; // 8 bytes, always 0: what lies below the outermost held lock
 export const TASK_HELD = 192; // HELD_MAX x 8: {lock address u32, class | mode << 16 | chain << 20}
 export const HELD_MAX = 24;

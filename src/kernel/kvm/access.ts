@@ -8,9 +8,10 @@ import { TASK_FPUT, TASK_ID } from '../abi/layout';
 import { PAGE_CONTENT } from '../abi/mm';
 import { OOPS_FAULT_LOOP, OOPS_RETRY_FOREVER, OOPS_STALE_OWNER, OOPS_STALE_TRANSLATION, ORACLE_PROGRESS, ORACLE_STALE_MAPPING } from '../abi/oops';
 import { GUEST_NPF_SIZEM, PG_LEVEL_2M, PG_LEVEL_4K, PVALIDATE_NO_CHANGE, RMP_FAIL_SIZEMISMATCH, RMP_OK } from '../abi/snp';
+import { EV_FAULT } from '../abi/trace';
 import {
   ACCESS_FLAGS, ACCESS_GFN, ACCESS_PRIVATE, ACCESS_SIZE, ACCESS_VALUE, ACCESS_WRITE, GUEST_MODE_MASK, IN_GUEST_MODE, VCPU_COUNT_ACCESSES,
-  VCPU_COUNT_FAULTS, VCPU_COUNT_NPF_RMP, VCPU_COUNT_RETRIES, VCPU_COUNT_TLB_HITS, VCPU_COUNT_VC, VCPU_KVM, VCPU_MMIO_VALUE, VCPU_MODE,
+  VCPU_COUNT_FAULTS, VCPU_COUNT_NPF_RMP, VCPU_COUNT_RETRIES, VCPU_COUNT_TLB_HITS, VCPU_COUNT_VC, VCPU_INDEX, VCPU_KVM, VCPU_MMIO_VALUE, VCPU_MODE,
   VCPU_MUTEX, VCPU_RETRY_COUNT, VCPU_RETRY_GFN, VCPU_RETRY_OPEN, VCPU_RETRY_SEQ, VCPU_ROOT_TABLE, VCPU_TASK, VCPU_VALUE,
 } from '../abi/vcpu';
 import { pageAddress, pageRefcount } from '../mm/page';
@@ -27,6 +28,7 @@ import { RMP_ASID_SHIFT, RMP_ASSIGNED, RMP_GPA_MASK, RMP_OWNER_MASK, rmpPageLo }
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { heartbeat } from '../task';
+import { traceBegin, traceEnd } from '../trace';
 import { kvmIoBusAccess, kvmIoBusNote } from './bus';
 import { kvmMmuPageFault } from './fault';
 import { DONE, KICKED, NPF_BASE, NPF_ENC, NPF_PRESENT, NPF_RMP, NPF_SIZEM, NPF_WRITE } from './npf';
@@ -221,6 +223,7 @@ function checkRounds(vcpu: usize, gfn: u64, seqBefore: u64): u64 {
 export function handleNpf(vcpu: usize, gfn: u64, code: u64): i32 {
   const kvm: usize = load32(vcpu + VCPU_KVM);
   vcpuCount(vcpu, VCPU_COUNT_FAULTS);
+  const since = traceBegin();
   const idx = srcuReadLock(kvm + KVM_SRCU);
   const ret = kvmMmuPageFault(vcpu, gfn, code);
   if ((code & NPF_RMP) != 0) {
@@ -229,6 +232,7 @@ export function handleNpf(vcpu: usize, gfn: u64, code: u64): i32 {
     if (ret > 0) handleRmpPageFault(vcpu, gfn << 12, code);
   }
   srcuReadUnlock(kvm + KVM_SRCU, idx);
+  traceEnd(EV_FAULT, since, load32(kvm + KVM_ID) << 8 | load32(vcpu + VCPU_INDEX), gfn, code, ret);
   if (ret < RET_PF_RETRY) {
     store32(vcpu + VCPU_RETRY_COUNT, 0);
     return ret;

@@ -9,9 +9,11 @@ import {
   KVM_INVALIDATE_START, KVM_LOST_END,
 } from '../abi/kvm';
 import { OOPS_BALANCE_NEGATIVE, OOPS_END_WITHOUT_RANGE, OOPS_RANGE_SHRANK, OOPS_RANGE_WITHOUT_BEGIN, ORACLE_BALANCE } from '../abi/oops';
+import { EV_INVALIDATE_BEGIN, EV_INVALIDATE_END, EV_INVALIDATE_RANGE } from '../abi/trace';
 import { V_B12, V_PLANT_LOST_END } from '../abi/variants';
 import { oops } from '../oops';
 import { atomicLoad32, atomicLoad64, atomicStore32, load32, load64, oraclesOn, store32, storeOnce32, storeOnce64, variant } from '../point';
+import { traceInstant } from '../trace';
 
 /** No range added since the last section closed. kernel: INVALID_GPA. */
 export const INVALID_GFN: u64 = 0xffffffffffffffff;
@@ -26,6 +28,7 @@ export function kvmCountLocked(kvm: usize, counter: usize): void {
 
 /** Opens a section. What it stores is published by the unlock: lockless looks are hints. @context mmu_lock held for write. kernel: kvm_mmu_invalidate_begin(). */
 export function kvmMmuInvalidateBegin(kvm: usize): void {
+  traceInstant(EV_INVALIDATE_BEGIN, load32(kvm + KVM_ID), 0, 0);
   const open = load32(kvm + KVM_INVALIDATE_IN_PROGRESS) + 1;
   storeOnce32(kvm + KVM_INVALIDATE_IN_PROGRESS, open);
   if (open == 1) {
@@ -40,6 +43,7 @@ export function kvmMmuInvalidateBegin(kvm: usize): void {
  * @context mmu_lock held for write, a section open. kernel: kvm_mmu_invalidate_range_add().
  */
 export function kvmMmuInvalidateRangeAdd(kvm: usize, start: u64, end: u64): void {
+  traceInstant(EV_INVALIDATE_RANGE, load32(kvm + KVM_ID), start, end);
   const open = load32(kvm + KVM_INVALIDATE_IN_PROGRESS);
   if (open == 0 && oraclesOn()) oops(ORACLE_BALANCE, OOPS_RANGE_WITHOUT_BEGIN, load32(kvm + KVM_ID), <f64>start, <f64>end);
   const oldStart = load64(kvm + KVM_INVALIDATE_START);
@@ -71,6 +75,7 @@ export function kvmMmuInvalidateEnd(kvm: usize): void {
   // Sequence first: a lockless reader that finds the count at 0 finds the new number too.
   storeOnce64(kvm + KVM_INVALIDATE_SEQ, load64(kvm + KVM_INVALIDATE_SEQ) + 1);
   const open = <i32>load32(kvm + KVM_INVALIDATE_IN_PROGRESS) - 1;
+  traceInstant(EV_INVALIDATE_END, load32(kvm + KVM_ID), 0, 0);
   atomicStore32(kvm + KVM_INVALIDATE_IN_PROGRESS, <u32>open);
   kvmCountLocked(kvm, KC_ENDS);
   if (open < 0) {

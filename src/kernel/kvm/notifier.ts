@@ -2,16 +2,18 @@
 // open calls before it looks at the slots; memslot updates wait for the count to be zero, so that range_end meets the same slots.
 // kernel: virt/kvm/kvm_main.c kvm_mmu_notifier_invalidate_range_start(), __kvm_handle_hva_range() (6.8).
 import {
-  KC_FLUSHES, KC_MN_ENDS, KC_MN_STARTS, KVM_ADDRESS_SPACES, KVM_GPC, KVM_MMU_LOCK, KVM_MN_ACTIVE, KVM_MN_LOCK, KVM_MN_RCUWAIT, KVM_SRCU,
+  KC_FLUSHES, KC_MN_ENDS, KC_MN_STARTS, KVM_ADDRESS_SPACES, KVM_GPC, KVM_ID, KVM_MMU_LOCK, KVM_MN_ACTIVE, KVM_MN_LOCK, KVM_MN_RCUWAIT, KVM_SRCU,
   NODE_LEFT_SLOT, NODE_RIGHT_SLOT, NODE_SUBTREE_LAST, SLOTS_HVA_ROOT, SLOT_BASE_GFN, SLOT_NPAGES, SLOT_USERSPACE_ADDR,
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
+import { EV_NOTIFIER_END, EV_NOTIFIER_START } from '../abi/trace';
 import { atomicStore32, load32, load64, store32, store64 } from '../point';
 import { rcuwaitWakeUp } from '../sync/rcuwait';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { stackPop, stackPush } from '../task';
+import { traceBegin, traceEnd } from '../trace';
 import { gfnToPfnCacheInvalidateStart } from './pfncache';
 import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmMemslots } from './memslots';
@@ -105,14 +107,18 @@ export function kvmMmuNotifierInvalidateRangeStart(kvm: usize, hvaStart: u64, hv
   spinUnlock(kvm + KVM_MN_LOCK);
   if (gpc != 0) gfnToPfnCacheInvalidateStart(gpc, hvaStart, hvaEnd);
   kvmCount(kvm, KC_MN_STARTS);
+  const since = traceBegin();
   if (handleHvaRange(kvm, hvaStart, hvaEnd, false)) kvmArchGuestMemoryReclaimed(kvm);
+  traceEnd(EV_NOTIFIER_START, since, load32(kvm + KVM_ID), hvaStart, hvaEnd, 0);
   return 0;
 }
 
 /** @context as range_start; wakes a waiting memslot update. kernel: kvm_mmu_notifier_invalidate_range_end(). */
 export function kvmMmuNotifierInvalidateRangeEnd(kvm: usize, hvaStart: u64, hvaEnd: u64): void {
   if (hvaStart >= hvaEnd) return;
+  const since = traceBegin();
   handleHvaRange(kvm, hvaStart, hvaEnd, true);
+  traceEnd(EV_NOTIFIER_END, since, load32(kvm + KVM_ID), hvaStart, hvaEnd, 0);
   kvmCount(kvm, KC_MN_ENDS);
   spinLock(kvm + KVM_MN_LOCK);
   const active = load32(kvm + KVM_MN_ACTIVE) - 1;

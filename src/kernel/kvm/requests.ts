@@ -11,8 +11,9 @@
 // A Dekker pair decides who sees whom: the requester sets the bit, then looks at the mode; the vCPU sets IN_GUEST, then looks at the bits. All
 // four are sequentially consistent, so at least one sees the other: the request is handled before guest code runs, or the vCPU is kicked.
 // The IPI itself is the mode word: a vCPU looks at it before every guest access, so it leaves within one access.
-import { KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
+import { KVM_ID, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
 import { WAIT_IPI } from '../abi/layout';
+import { EV_FLUSH } from '../abi/trace';
 import {
   EXITING_GUEST_MODE, GUEST_MODE_MASK, IN_GUEST_MODE, KVM_REQ_TLB_FLUSH, MMU_REMOTE_FLUSHES, OUTSIDE_GUEST_MODE, VCPU_IPI_WAITERS, VCPU_MODE,
   VCPU_REQUESTS,
@@ -20,6 +21,7 @@ import {
 import { atomicAdd32, atomicAdd64, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicSub32, cpuRelax, load32 } from '../point';
 import { park, spinTurns } from '../sync/word';
 import { waitBegin, waitEnd } from '../task';
+import { traceBegin, traceEnd } from '../trace';
 
 /** vCPU `index` of the VM. @context index < online vCPUs. */
 // @ts-ignore: decorator
@@ -91,5 +93,7 @@ function awaitExit(vcpu: usize, mode: u32): void {
  */
 export function kvmFlushRemoteTlbs(kvm: usize): void {
   atomicAdd64(kvm + MMU_REMOTE_FLUSHES, 1);
+  const since = traceBegin();
   kvmMakeAllCpusRequest(kvm, KVM_REQ_TLB_FLUSH, true);
+  traceEnd(EV_FLUSH, since, load32(kvm + KVM_ID), 0, 0, 0);
 }

@@ -14,6 +14,7 @@ import {
   OOPS_CALLBACK_FREED_SLOT, OOPS_CALLBACK_INVALID_SLOT, OOPS_CALLBACK_UNBALANCED, OOPS_CALLBACK_UNBOUND_SLOT, OOPS_HOOK_WITHOUT_ASID,
   ORACLE_BALANCE, ORACLE_CALLBACK,
 } from '../abi/oops';
+import { EV_HOOK } from '../abi/trace';
 import { V_B05, V_PLANT_LOCK_ORDER, V_PLANT_NO_FLUSH, V_PLANT_SKIP_ZAP, V_PLANT_SLEEP_ATOMIC } from '../abi/variants';
 import { prDebug } from '../debug';
 import { fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, restrictedmemUnbind } from '../mm/restrictedmem';
@@ -28,6 +29,7 @@ import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { currentId, stackPop, stackPush } from '../task';
+import { traceBegin, traceEnd } from '../trace';
 import { kvmGmemBind, kvmGmemGetPfn, kvmGmemUnbind } from './guest-memfd';
 import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmCount } from './memslots-update';
@@ -172,10 +174,12 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
   if (oraclesOn() && load32(kvm + KVM_TYPE) == KVM_TYPE_SNP && load32(kvm + KVM_ASID) == 0) {
     oops(ORACLE_CALLBACK, OOPS_HOOK_WITHOUT_ASID, load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
   }
+  const since = traceBegin();
   if (hook == HOOK_SNP) {
     if (fanoutWanted(startGfn, endGfn)) fanout(<u32>sevInvalidatePrivateRange.index, <u32>homeOfGfn.index, slot, startGfn, endGfn);
     else sevInvalidatePrivateRange(slot, startGfn, endGfn);
   } else userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
+  traceEnd(EV_HOOK, since, load32(kvm + KVM_ID) << 8 | load32(slot + SLOT_ID) & 0xff, startGfn, endGfn, 0);
 }
 
 /** The partition whose home worker should reset the pages around `gfn`. */

@@ -1,9 +1,10 @@
 // The TDP MMU as the rest of KVM sees it: life of its data, invalidation by gfn range, by memslot, of everything; look-ups and iteration for
 // audits. kernel: arch/x86/kvm/mmu/mmu.c, tdp_mmu.c (6.8).
 import { LC_MEM_ATTR, LC_TDP_PAGES } from '../abi/classes';
-import { KVM_MMU_LOCK, KVM_TDP_ROOT, SLOT_BASE_GFN, SLOT_NPAGES } from '../abi/kvm';
+import { KVM_ID, KVM_MMU_LOCK, KVM_TDP_ROOT, SLOT_BASE_GFN, SLOT_NPAGES } from '../abi/kvm';
 import { PG_LEVEL_2M, PG_LEVEL_4K } from '../abi/snp';
 import { PTRS_PER_2M } from '../abi/layout';
+import { EV_UNMAP } from '../abi/trace';
 import {
   KVM_SHARED_PAGES, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SPTE, LEAF_WRITABLE, MMU_PAGES_LOCK, MMU_ROOTS, ROOT_NEXT, ROOT_TABLE,
   TDP_MAX_GFN,
@@ -13,6 +14,7 @@ import { atomicLoad32, atomicLoad64, load32, load64, store32, store64 } from '..
 import { rcuBarrier, rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { spinLockInit } from '../sync/spinlock';
+import { traceBegin, traceEnd } from '../trace';
 import { kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpWalk, tdpWriteProtect } from './tdp-map';
@@ -50,7 +52,10 @@ export function tdpDestroy(kvm: usize): void {
  * kernel: kvm_unmap_gfn_range().
  */
 export function kvmUnmapGfnRange(kvm: usize, slot: usize, start: u64, end: u64): bool {
-  return start < end && tdpZapLeafs(kvm, start, end, true);
+  const since = traceBegin();
+  const flush = start < end && tdpZapLeafs(kvm, start, end, true);
+  traceEnd(EV_UNMAP, since, load32(kvm + KVM_ID), start, end, flush ? 1 : 0);
+  return flush;
 }
 
 /** Zaps gfns [start, end), whatever slots they are in. @context takes mmu_lock for write. kernel: kvm_zap_gfn_range(). */

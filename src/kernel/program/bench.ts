@@ -4,6 +4,7 @@ import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, RM_BINDINGS } from '../abi/m
 import { KVM_SRCU } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { PFERR_GUEST_ENC_BIT, PFERR_GUEST_FINAL_BIT, PFERR_USER_BIT, PFERR_WRITE_BIT } from '../abi/snp';
+import { EV_FLUSH } from '../abi/trace';
 import { VCPU_KVM, VCPU_MUTEX } from '../abi/vcpu';
 import { kvmMmuPageFault } from '../kvm/fault';
 import { RET_PF_FIXED } from '../kvm/tdp-map';
@@ -12,9 +13,10 @@ import { opLatency } from './opstat';
 import { restrictedmemFallocate, restrictedmemOf } from '../mm/restrictedmem';
 import { xaLoad } from '../mm/xarray';
 import { OP_TOUCH, OPSTAT_SIZE, OS_SAMPLED, PR_STATS } from '../abi/program';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, load32, nowNs, store64 } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, load32, nowNs, store32, store64 } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
+import { traceInstant } from '../trace';
 
 /** #NPF of a private write to a page that is not mapped. */
 const PRIVATE_WRITE: u64 =
@@ -130,4 +132,17 @@ export function benchClock(n: u32): u32 {
     last = now;
   }
   return backwards;
+}
+
+/** Writes to a word `n` times, each time with a trace point behind it if `traced`. Returns what the word holds at last. @context the task is not traced. */
+export function benchTracePoints(p: usize, n: u32, traced: bool): u32 {
+  if (traced) {
+    for (let at: u32 = 1; at <= n; at++) {
+      store32(p, at);
+      traceInstant(EV_FLUSH, at, 0, 0);
+    }
+  } else {
+    for (let at: u32 = 1; at <= n; at++) store32(p, at);
+  }
+  return load32(p);
 }

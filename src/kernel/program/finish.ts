@@ -1,8 +1,10 @@
 // The end of an operation: statistics, the ring of recent operations, and the check that nothing is held on the way out.
 import { PR_WARMUP_END_NS } from '../abi/program';
+import { EV_OPERATION } from '../abi/trace';
 import { loadF64, nowNs } from '../point';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import { ringEnd } from '../task';
+import { traceSpan } from '../trace';
 import { opCount, opLatency, opService } from './opstat';
 
 /**
@@ -13,6 +15,7 @@ export function finishOp(program: usize, op: u32, ret: i32, pages: u64, startNs:
   const endNs = nowNs();
   lockdepHeldNothing();
   ringEnd(ret);
+  traceSpan(EV_OPERATION + op, startNs, endNs, 0, pages, 0, ret);
   if (startNs < loadF64(program + PR_WARMUP_END_NS)) return;
   opCount(program, op, ret, pages);
   opLatency(program, op, endNs - startNs);

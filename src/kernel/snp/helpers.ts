@@ -7,9 +7,11 @@ import {
   PG_LEVEL_2M, RMP_ALREADY_ASSIGNED, RMP_ENTRY_SIZE, RMP_FAIL_INUSE, RMP_FAIL_OVERLAP, RMP_HI, RMP_OK, SNP_COUNTERS, SNP_ENABLED,
   SNPC_IN_USE, SNPC_OVERLAP, SNPC_PSMASHES, SNPC_RMPUPDATES,
 } from '../abi/snp';
+import { EV_PSMASH, EV_RMPUPDATE } from '../abi/trace';
 import { V_B14, V_B16 } from '../abi/variants';
 import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, load64, store64, variant } from '../point';
 import { heartbeat } from '../task';
+import { traceBegin, traceEnd } from '../trace';
 import { directMapRestore, directMapSplit } from './direct-map';
 import { psmashInsn, rmpupdateInsn } from './instructions';
 import {
@@ -80,8 +82,10 @@ export function rmpupdate(pfn: u32, state: u64, onlyIfFree: bool): i32 {
   if (load32(SNP_ENABLED) == 0) return -ENODEV;
   // A 2M RMP entry lies behind a 2M or smaller host mapping either way: no page of the region stays with the host.
   if ((state & (RMP_ASSIGNED | RMP_PAGESIZE_2M)) == RMP_ASSIGNED && rmpCovers(pfn)) directMapSplit(pfn);
+  const since = traceBegin();
   let code = rmpupdateInsn(pfn, state, onlyIfFree);
   if (code != RMP_OK) code = rmpupdateRetry(pfn, state, onlyIfFree, code);
+  traceEnd(EV_RMPUPDATE, since, pfn, state, 0, code);
   if (code != RMP_OK) return code == RMP_ALREADY_ASSIGNED ? -EEXIST : -EFAULT;
   snpCount(SNPC_RMPUPDATES, 1);
   // B14: the clean-up label is reached on success too and gives the host its 2M mapping back.
@@ -105,6 +109,7 @@ export function snpRmptablePsmash(pfn: u32): i32 {
   if (load32(SNP_ENABLED) == 0) return -ENODEV;
   if (!rmpCovers(pfn)) return -EINVAL;
   const head = pfn & ~(<u32>PTRS_PER_2M - 1);
+  const since = traceBegin();
   let code = RMP_FAIL_INUSE;
   // The host needs 4K mappings once parts of the region may come back to it.
   directMapSplit(head);
@@ -112,6 +117,7 @@ export function snpRmptablePsmash(pfn: u32): i32 {
     code = psmashInsn(head);
     if (code != RMP_FAIL_INUSE || !waitForRetry(head, true, code, tries)) break;
   }
+  traceEnd(EV_PSMASH, since, head, 0, 0, code);
   if (code == RMP_OK) snpCount(SNPC_PSMASHES, 1);
   return code;
 }

@@ -6,9 +6,11 @@ import {
   LOCKSTAT_ACQUISITIONS, LOCKSTAT_BUCKETS, LOCKSTAT_CONTENDED, LOCKSTAT_ENTRY_SIZE, LOCKSTAT_HOLD_HISTOGRAM, LOCKSTAT_HOLD_MAX_NS,
   LOCKSTAT_HOLD_SAMPLES, LOCKSTAT_HOLD_SUM_NS, LOCKSTAT_SAMPLE_MASK, LOCKSTAT_WAIT_HISTOGRAM, LOCKSTAT_WAIT_MAX_NS, LOCKSTAT_WAIT_SUM_NS,
 } from '../abi/lockstat';
+import { EV_HOLD } from '../abi/trace';
 import { vmalloc } from '../heap';
 import { current, load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
 import { currentId } from '../task';
+import { traceSpan } from '../trace';
 
 /** Allocates the table. A shard too small for it runs without statistics (SH_LOCKSTAT stays 0). @context boot, one thread. */
 export function lockstatInit(): void {
@@ -59,10 +61,14 @@ export function lockstatRelease(l: usize, cls: u32): void {
 }
 
 export function lockstatSampled(cls: u32): void {
+  const lock = load32(current + TASK_SAMPLE_LOCK);
   store32(current + TASK_SAMPLE_LOCK, 0);
   const entry = entryOf(cls);
   store32(entry + LOCKSTAT_HOLD_SAMPLES, load32(entry + LOCKSTAT_HOLD_SAMPLES) + 1);
-  const heldNs = max<f64>(0, nowNs() - loadF64(current + TASK_SAMPLE_SINCE_NS));
+  const sinceNs = loadF64(current + TASK_SAMPLE_SINCE_NS);
+  const endNs = nowNs();
+  traceSpan(EV_HOLD, sinceNs, endNs, cls, lock, 0, 0);
+  const heldNs = max<f64>(0, endNs - sinceNs);
   note(entry + LOCKSTAT_HOLD_SUM_NS, entry + LOCKSTAT_HOLD_MAX_NS, entry + LOCKSTAT_HOLD_HISTOGRAM, heldNs);
 }
 

@@ -15,9 +15,11 @@ import {
   LOCK_RCU_GP, SH_MAX_TASKS, SUBSYS_SYNC, TASK_RCU_CALLBACKS, TASK_RCU_CLOSED, TASK_RCU_CTR, TASK_RCU_NESTING, WAIT_RCU,
 } from '../abi/layout';
 import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
+import { EV_GRACE_PERIOD } from '../abi/trace';
 import { kfree, kmalloc } from '../heap';
 import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, nowNs, store32 } from '../point';
 import { taskAddress, waitBegin, waitEnd } from '../task';
+import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSync, mightSleep } from './lockdep';
 import { lockstatWait } from './lockstat';
 import { mutexLock, mutexTrylock, mutexUnlock } from './mutex';
@@ -82,7 +84,9 @@ export function synchronizeRcu(): void {
     mightSleep(SITE_SYNCHRONIZE_RCU);
   }
   const since = LOCKSTAT ? nowNs() : 0;
+  const traced = traceBegin();
   awaitGracePeriod(startGracePeriod());
+  traceEnd(EV_GRACE_PERIOD, traced, 0, 0, 0, 0);
   if (LOCKSTAT) lockstatWait(LC_RCU, since);
 }
 

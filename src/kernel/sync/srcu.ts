@@ -22,6 +22,7 @@ import { ENOMEM } from '../abi/errno';
 import { SH_MAX_TASKS, WAIT_SRCU } from '../abi/layout';
 import { OOPS_SRCU_ACTIVE_CLEANUP, ORACLE_LOCKING } from '../abi/oops';
 import { HELD_READ, HELD_RECURSIVE, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER } from '../abi/sync';
+import { EV_GRACE_PERIOD } from '../abi/trace';
 import { V_PLANT_SRCU_NO_WAIT } from '../abi/variants';
 import { vfree, vmalloc } from '../heap';
 import { oops } from '../oops';
@@ -30,6 +31,7 @@ import {
   load64, nowNs, peek32, peek64, poke64, store32, variant,
 } from '../point';
 import { currentId, waitBegin, waitEnd } from '../task';
+import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSyncSrcu } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
 import { park, spinTurns } from './word';
@@ -134,6 +136,7 @@ function synchronize(s: usize, scans: i32): void {
   if (LOCKDEP) lockdepSyncSrcu(s);
   if (variant(V_PLANT_SRCU_NO_WAIT)) return;
   const since = LOCKSTAT ? nowNs() : 0;
+  const traced = traceBegin();
   fence();
   const target = (atomicLoad32(s + SEQ) + 3) & ~1;
   waitBegin(s, WAIT_SRCU);
@@ -150,6 +153,7 @@ function synchronize(s: usize, scans: i32): void {
   }
   waitEnd();
   fence();
+  traceEnd(EV_GRACE_PERIOD, traced, 0, s, 0, 0);
   if (LOCKSTAT) lockstatWait(load32(s + LOCK_CLASS), since);
 }
 
