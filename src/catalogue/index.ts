@@ -33,6 +33,7 @@ import { B33 } from './b33.js';
 import { B36 } from './b36.js';
 import { B40 } from './b40.js';
 import { B41 } from './b41.js';
+import { B43 } from './b43.js';
 import { B44 } from './b44.js';
 import { B45 } from './b45.js';
 import { B46 } from './b46.js';
@@ -82,6 +83,7 @@ export const BUGS: readonly Bug[] = [
   B36,
   B40,
   B41,
+  B43,
   B44,
   B45,
   B46,

@@ -22,11 +22,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     why: `${ONLY_SLOWER}; a switch of the MMU turns the look off`,
   },
   {
-    id: 'B43',
-    title: 'a page-table entry that comes back, and a lost dirty bit',
-    why: 'dirty bits of page-table entries are not followed',
-  },
-  {
     id: 'B47',
     title: 'the end of the RMP table shares a 2M region with memory',
     why: 'a matter of the memory map: layouts keep the region reserved',

@@ -10,7 +10,7 @@ import type { Expectation, ObjectTable, Scenario } from './scenario.js';
 
 /** What expectations look at. */
 interface RestingState {
-  x: Pick<KernelExports, 'sysFilePages' | 'sysGfnToPfn' | 'leakedPages' | 'taskAddress'>;
+  x: Pick<KernelExports, 'hostReadUser' | 'sysFilePages' | 'sysGfnToPfn' | 'leakedPages' | 'taskAddress'>;
   words: Int32Array;
 }
 
@@ -45,6 +45,14 @@ function unmet(
   if ('memoryErrors' in expectation) {
     const told = state.words[(guest.address + kvm.KVM_COUNTERS + 4 * kvm.KC_RM_ERRORS) / 4]!;
     return counted(`memory errors told to guest '${expectation.vm}'`, told, expectation.memoryErrors);
+  }
+  if ('hva' in expectation) {
+    const { hva, value } = expectation;
+    return counted(
+      `at page ${hva} of the VMM of guest '${expectation.vm}'`,
+      state.x.hostReadUser(guest.address, BigInt(hva) << 12n),
+      value,
+    );
   }
   if (state.x.sysGfnToPfn(guest.address, expectation.gfn) >= 0 === expectation.mapped) return undefined;
   return `gfn 0x${expectation.gfn.toString(16)} of guest '${expectation.vm}' is ${expectation.mapped ? 'not ' : ''}mapped at the end`;

@@ -78,6 +78,8 @@ export type OtherOperation =
   | { op: 'own-slot'; vm: string; gfn: number; hva: number }
   /** The VMM's process ends (of a guest with `process`); its VM may live on. */
   | { op: 'exit-process'; vm: string }
+  /** Pages of the process go to swap. */
+  | { op: 'reclaim'; vm: string; hva: number; pages: number }
   /** The guest uses shadow paging for the first time. */
   | { op: 'shadow-root'; vm: string }
   /** Stores `value` (0: nothing) at indices [first, last] of an XArray; looks an index up. */
@@ -90,6 +92,8 @@ export type Expectation =
   | { file: string; pages: number }
   /** Whether the page tables map the gfn. */
   | { vm: string; gfn: number; mapped: boolean }
+  /** What the VMM reads at a page of its own. */
+  | { vm: string; hva: number; value: number }
   /** What a call of a thread (from 0) returned: 0, a KVM_EXIT_*, or a negative errno. */
   | { thread: string; call: number; result: number }
   /** So many memory errors have reached it. A statistic, as the next two: a search over states takes states that differ in them alone for one. */
@@ -279,6 +283,12 @@ function vcpuCall(
   }
 }
 
+/** The VMM's process, which a guest has only when its scenario says so. */
+function processOf({ op, vm }: { op: string; vm: string }, process: number): number {
+  if (process === 0) throw new UsageError(op, `${op}: guest '${vm}' has no process; give it 'process: true'`);
+  return process;
+}
+
 /** The process is asked where there is one: it may outlive the VM. */
 function discardCall({ hva, pages }: { hva: number; pages: number }, { address, process }: Guest): Call {
   if (process === 0) return { code: calls.CALL_DISCARD_SHARED, args: [address, hva, pages] };
@@ -302,12 +312,12 @@ function otherCall(operation: Exclude<OtherOperation, { xarray: string }>, { add
     case 'own-slot':
       return { code: calls.CALL_OWN_SLOT, args: [kvm, operation.gfn, operation.hva] };
     case 'exit-process':
-      if (process === 0)
-        throw new UsageError(
-          operation.op,
-          `exit-process: guest '${operation.vm}' has no process; give it 'process: true'`,
-        );
-      return { code: calls.CALL_PROCESS_EXIT, args: [process] };
+      return { code: calls.CALL_PROCESS_EXIT, args: [processOf(operation, process)] };
+    case 'reclaim':
+      return {
+        code: calls.CALL_PROCESS_RECLAIM,
+        args: [processOf(operation, process), operation.hva, operation.pages],
+      };
     default:
       return { code: calls.CALL_SHADOW_ROOT, args: [kvm] };
   }

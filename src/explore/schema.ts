@@ -85,6 +85,7 @@ const operation = z.discriminatedUnion('op', [
     z.strictObject({ op: z.literal(op), vm: name }),
   ),
   z.strictObject({ op: z.literal('own-slot'), vm: name, gfn, hva: pages }),
+  z.strictObject({ op: z.literal('reclaim'), vm: name, hva: pages, pages }),
   z.strictObject({ op: z.literal('reap-shared'), vm: name, hva: pages, pages }),
   z.strictObject({
     op: z.literal('xa-store'),
@@ -141,6 +142,7 @@ export const scenarioSchema = z.strictObject({
       z.union([
         z.strictObject({ file: name, pages }),
         z.strictObject({ vm: name, gfn, mapped: z.boolean() }),
+        z.strictObject({ vm: name, hva: pages, value: z.number().int().min(0).describe('what the VMM reads there') }),
         z.strictObject({
           thread: name,
           call: z.number().int().min(0).describe("of the thread's calls, from 0"),

@@ -40,6 +40,7 @@ export const CALL_WRITE_CACHED = 32; // (kvm, value)
 export const CALL_OWN_SLOT = 40; // (kvm, gfn, hva page): KVM's own memslot, of one page
 export const CALL_PROCESS_DISCARD = 41; // (process, page, pages): somebody takes pages of the VMM away
 export const CALL_PROCESS_EXIT = 42; // (process)
+export const CALL_PROCESS_RECLAIM = 43; // (process, page, pages): to swap
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

@@ -199,7 +199,8 @@ export const REGION_ARG_SIZE = 48;
 // A VMM's process (kvm/process.ts).
 export const PROCESS_MEMORY = 0; // its pages: xarray (32 bytes) and u64 count, as at KVM_SHARED_PAGES
 export const PROCESS_NOTIFIERS = 64; // who hears of pages that go away (mm/mmu-notifier.ts)
-export const PROCESS_SIZE = 192;
+export const PROCESS_SWAP = 192; // xarray (32 bytes): what was written to swap, by page index
+export const PROCESS_SIZE = 256;
 
 // Kinds of a memslot change (enum kvm_mr_change).
 export const KVM_MR_CREATE = 0;

@@ -11,6 +11,7 @@ export const PG_LEAKED = 0x02000000; // on the SNP leak list: never goes back to
 export const PG_LOCKED = 0x04000000; // folio lock, in a folio's first page: guest_memfd only
 export const PG_WAITERS = 0x08000000; // somebody sleeps for the folio lock
 export const PG_HWPOISON = 0x10000000; // the hardware has failed here
+export const PG_DIRTY = 0x40000000; // a page of a process was changed since swap had it (kvm/swap.ts)
 export const PG_HAS_HWPOISONED = 0x20000000; // in a folio's first page: one of its pages is poisoned
 
 // --- region: 512 PFNs, REGION_SIZE bytes each at SH_REGIONS; zero (and uncommitted) until the first page of it is used ---

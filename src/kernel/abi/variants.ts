@@ -34,6 +34,7 @@ export const V_B33 = 97; // the flush flag of a root is overwritten by the next 
 export const V_B36 = 100; // the gfn_to_pfn cache looks at mmu_invalidate_in_progress
 export const V_B40 = 104; // devices of a bus that cannot be replaced are destroyed before their readers have left
 export const V_B41 = 105; // the MMIO bus is read before the guest runs
+export const V_B43 = 107; // an entry is cleared by a plain store although the fast page fault may change it
 export const V_B44 = 108; // a page that is on the leak list already is added once more
 export const V_B45 = 109; // a PSMASH that another vCPU has made superfluous kills the guest
 export const V_B46 = 110; // AVIC on an SNP host whose CPU forbids writes to pages in use

@@ -32,7 +32,7 @@ import { kvmRestrictedmemGetPfn } from './restrictedmem_kvm';
 import { sharedGetPfn } from './shared';
 import { RET_PF_EMULATE_MMIO, RET_PF_FIXED, RET_PF_RETRY, RET_PF_RETRY_STALE, RET_PF_SPURIOUS, tdpFastPageFault, tdpMap } from './tdp-map';
 import { tdpRootObsolete } from './tdp-root';
-import { makeSpte } from './tdp-spte';
+import { makeSpte, SPTE_DIRTY, SPTE_WRITABLE } from './tdp-spte';
 import { vcpuCount } from './vcpu';
 
 const ENC: u64 = (<u64>1) << PFERR_GUEST_ENC_BIT;
@@ -124,6 +124,13 @@ function privateFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, 
   return ret == -EFAULT ? memoryFaultExit(vcpu, gfn, true, -EFAULT) : ret;
 }
 
+/** Of a slot that logs dirty pages a page that is only read stays clean: its first write goes the way of the fast page fault. kernel: make_spte(). */
+function sharedSpte(slot: usize, pfn: u32, writable: bool, write: bool): u64 {
+  const spte = makeSpte(pfn, PG_LEVEL_4K, writable, false);
+  const logged = (load32(slot + SLOT_FLAGS) & KVM_MEM_LOG_DIRTY_PAGES) != 0;
+  return logged && !write ? spte & ~(SPTE_WRITABLE | SPTE_DIRTY) : spte;
+}
+
 /** @context as kvmMmuPageFault. kernel: __kvm_faultin_pfn(). */
 function sharedFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, write: bool): i32 {
   const writable = (load32(slot + SLOT_FLAGS) & KVM_MEM_READONLY) == 0;
@@ -137,7 +144,7 @@ function sharedFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, w
   readLock(kvm + KVM_MMU_LOCK);
   let ret = checkStale(vcpu, kvm, gfn, seq);
   if (ret == 0) {
-    ret = tdpMap(kvm, load32(vcpu + VCPU_ROOT_TABLE), gfn, makeSpte(pfn, PG_LEVEL_4K, writable, false), PG_LEVEL_4K);
+    ret = tdpMap(kvm, load32(vcpu + VCPU_ROOT_TABLE), gfn, sharedSpte(slot, pfn, writable, write), PG_LEVEL_4K);
     countMapped(vcpu, ret, PG_LEVEL_4K);
   }
   readUnlock(kvm + KVM_MMU_LOCK);

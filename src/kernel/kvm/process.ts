@@ -3,7 +3,7 @@
 // kernel: mm/mmap.c exit_mmap(), mm/madvise.c, virt/kvm/kvm_main.c kvm_init_mmu_notifier(), kvm_mmu_notifier_release() (6.8).
 import { LC_MEM_ATTR } from '../abi/classes';
 import {
-  KVM_ID, KVM_MMU_NOTIFIER, KVM_OWN_SLOT, KVM_PROCESS, KVM_SRCU, PROCESS_MEMORY, PROCESS_NOTIFIERS, PROCESS_SIZE, REGION_ARG_SIZE, REGION_FLAGS, REGION_GPA,
+  KVM_ID, KVM_MMU_NOTIFIER, KVM_OWN_SLOT, KVM_PROCESS, KVM_SRCU, PROCESS_MEMORY, PROCESS_NOTIFIERS, PROCESS_SIZE, PROCESS_SWAP, REGION_ARG_SIZE, REGION_FLAGS, REGION_GPA,
   REGION_MEMORY_SIZE, REGION_RESTRICTED_FD, REGION_RESTRICTED_OFFSET, REGION_SLOT, REGION_USERSPACE_ADDR,
 } from '../abi/kvm';
 import { PAGE_SHIFT, SUBSYS_KVM } from '../abi/layout';
@@ -12,7 +12,7 @@ import { kzalloc } from '../heap';
 import {
   MN_OPS_END, MN_OPS_RELEASE, MN_OPS_START, mmuNotifierCall, mmuNotifierListInit, mmuNotifierRegister, mmuNotifierRegistered, mmuNotifierRelease, mmuNotifierUnregister,
 } from '../mm/mmu-notifier';
-import { xaInit } from '../mm/xarray';
+import { xaInit, xaStoreRange } from '../mm/xarray';
 import { nameObject } from '../names';
 import { load32, store32, store64 } from '../point';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
@@ -56,6 +56,7 @@ export function processCreate(kvm: usize): usize {
   const process = kzalloc(PROCESS_SIZE);
   if (process == 0 || mmuNotifierListInit(process + PROCESS_NOTIFIERS) != 0) return 0;
   xaInit(process + PROCESS_MEMORY, LC_MEM_ATTR);
+  xaInit(process + PROCESS_SWAP, LC_MEM_ATTR);
   nameObject(process, PROCESS_SIZE, NT_PROCESS, 0, load32(kvm + KVM_ID));
   store32(kvm + KVM_PROCESS, <u32>process);
   mmuNotifierRegister(process + PROCESS_NOTIFIERS, kvm + KVM_MMU_NOTIFIER, NOTIFIER_OPS_TABLE);
@@ -71,6 +72,7 @@ export function processDiscard(process: usize, start: u64, pages: u64): i32 {
   const end = (start + pages) << PAGE_SHIFT;
   mmuNotifierCall(process + PROCESS_NOTIFIERS, MN_OPS_START, first, end);
   const freed = discardMemory(process + PROCESS_MEMORY, start, start + pages);
+  if (pages != 0) xaStoreRange(process + PROCESS_SWAP, start, start + pages - 1, 0);
   mmuNotifierCall(process + PROCESS_NOTIFIERS, MN_OPS_END, first, end);
   return <i32>freed;
 }

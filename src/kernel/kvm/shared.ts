@@ -6,7 +6,7 @@ import { EFAULT, ENOMEM } from '../abi/errno';
 import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
 import { OOPS_HOST_WRITE_RMP, ORACLE_HOST_PAGE } from '../abi/oops';
 import { KVM_SHARED_COUNT, KVM_SHARED_PAGES } from '../abi/vcpu';
-import { allocPages, getPage, getPageUnlessZero, pageContent, putPage, setPageContent } from '../mm/page';
+import { allocPages, getPage, getPageUnlessZero, pageContent, putPage, setPageContent, setPageDirty } from '../mm/page';
 import { xaCmpxchg, xaDestroy, xaEraseRangeBatch, xaIsErr, xaIsValue, xaLoad, xaMkValue, xaToValue } from '../mm/xarray';
 import { oops } from '../oops';
 import { atomicAdd64, atomicLoad64, atomicSub64, load32, load64, oraclesOn, store64 } from '../point';
@@ -30,13 +30,24 @@ function memoryOf(kvm: usize): usize {
   return process != 0 ? process + PROCESS_MEMORY : kvm + KVM_SHARED_PAGES;
 }
 
+// An entry of a process's memory whose page is on swap: a value with this bit, and the page's token. Pages have smaller numbers.
+const SWAPPED: u32 = 0x40000000;
+export const SWAP_TOKEN_MASK: u32 = 0x3fffffff;
+
+// @ts-ignore: decorator
+@inline
+export function isPage(entry: u32): bool { return xaIsValue(entry) && xaToValue(entry) < SWAPPED; }
+
+/** What takes the place of a page with this token. */
+export function swapEntry(token: u32): u32 { return xaMkValue(SWAPPED | (token & SWAP_TOKEN_MASK)); }
+
 /** The page at `hva` with a reference, NO_PFN when there is none. @context any; takes an RCU section. */
 function findPage(kvm: usize, index: u64): u32 {
   const xa = memoryOf(kvm) + MEMORY_PAGES;
   rcuReadLock();
   let entry = xaLoad(xa, index);
   // As with the page cache: a page that can be had but is no longer in the tree was on its way out.
-  while (xaIsValue(entry)) {
+  while (isPage(entry)) {
     if (getPageUnlessZero(xaToValue(entry))) {
       if (xaLoad(xa, index) == entry) break;
       putPage(xaToValue(entry));
@@ -44,7 +55,15 @@ function findPage(kvm: usize, index: u64): u32 {
     entry = xaLoad(xa, index);
   }
   rcuReadUnlock();
-  return xaIsValue(entry) ? xaToValue(entry) : <u32>NO_PFN;
+  return isPage(entry) ? xaToValue(entry) : <u32>NO_PFN;
+}
+
+/** Gives a new page what swap has for its place, if anything; the entry that it may take the place of. kernel: do_swap_page(). */
+function swapIn(memory: usize, index: u64, pfn: u32): u32 {
+  const entry = xaLoad(memory + MEMORY_PAGES, index);
+  if (!xaIsValue(entry) || isPage(entry)) return 0;
+  setPageContent(pfn, xaToValue(entry) & SWAP_TOKEN_MASK);
+  return entry;
 }
 
 /** The page at page index `index` of the process with a reference, allocated if need be. NO_PFN when out of memory. @context may sleep. kernel: get_user_pages(). */
@@ -56,8 +75,9 @@ export function getUserPage(kvm: usize, index: u64): u32 {
     if (pfn == <u32>NO_PFN) return NO_PFN;
     getPage(pfn); // the caller's, before anybody can find the page and take it away
     const memory = memoryOf(kvm);
-    const seen = xaCmpxchg(memory + MEMORY_PAGES, index, 0, xaMkValue(pfn));
-    if (seen == 0) {
+    const swapped = load32(kvm + KVM_PROCESS) != 0 ? swapIn(memory, index, pfn) : 0;
+    const seen = xaCmpxchg(memory + MEMORY_PAGES, index, swapped, xaMkValue(pfn));
+    if (seen == swapped) {
       atomicAdd64(memory + MEMORY_COUNT, 1);
       return pfn;
     }
@@ -85,13 +105,20 @@ export function discardMemory(memory: usize, start: u64, end: u64): u64 {
   store64(local, start);
   while (load64(local) < end) {
     const count = xaEraseRangeBatch(memory + MEMORY_PAGES, local, end - 1, list, BATCH);
-    for (let n: u32 = 0; n < count; n++) putPage(load32(list + (<usize>n << 2)));
-    total += count;
+    for (let n: u32 = 0; n < count; n++) {
+      const value = load32(list + (<usize>n << 2));
+      if (value >= SWAPPED) continue;
+      putPage(value);
+      total++;
+    }
   }
   stackPop(8 + BATCH * 4);
-  if (total != 0) atomicSub64(memory + MEMORY_COUNT, total);
+  if (total != 0) forgetPages(memory, total);
   return total;
 }
+
+/** So many pages are no longer in a process's memory. */
+export function forgetPages(memory: usize, pageCount: u64): void { atomicSub64(memory + MEMORY_COUNT, pageCount); }
 
 /** Frees the memory behind gfns [startGfn, endGfn) of a slot. @context between range_start and range_end of the slot's addresses. */
 export function sharedDiscard(slot: usize, startGfn: u64, endGfn: u64): void {
@@ -132,7 +159,10 @@ export function hostWriteUser(kvm: usize, hva: u64, token: u32): i32 {
   const pfn = getUserPage(kvm, hva >> PAGE_SHIFT);
   if (pfn == <u32>NO_PFN) return -ENOMEM;
   const ret = hostWritePfn(pfn);
-  if (ret == 0) setPageContent(pfn, token);
+  if (ret == 0) {
+    setPageContent(pfn, token);
+    setPageDirty(pfn);
+  }
   putPage(pfn);
   return ret;
 }
@@ -148,7 +178,10 @@ export function hostWritePfn(pfn: u32): i32 {
 /** What the VMM reads at `hva` (0 in memory that was never touched). @context any. */
 export function hostReadUser(kvm: usize, hva: u64): u32 {
   const pfn = findPage(kvm, hva >> PAGE_SHIFT);
-  if (pfn == <u32>NO_PFN) return 0;
+  if (pfn == <u32>NO_PFN) {
+    const entry = xaLoad(memoryOf(kvm) + MEMORY_PAGES, hva >> PAGE_SHIFT);
+    return xaIsValue(entry) && !isPage(entry) ? xaToValue(entry) & SWAP_TOKEN_MASK : 0;
+  }
   const token = pageContent(pfn);
   putPage(pfn);
   return token;

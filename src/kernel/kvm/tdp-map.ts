@@ -10,7 +10,7 @@ import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpRemoveTable, tdpZapSpteAtomic } from './tdp-remove';
 import {
-  makeTableSpte, SPTE_DIRTY, SPTE_FROZEN, SPTE_LARGE, SPTE_MMU_WRITABLE, SPTE_PRIVATE, SPTE_WRITABLE, spteIsLeaf, spteIsPresent, spteIsTable, sptePfn, spteTable, tdpAllocTable,
+  makeTableSpte, noteDirty, SPTE_DIRTY, SPTE_FROZEN, SPTE_LARGE, SPTE_MMU_WRITABLE, SPTE_PRIVATE, SPTE_WRITABLE, spteIsLeaf, spteIsPresent, spteIsTable, sptePfn, spteTable, tdpAllocTable,
   tdpEntry, tdpFreeUnusedTable, TDP_ROOT_LEVEL,
 } from './tdp-spte';
 
@@ -156,13 +156,16 @@ export function tdpFastPageFault(rootTable: usize, gfn: u64, isPrivate: bool): b
 }
 
 /** Removes write access from one leaf but keeps MMU-writable, so that the next write goes the fast way. @context mmu_lock. */
-export function tdpWriteProtect(rootTable: usize, gfn: u64): bool {
+export function tdpWriteProtect(kvm: usize, rootTable: usize, gfn: u64): bool {
   const sptep = leafEntry(rootTable, gfn);
   if (sptep == 0) return false;
   let spte = atomicLoad64(sptep);
   while ((spte & SPTE_WRITABLE) != 0) {
     const seen = atomicCas64(sptep, spte, spte & ~(SPTE_WRITABLE | SPTE_DIRTY));
-    if (seen == spte) return true;
+    if (seen == spte) {
+      noteDirty(kvm, spte);
+      return true;
+    }
     spte = seen;
   }
   return false;

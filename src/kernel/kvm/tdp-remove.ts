@@ -15,7 +15,7 @@ import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { readLock, readUnlock, rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
 import { kvmFlushRemoteTlbs } from './requests';
-import { SPTE_FROZEN, spteIsLeaf, spteIsPresent, sptePfn, spteTable, tdpEntry, tdpFreeTable, TDP_ENTRIES, tdpNextGfn } from './tdp-spte';
+import { noteDirty, SPTE_FROZEN, spteIsLeaf, spteIsPresent, sptePfn, spteTable, tdpEntry, tdpFreeTable, TDP_ENTRIES, tdpNextGfn } from './tdp-spte';
 
 /**
  * Clears a leaf that stands in the way while others may fault on it: frozen, flushed, then 0, so that whoever installs next does so after the flush.
@@ -63,6 +63,7 @@ export function tdpRemoveTable(kvm: usize, table: usize, level: i32, shared: boo
     if (!spteIsPresent(spte)) continue;
     if (spteIsLeaf(spte, level)) {
       if (oraclesOn()) checkLeaf(kvm, spte);
+      noteDirty(kvm, spte);
       leafs++;
     }
     else leafs += tdpRemoveTable(kvm, spteTable(spte), level - 1, shared);

@@ -8,8 +8,10 @@ import {
   MMU_TABLES, SPTE_ACCESSED_BIT, SPTE_DIRTY_BIT, SPTE_FROZEN_VALUE, SPTE_LARGE_BIT, SPTE_MMU_WRITABLE_BIT, SPTE_PFN_SHIFT, SPTE_PRESENT_BIT,
   SPTE_PRIVATE_BIT, SPTE_USER_BIT, SPTE_WRITABLE_BIT, SPT_TABLE_SIZE,
 } from '../abi/vcpu';
+import { KVM_PROCESS } from '../abi/kvm';
 import { kfree, kzalloc } from '../heap';
-import { atomicAdd32, atomicSub32 } from '../point';
+import { setPageDirty } from '../mm/page';
+import { atomicAdd32, atomicSub32, load32 } from '../point';
 import { kfreeRcu } from '../sync/rcu';
 
 export const SPTE_PRESENT: u64 = (<u64>1) << SPTE_PRESENT_BIT;
@@ -84,6 +86,16 @@ export function makeSpte(pfn: u32, level: i32, writable: bool, isPrivate: bool):
 @inline
 export function makeTableSpte(table: usize): u64 {
   return SPTE_PRESENT | SPTE_WRITABLE | SPTE_USER | SPTE_ACCESSED | (<u64>table << SPTE_PFN_SHIFT);
+}
+
+/**
+ * A leaf of a VM goes or becomes read-only: that the guest has written through it must be known to whoever reclaims the page. Asked of VMs with a process only;
+ * private pages have none. @context mmu_lock: the page is still the process's. kernel: kvm_set_pfn_dirty() in handle_changed_spte().
+ */
+// @ts-ignore: decorator
+@inline
+export function noteDirty(kvm: usize, spte: u64): void {
+  if ((spte & (SPTE_DIRTY | SPTE_PRIVATE)) == SPTE_DIRTY && load32(kvm + KVM_PROCESS) != 0) setPageDirty(sptePfn(spte));
 }
 
 /** An empty page table, 0 when out of memory. */

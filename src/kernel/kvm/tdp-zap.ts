@@ -3,30 +3,33 @@
 import { KVM_MMU_LOCK } from '../abi/kvm';
 import { PTRS_PER_2M } from '../abi/layout';
 import { MMU_ROOTS, MMU_YIELDS, MMU_ZAPPED, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
-import { V_B31, V_B33 } from '../abi/variants';
-import { atomicAdd32, atomicAdd64, atomicXchg64, load32, load64, store64, variant } from '../point';
+import { V_B31, V_B33, V_B43 } from '../abi/variants';
+import { atomicAdd32, atomicAdd64, atomicStore64, atomicXchg64, load32, load64, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpRootGet, tdpRootObsolete, tdpRootPut } from './tdp-root';
-import { SPTE_LARGE, SPTE_PRESENT, SPTE_STABLE, spteIsPresent, spteTable, tdpEntry, tdpNextGfn } from './tdp-spte';
+import { noteDirty, SPTE_LARGE, SPTE_PRESENT, SPTE_STABLE, spteIsPresent, spteTable, tdpEntry, tdpNextGfn } from './tdp-spte';
 
 /** Leaf tables between two looks at who waits for mmu_lock: 16 tables are about 10 us. */
 const TABLES_PER_LOOK: u32 = 16;
 
 /**
  * Clears the present entries among [first, last) of a leaf table; returns how many. An entry that the CPU or the fast page fault may still
- * change is exchanged (B43); all others cannot change under us, and a plain store of 8 aligned bytes cannot be seen half done.
+ * change is exchanged, so that a write by the guest in the last moment is known by its dirty bit (B43: it is stored over); all others cannot change under us,
+ * and a plain store of 8 aligned bytes cannot be seen half done.
  * @context mmu_lock for write.
  */
-function zapLeafTable(first: usize, last: usize): u32 {
+function zapLeafTable(kvm: usize, first: usize, last: usize): u32 {
   let zapped: u32 = 0;
   for (let sptep = first; sptep < last; sptep += 8) {
-    const spte = load64(sptep);
+    let spte = load64(sptep);
     if ((spte & SPTE_PRESENT) == 0) continue;
     if ((spte & SPTE_STABLE) == SPTE_STABLE) store64(sptep, 0);
-    else atomicXchg64(sptep, 0);
+    else if (variant(V_B43)) atomicStore64(sptep, 0);
+    else spte = atomicXchg64(sptep, 0);
+    noteDirty(kvm, spte);
     zapped++;
   }
   return zapped;
@@ -38,7 +41,7 @@ function zapLeafTable(first: usize, last: usize): u32 {
  */
 // @ts-ignore: decorator
 @inline
-function zapBelow2m(sptep: usize, gfn: u64, end: u64): u32 {
+function zapBelow2m(kvm: usize, sptep: usize, gfn: u64, end: u64): u32 {
   const spte = load64(sptep);
   if (!spteIsPresent(spte)) return 0;
   if ((spte & SPTE_LARGE) != 0) {
@@ -47,7 +50,7 @@ function zapBelow2m(sptep: usize, gfn: u64, end: u64): u32 {
   }
   const table = spteTable(spte);
   const first = tdpEntry(table, gfn, 1);
-  return zapLeafTable(first, end >= tdpNextGfn(gfn, 2) ? table + 4096 : tdpEntry(table, end, 1));
+  return zapLeafTable(kvm, first, end >= tdpNextGfn(gfn, 2) ? table + 4096 : tdpEntry(table, end, 1));
 }
 
 /**
@@ -72,7 +75,7 @@ function zapLeafs(kvm: usize, root: usize, start: u64, end: u64, canYield: bool,
       gfn = tdpNextGfn(gfn, 3);
       continue;
     }
-    const zapped = zapBelow2m(tdpEntry(spteTable(middle), gfn, 2), gfn, end);
+    const zapped = zapBelow2m(kvm, tdpEntry(spteTable(middle), gfn, 2), gfn, end);
     if (zapped != 0) pending = true;
     total += zapped;
     gfn = tdpNextGfn(gfn, 2);

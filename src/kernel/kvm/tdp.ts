@@ -114,7 +114,7 @@ export function kvmMmuSlotRemoveWriteAccess(kvm: usize, slot: usize): void {
   for (let gfn = start; root != 0 && gfn < end; ) {
     gfn = nextPresent(load32(root + ROOT_TABLE), gfn);
     if (gfn >= end) break;
-    if (tdpWriteProtect(load32(root + ROOT_TABLE), gfn)) flush = true;
+    if (tdpWriteProtect(kvm, load32(root + ROOT_TABLE), gfn)) flush = true;
     gfn = (tdpWalk(load32(root + ROOT_TABLE), gfn) & SPTE_LARGE) != 0 ? tdpNextGfn(gfn, 2) : gfn + 1;
   }
   if (flush) kvmFlushRemoteTlbs(kvm);

@@ -2,7 +2,7 @@
 // The free state behind it is in page-region.ts, the task caches in page-pcp.ts. kernel: mm/page_alloc.c, mm/swap.c, include/linux/page_ref.h.
 import { NO_PFN, SH_PAGES, SH_PARTITION_COUNT } from '../abi/layout';
 import {
-  PAGE_CONTENT, PAGE_REF_MASK, PAGE_STRUCT_SIZE, PG_LEAKED, PG_UPTODATE, PTRS_PER_FOLIO, REGION_COMPOUND, REGION_LEAKED, REGION_STATE,
+  PAGE_CONTENT, PAGE_REF_MASK, PAGE_STRUCT_SIZE, PG_DIRTY, PG_LEAKED, PG_UPTODATE, PTRS_PER_FOLIO, REGION_COMPOUND, REGION_LEAKED, REGION_STATE,
   REGION_ZONE, ZONE_FALLBACKS, ZONE_FREE_PAGES, ZONE_ID,
 } from '../abi/mm';
 import { OOPS_FREE_ASSIGNED, OOPS_REFCOUNT, ORACLE_HOST_PAGE, ORACLE_KERNEL_BUG } from '../abi/oops';
@@ -339,6 +339,11 @@ export function splitFolio(head: u32, tailCount: u32): void {
 
 export function pageContent(pfn: u32): u32 { return atomicLoad32(pageAddress(pfn) + PAGE_CONTENT); }
 export function setPageContent(pfn: u32, token: u32): void { atomicStore32(pageAddress(pfn) + PAGE_CONTENT, token); }
+/** The page was changed. @context the caller holds a reference, or maps the page. kernel: set_page_dirty(). */
+export function setPageDirty(pfn: u32): void {
+  if ((atomicLoad32(pageAddress(pfn)) & PG_DIRTY) == 0) atomicOr32(pageAddress(pfn), PG_DIRTY);
+}
+
 export function pageUptodate(pfn: u32): bool { return (atomicLoad32(pageAddress(pfn)) & PG_UPTODATE) != 0; }
 export function setPageUptodate(pfn: u32): void {
   if (!pageUptodate(pfn)) atomicOr32(pageAddress(pfn), PG_UPTODATE);

@@ -2,7 +2,7 @@
 import {
   CALL_ARGS, CALL_CACHE_GFN, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DEVICE_WORK, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FAULT_FILE,
   CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_LAUNCH_UPDATE, CALL_MEMORY_FAILURE,
-  CALL_OWN_SLOT, CALL_PROCESS_DISCARD, CALL_PROCESS_EXIT, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED, CALL_REGISTER_DEVICE,
+  CALL_OWN_SLOT, CALL_PROCESS_DISCARD, CALL_PROCESS_EXIT, CALL_PROCESS_RECLAIM, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED, CALL_REGISTER_DEVICE,
   CALL_REGISTER_REGION, CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE, CALL_TOUCH,
   CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT, CALL_WRITE_CACHED, CALL_XA_LOAD, CALL_XA_STORE,
 } from '../abi/calls';
@@ -18,6 +18,7 @@ import { svmDeliverInterrupt } from '../kvm/avic';
 import { guestWriteGhcb, vcpuVmgexit } from '../kvm/ghcb';
 import { kvmIoBusRegisterDev, kvmIoBusUnregisterDev } from '../kvm/bus';
 import { kvmSetOwnSlot, processDiscard, processExit } from '../kvm/process';
+import { processReclaim } from '../kvm/swap';
 import { kvmDeviceWork, kvmReapShared } from '../kvm/reap';
 import { kvmFirstShadowRoot } from '../kvm/shadow-root';
 import { gmemFaultUserMapping, snpLaunchUpdatePage } from '../kvm/gmem-populate';
@@ -99,6 +100,7 @@ function makeOther(call: usize, object: usize, code: u32): i32 {
   if (code == CALL_REAP_SHARED) return kvmReapShared(object, <u64>arg(call, 1), <u64>arg(call, 2));
   if (code == CALL_OWN_SLOT) return kvmSetOwnSlot(object, <u64>arg(call, 1), <u64>arg(call, 2), 1);
   if (code == CALL_PROCESS_DISCARD) return processDiscard(object, <u64>arg(call, 1), <u64>arg(call, 2));
+  if (code == CALL_PROCESS_RECLAIM) return processReclaim(object, <u64>arg(call, 1), <u64>arg(call, 2));
   if (code == CALL_PROCESS_EXIT) processExit(object);
   if (code == CALL_SHADOW_ROOT) return kvmFirstShadowRoot(object);
   if (code == CALL_XA_STORE) return xaStoreRange(object, <u64>arg(call, 1), <u64>arg(call, 2), arg(call, 3) == 0 ? 0 : xaMkValue(<u32>arg(call, 3)));
