@@ -31,6 +31,7 @@ import { B31 } from './b31.js';
 import { B32 } from './b32.js';
 import { B33 } from './b33.js';
 import { B36 } from './b36.js';
+import { B39 } from './b39.js';
 import { B40 } from './b40.js';
 import { B41 } from './b41.js';
 import { B43 } from './b43.js';
@@ -81,6 +82,7 @@ export const BUGS: readonly Bug[] = [
   B32,
   B33,
   B36,
+  B39,
   B40,
   B41,
   B43,

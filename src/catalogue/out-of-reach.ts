@@ -15,7 +15,6 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
   { id: 'B35', title: 'shadow pages are reclaimed under the read lock', why: 'shadow paging is not modelled' },
   { id: 'B37', title: 'expedited grace periods got slow', why: ONLY_SLOWER },
   { id: 'B38', title: 'an MMIO entry over a present one', why: 'MMIO leaves no page-table entries here' },
-  { id: 'B39', title: 'the first vCPU against its creation', why: WEAK_MEMORY },
   {
     id: 'B42',
     title: 'no early look at the sequence number',

@@ -39,7 +39,7 @@ export type Operation =
   | { op: 'open-file' | 'close-file'; file: string }
   | { op: 'set-file-size'; file: string; pages: number }
   | { op: 'destroy-vm'; vm: string }
-  | { op: 'create-vcpu'; vm: string }
+  | { op: 'create-vcpu'; vm: string; noDescriptor?: boolean }
   /** PVALIDATE of 4K, by the guest. */
   | { op: 'pvalidate'; vm: string; vcpu?: number; gfn: number; validated?: boolean }
   /** An interrupt for the vCPU, from another CPU. */
@@ -239,31 +239,51 @@ function simpleCall(
       return { code: calls.CALL_SET_FILE_SIZE, args: [file(operation.file), operation.pages] };
     case 'destroy-vm':
       return { code: calls.CALL_DESTROY_VM, args: [vm(operation.vm).address] };
-    case 'create-vcpu':
-      return { code: calls.CALL_CREATE_VCPU, args: [vm(operation.vm).address] };
     case 'host-write':
       return { code: calls.CALL_HOST_WRITE, args: [operation.pfn] };
     case 'firmware-page':
       return { code: calls.CALL_FIRMWARE_PAGE, args: [vm(operation.vm).address, operation.gfn, operation.pfn] };
+    case 'create-vcpu':
+    case 'launch-update':
+    case 'launch-finish':
+    case 'cache-gfn':
+    case 'write-cached':
+      return vmCall(operation, vm(operation.vm).address);
     case 'pvalidate':
     case 'ghcb-write':
     case 'vmgexit':
     case 'interrupt':
       return vcpuCall(operation, vcpuOf(operation, vm));
-    case 'launch-update':
-      return { code: calls.CALL_LAUNCH_UPDATE, args: [vm(operation.vm).address, operation.gfn, operation.hva] };
     case 'fault-file':
       return { code: calls.CALL_FAULT_FILE, args: [vm(operation.vm).address, file(operation.file), operation.page] };
-    case 'cache-gfn':
-      return { code: calls.CALL_CACHE_GFN, args: [vm(operation.vm).address, operation.gfn] };
-    case 'write-cached':
-      return { code: calls.CALL_WRITE_CACHED, args: [vm(operation.vm).address, operation.value] };
-    case 'launch-finish':
-      return { code: calls.CALL_LAUNCH_FINISH, args: [vm(operation.vm).address] };
     case 'psmash':
       return { code: calls.CALL_PSMASH, args: [operation.pfn] };
     default:
       return otherCall(operation, vm(operation.vm));
+  }
+}
+
+function vmCall(
+  operation: Extract<
+    Operation,
+    { op: 'create-vcpu' | 'launch-update' | 'launch-finish' | 'cache-gfn' | 'write-cached' }
+  >,
+  kvm: number,
+): Call {
+  switch (operation.op) {
+    case 'create-vcpu':
+      return {
+        code: calls.CALL_CREATE_VCPU,
+        args: [kvm, operation.noDescriptor === true ? 1 : 0],
+      };
+    case 'launch-update':
+      return { code: calls.CALL_LAUNCH_UPDATE, args: [kvm, operation.gfn, operation.hva] };
+    case 'cache-gfn':
+      return { code: calls.CALL_CACHE_GFN, args: [kvm, operation.gfn] };
+    case 'write-cached':
+      return { code: calls.CALL_WRITE_CACHED, args: [kvm, operation.value] };
+    default:
+      return { code: calls.CALL_LAUNCH_FINISH, args: [kvm] };
   }
 }
 

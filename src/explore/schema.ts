@@ -37,7 +37,11 @@ const operation = z.discriminatedUnion('op', [
   ...(['open-file', 'close-file'] as const).map((op) => z.strictObject({ op: z.literal(op), file: name })),
   z.strictObject({ op: z.literal('set-file-size'), file: name, pages }),
   z.strictObject({ op: z.literal('destroy-vm'), vm: name }),
-  z.strictObject({ op: z.literal('create-vcpu'), vm: name }),
+  z.strictObject({
+    op: z.literal('create-vcpu'),
+    vm: name,
+    noDescriptor: z.boolean().optional().describe('the process has no file descriptor left for it'),
+  }),
   z.strictObject({
     op: z.literal('pvalidate'),
     vm: name,
@@ -126,7 +130,7 @@ export const scenarioSchema = z.strictObject({
     .record(
       name,
       z.strictObject({
-        vcpus: z.number().int().min(1).max(8).optional(),
+        vcpus: z.number().int().min(0).max(8).optional(),
         snp: z.boolean().optional(),
         irqchip: z.boolean().optional().describe('vCPUs have an APIC in the kernel'),
         process: z.boolean().optional().describe("the VMM's process can end"),

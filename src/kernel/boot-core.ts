@@ -1,7 +1,7 @@
 // What every boot begins with: the tables of tasks and names, the heap behind all tables, and the locks of the layers below the modelled kernel.
 // A program of the explorer (control/program.ts) has nothing else; bootKernel adds the host.
 import {
-  LOCK_HEAP, LOCK_NAMES, LOCK_RCU_GP, LOCK_VMALLOC, SH_END, SH_HEAP_END, SH_HEAP_NEXT, SH_MAX_TASKS, SH_MEMORY_END_PAGES, SH_NAMES, SH_NAMES_MAX,
+  HEAP_FIRST, LOCK_HEAP, LOCK_NAMES, LOCK_RCU_GP, LOCK_VMALLOC, SH_END, SH_HEAP_END, SH_HEAP_NEXT, SH_MAX_TASKS, SH_MEMORY_END_PAGES, SH_NAMES, SH_NAMES_MAX,
   SH_TASKS, TASK_SIZE,
 } from './abi/layout';
 import { LC_HEAP, LC_NAMES, LC_RCU_GP, LC_VMALLOC } from './abi/classes';
@@ -33,6 +33,7 @@ export function bootHeap(): bool {
   const end = <u64>load32(SH_MEMORY_END_PAGES) * 65536;
   if (cursor + 65536 > end) return false;
   store32(SH_HEAP_NEXT, <u32>cursor);
+  store32(HEAP_FIRST, <u32>cursor);
   store32(SH_HEAP_END, <u32>min<u64>(end, 0xfffff000));
   spinLockInit(LOCK_HEAP, LC_HEAP);
   spinLockInit(LOCK_VMALLOC, LC_VMALLOC);

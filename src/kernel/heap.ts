@@ -2,16 +2,20 @@
 // after Linux's SLUB per-CPU lists and Bonwick's magazines. Large arrays: vmalloc, first fit over freed extents, else fresh memory,
 // which is zero and costs nothing until it is touched.
 import {
-  HEAP_CLASSES, LOCK_HEAP, LOCK_VMALLOC, SH_HEAP_END, SH_HEAP_NEXT, SUBSYS_HEAP, TASK_MAGAZINES,
+  FREED_WORD, HEAP_CLASSES, LOCK_HEAP, LOCK_VMALLOC, SH_HEAP_END, SH_HEAP_NEXT, SUBSYS_HEAP, TASK_MAGAZINES,
 } from './abi/layout';
 import { OOPS_HEAP_CORRUPT, ORACLE_KERNEL_BUG } from './abi/oops';
 import { oops } from './oops';
-import { atomicCas32, atomicLoad32, current, fillBytes, load32, oraclesOn, store32, store64 } from './point';
+import { atomicCas32, atomicLoad32, current, fillBytes, load32, oraclesOn, peek32, poke64, store32 } from './point';
 import { spinLock, spinUnlock } from './sync/spinlock';
 
 // SUBSYS_HEAP: HEAP_CLASSES x u32 heads of the shared free lists (under LOCK_HEAP); at +64 the head of the freed extents (LOCK_VMALLOC).
-// A free object: +0 next address, +4 FREE_MAGIC (a double free meets it).
-const FREE_MAGIC: u32 = 0x6b6b6b6b;
+// A free object: +4 FREE_MAGIC (a double free meets it), +28 next address; with the oracles on all the rest of it holds the same pattern (freed.ts). The
+// link lies at the end of the smallest object: fields at the beginning are what a late reader looks at.
+const FREE_MAGIC: u32 = FREED_WORD;
+const LINK: usize = 28;
+/** What an object that nobody has initialised holds with the oracles on. SLUB's POISON_INUSE. */
+const FRESH: u32 = 0x5a;
 const EXTENTS: usize = SUBSYS_HEAP + 64;
 // A freed extent starts with {next u32, bytes u32}, extents in address order.
 const MAGAZINE_BATCH: u32 = 16;
@@ -41,6 +45,12 @@ function classBytes(cls: u32): u32 {
  * @context any; takes the heap lock only to refill the task's magazine. kernel: mm/slub.c kmalloc.
  */
 export function kmalloc(size: usize): usize {
+  const object = take(size);
+  if (object != 0 && oraclesOn()) fillBytes(object, FRESH, size);
+  return object;
+}
+
+function take(size: usize): usize {
   const cls = classOf(size);
   const magazine = current + TASK_MAGAZINES + <usize>cls * 16;
   let object: usize = load32(magazine);
@@ -48,31 +58,34 @@ export function kmalloc(size: usize): usize {
     if (!refill(magazine, cls)) return 0;
     object = load32(magazine);
   }
-  store32(magazine, load32(object));
+  store32(magazine, load32(object + LINK));
   store32(magazine + 4, load32(magazine + 4) - 1);
   store32(magazine + 8, load32(magazine + 8) + 1);
-  if (ORACLES && load32(object + 4) != FREE_MAGIC) oops(ORACLE_KERNEL_BUG, OOPS_HEAP_CORRUPT, <f64>object, <f64>cls);
-  store64(object, 0);
+  if (ORACLES && peek32(object + 4) != FREE_MAGIC) oops(ORACLE_KERNEL_BUG, OOPS_HEAP_CORRUPT, <f64>object, <f64>cls);
+  poke64(object, 0); // unseen: the pattern there would be taken for a late write
+  store32(object + LINK, 0);
   return object;
 }
 
 export function kzalloc(size: usize): usize {
-  const object = kmalloc(size);
+  const object = take(size);
   if (object != 0) fillBytes(object, 0, size);
   return object;
 }
 
-/** Frees an object of `size` bytes. With the oracles on its memory is poisoned, so that a late reader meets no valid magic. */
+/** Frees an object of `size` bytes. With the oracles on its memory is poisoned: whoever uses it later is found out. */
 export function kfree(object: usize, size: usize): void {
   if (object == 0) return;
   const cls = classOf(size);
   if (oraclesOn()) {
-    if (load32(object + 4) == FREE_MAGIC) oops(ORACLE_KERNEL_BUG, OOPS_HEAP_CORRUPT, <f64>object, <f64>cls);
-    fillBytes(object, 0x6b, size);
+    if (peek32(object + 4) == FREE_MAGIC) oops(ORACLE_KERNEL_BUG, OOPS_HEAP_CORRUPT, <f64>object, <f64>cls);
+    fillBytes(object, FREE_MAGIC & 0xff, LINK);
+    if (size > LINK + 4) fillBytes(object + LINK + 4, FREE_MAGIC & 0xff, size - LINK - 4);
+  } else {
+    store32(object + 4, FREE_MAGIC);
   }
   const magazine = current + TASK_MAGAZINES + <usize>cls * 16;
-  store32(object, load32(magazine));
-  store32(object + 4, FREE_MAGIC);
+  store32(object + LINK, load32(magazine));
   store32(magazine, <u32>object);
   const count = load32(magazine + 4) + 1;
   store32(magazine + 4, count);
@@ -86,11 +99,11 @@ function refill(magazine: usize, cls: u32): bool {
   let moved: u32 = 0;
   spinLock(LOCK_HEAP);
   while (moved < MAGAZINE_BATCH) {
-    const object = load32(head);
+    const object: usize = load32(head);
     if (object == 0) break;
-    store32(head, load32(object));
-    store32(object, load32(magazine));
-    store32(magazine, object);
+    store32(head, load32(object + LINK));
+    store32(object + LINK, load32(magazine));
+    store32(magazine, <u32>object);
     moved++;
   }
   spinUnlock(LOCK_HEAP);
@@ -107,7 +120,7 @@ function carve(magazine: usize, cls: u32): bool {
   const count = slab / bytes;
   for (let n = count; n != 0; n--) {
     const object = address + <usize>(n - 1) * bytes;
-    store32(object, load32(magazine));
+    store32(object + LINK, load32(magazine));
     store32(object + 4, FREE_MAGIC);
     store32(magazine, <u32>object);
   }
@@ -119,10 +132,10 @@ function flush(magazine: usize, cls: u32, count: u32): void {
   const head: usize = <usize>cls * 4 + SUBSYS_HEAP;
   spinLock(LOCK_HEAP);
   for (let n = count; n != 0; n--) {
-    const object = load32(magazine);
-    store32(magazine, load32(object));
-    store32(object, load32(head));
-    store32(head, object);
+    const object: usize = load32(magazine);
+    store32(magazine, load32(object + LINK));
+    store32(object + LINK, load32(head));
+    store32(head, <u32>object);
   }
   spinUnlock(LOCK_HEAP);
   store32(magazine + 4, load32(magazine + 4) - count);

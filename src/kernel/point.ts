@@ -12,6 +12,7 @@ import {
 import {
   block, markDirty, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointRelaxOn, pointStore,
 } from './control/threads';
+import { found32, found64 } from './freed';
 
 /** Wakes sleepers of the controlled build's scheduler. */
 // @ts-ignore: decorator
@@ -94,7 +95,7 @@ export function randomU32(): u32 {
   return <u32>(result >> 32);
 }
 
-/** Looks at and changes a word as a part of the step before, so that states that no step can tell apart are one. @context CONTROLLED only. */
+/** Looks at and changes a word as a part of the step before: for states that no step can tell apart, and for the heap's own look at freed memory. */
 export function peek32(p: usize): u32 { return load<u32>(p); }
 export function peek64(p: usize): u64 { return load<u64>(p); }
 export function poke64(p: usize, value: u64): void { if (CONTROLLED) markDirty(p); store<u64>(p, value); }
@@ -157,7 +158,7 @@ export function store16(p: usize, value: u32): void {
 @inline
 export function load32(p: usize): u32 {
   if (CONTROLLED) pointLoad(p, 4);
-  return load<u32>(p);
+  return found32(p, load<u32>(p));
 }
 // @ts-ignore: decorator
 @inline
@@ -170,7 +171,7 @@ export function store32(p: usize, value: u32): void {
 @inline
 export function load64(p: usize): u64 {
   if (CONTROLLED) pointLoad(p, 8);
-  return load<u64>(p);
+  return found64(p, load<u64>(p));
 }
 // @ts-ignore: decorator
 @inline
@@ -233,7 +234,7 @@ export function atomicStore8(p: usize, value: u32): void {
 export function atomicLoad32(p: usize): u32 {
   if (CONTROLLED) pointAtomicLoad(p, 4);
   perturb();
-  return atomic.load<u32>(p);
+  return found32(p, atomic.load<u32>(p));
 }
 // @ts-ignore: decorator
 @inline
@@ -291,7 +292,7 @@ export function atomicCas32(p: usize, expected: u32, replacement: u32): u32 {
 export function atomicLoad64(p: usize): u64 {
   if (CONTROLLED) pointAtomicLoad(p, 8);
   perturb();
-  return atomic.load<u64>(p);
+  return found64(p, atomic.load<u64>(p));
 }
 // @ts-ignore: decorator
 @inline

@@ -110,6 +110,14 @@ const CASES: Case[] = [
     },
   },
   {
+    oracle: 'kernel-bug',
+    variant: variants.V_PLANT_READ_FREED,
+    title: 'a memslot that is read after it was freed',
+    steps(guest) {
+      bindSlot(guest, 0);
+    },
+  },
+  {
     oracle: 'progress',
     variant: variants.V_PLANT_RETRY_FOREVER,
     title: 'a fault that is told to retry for ever although nothing changes',

@@ -56,6 +56,8 @@ export const HOOK_USER = 2; // a function of the host's: import env.userHook
 // Globals of a subsystem start at SH_SUBSYS + n * 512; each file documents its own words.
 export const SUBSYS_SYNC = 72192;
 export const SUBSYS_HEAP = 72704;
+export const HEAP_FIRST = 72772; // u32 in SUBSYS_HEAP: first byte of the heap; fixed
+export const FREED_WORD = 0x6b6b6b6b; // what freed memory holds, word by word, in builds with oracles
 export const SUBSYS_PAGE = 73216;
 export const SUBSYS_FILE = 73728;
 export const SUBSYS_KVM = 74240;

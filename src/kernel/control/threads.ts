@@ -5,8 +5,10 @@ import {
   BLOCK_SHIFT, CONTROL_DIRTY, CONTROL_DIRTY_COUNT, CONTROL_DIRTY_LIST, CONTROL_MAP, CONTROL_NEXT, CONTROL_REGION, CONTROL_RESUMING, CONTROL_SUSPENDING, MAP_ATOMIC, MAP_PLAIN, THREADS,
   THREAD_ENTRY, THREAD_REGION, THREAD_SIZE, THREAD_STARTED, THREAD_TASK,
 } from '../abi/control';
+import { FREED_WORD } from '../abi/layout';
 import { POINT_ATOMIC_LOAD, POINT_LOAD, POINT_RELAX, POINT_STORE } from '../abi/point';
 import { setCurrent } from '../point';
+import { freedAccess } from './freed';
 
 // @ts-ignore: decorator
 @external("asyncify", "start_unwind")
@@ -74,20 +76,24 @@ function listDirty(block: usize): void {
 /** A plain load of `bytes` bytes at `p`. @context here and below: any thread; a thread of a scenario may be suspended. */
 export function pointLoad(p: usize, bytes: i32): void {
   if (announced(p, MAP_PLAIN)) stand(POINT_LOAD, p, bytes, 0, 0);
+  if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);
 }
 
 export function pointStore(p: usize, bytes: i32, low: i32, high: i32): void {
   if (announced(p, MAP_PLAIN)) stand(POINT_STORE, p, bytes, low, high);
+  if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);
   markDirty(p);
 }
 
 export function pointAtomicLoad(p: usize, bytes: i32): void {
   if (announced(p, MAP_ATOMIC)) stand(POINT_ATOMIC_LOAD, p, bytes, 0, 0);
+  if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);
 }
 
 /** Every atomic that writes; `high` of a 32-bit compare-and-exchange is the value it expects. */
 export function pointAtomic(kind: i32, p: usize, bytes: i32, low: i32, high: i32): void {
   if (announced(p, MAP_ATOMIC)) stand(kind, p, bytes, low, high);
+  if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);
   markDirty(p);
 }
 

@@ -11,7 +11,7 @@ import {
 } from '../abi/kvm';
 import { NT_SLOT } from '../abi/names';
 import { OOPS_GENERATION_BUSY, ORACLE_KERNEL_BUG } from '../abi/oops';
-import { V_B25, V_B60, V_PLANT_STALE_SLOT } from '../abi/variants';
+import { V_B25, V_B60, V_PLANT_READ_FREED, V_PLANT_STALE_SLOT } from '../abi/variants';
 import { kfree, kmalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
 import { bugOn } from '../oops';
@@ -201,4 +201,5 @@ export function kvmFreeMemslot(kvm: usize, slot: usize): void {
   unnameSlot(slot);
   kvmArchFreeSlot(slot);
   freeInvalid(slot);
+  if (variant(V_PLANT_READ_FREED)) load32(slot + SLOT_ID);
 }

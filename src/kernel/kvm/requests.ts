@@ -59,6 +59,7 @@ export function kvmVcpuKick(vcpu: usize): void {
  */
 export function kvmMakeAllCpusRequest(kvm: usize, request: i32, wait: bool): void {
   const online = atomicLoad32(kvm + KVM_ONLINE_VCPUS);
+  if (online == 0) requestUncounted(kvm, request);
   for (let n: u32 = 0; n < online; n++) {
     const vcpu = kvmGetVcpu(kvm, n);
     kvmMakeRequest(vcpu, request);
@@ -72,6 +73,15 @@ export function kvmMakeAllCpusRequest(kvm: usize, request: i32, wait: bool): voi
     const what = mode & GUEST_MODE_MASK;
     if (what != OUTSIDE_GUEST_MODE && what != IN_GUEST_MODE) awaitExit(vcpu, mode);
   }
+}
+
+/**
+ * While no vCPU is counted, kvm_for_each_vcpu() goes over [0, online - 1], which is everything: it finds the one that is being created, as soon as that is in the array.
+ * So nothing may get there that could still go away (B39).
+ */
+function requestUncounted(kvm: usize, request: i32): void {
+  const vcpu: usize = atomicLoad32(kvm + KVM_VCPUS);
+  if (vcpu != 0) kvmMakeRequest(vcpu, request);
 }
 
 /** Waits until the mode word is no longer `mode`. The vCPU changes the word before it looks for waiters, the waiter counts itself first. */

@@ -1,9 +1,10 @@
 // vCPUs: their life, entering and leaving guest mode, and the requests handled on the way. The other side, making requests: requests.ts.
 // kernel: virt/kvm/kvm_main.c kvm_vm_ioctl_create_vcpu(), arch/x86/kvm/x86.c vcpu_enter_guest() (6.8).
 import { LC_VCPU } from '../abi/classes';
-import { EINTR, EINVAL, EIO, ENOMEM } from '../abi/errno';
+import { EINTR, EINVAL, EIO, EMFILE, ENOMEM } from '../abi/errno';
 import { KVM_CREATED_VCPUS, KVM_EXIT_INTR, KVM_EXIT_UNKNOWN, KVM_LOCK, KVM_MAX_VCPUS, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
 import { NT_VCPU } from '../abi/names';
+import { V_B39 } from '../abi/variants';
 import { SH_STOP } from '../abi/layout';
 import {
   GUEST_MODE_MASK, GUEST_SESSIONS_CONTROLLED, GUEST_SESSION_ONE, IN_GUEST_MODE, KVM_REQ_INTERRUPT, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_VM_DEAD,
@@ -12,7 +13,7 @@ import {
 } from '../abi/vcpu';
 import { kfree, kzalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
-import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, store32, store64 } from '../point';
+import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, store32, store64, variant } from '../point';
 import { sevFreeVcpu } from '../snp/launch';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { apicFreeVcpu, apicInitVcpu, avicVmexit, avicVmrun, kvmInjectPendingEvents } from './avic';
@@ -32,10 +33,10 @@ const MMIO_VALUE_DEFAULT: u32 = 0xbeef;
 export function vcpuCount(vcpu: usize, counter: usize): void { store64(vcpu + counter, load64(vcpu + counter) + 1); }
 
 /**
- * Creates the VM's next vCPU. Returns it, or a negative errno: -EINVAL when there are KVM_MAX_VCPUS, -ENOMEM.
+ * Creates the VM's next vCPU. Returns it, or a negative errno: -EINVAL when there are KVM_MAX_VCPUS, -ENOMEM; -EMFILE with `noDescriptor`: the process has none left.
  * @context sleeps; takes kvm->lock. kernel: kvm_vm_ioctl_create_vcpu().
  */
-export function vcpuCreate(kvm: usize): usize {
+export function vmIoctlCreateVcpu(kvm: usize, noDescriptor: bool): usize {
   const vcpu = kzalloc(VCPU_SIZE);
   if (vcpu == 0) return <usize>-ENOMEM;
   mutexLock(kvm + KVM_LOCK);
@@ -53,13 +54,25 @@ export function vcpuCreate(kvm: usize): usize {
   store64(vcpu + VCPU_TLB_TAG, (<u64>1) << TLB_GENERATION_SHIFT);
   mutexInit(vcpu + VCPU_MUTEX, LC_VCPU);
   store32(vcpu + VCPU_MAGIC, VCPU_MAGIC_VALUE);
-  // First the address, then the count: whoever counts on a vCPU finds it (B39).
-  atomicStore32(kvm + KVM_VCPUS + (<usize>index << 2), <u32>vcpu);
+  const slot = kvm + KVM_VCPUS + (<usize>index << 2);
+  if (variant(V_B39)) atomicStore32(slot, <u32>vcpu);
+  if (noDescriptor) {
+    atomicStore32(slot, 0);
+    store32(kvm + KVM_CREATED_VCPUS, index);
+    mutexUnlock(kvm + KVM_LOCK);
+    vcpuDestroy(vcpu);
+    return <usize>-EMFILE;
+  }
+  // Only now that nothing can fail any more (B39). First the address, then the count: whoever counts on a vCPU finds it.
+  atomicStore32(slot, <u32>vcpu);
   atomicStore32(kvm + KVM_ONLINE_VCPUS, index + 1);
   mutexUnlock(kvm + KVM_LOCK);
   nameObject(vcpu, VCPU_SIZE, NT_VCPU, kvm, index);
   return vcpu;
 }
+
+/** Creates the VM's next vCPU, as vmIoctlCreateVcpu with a descriptor. */
+export function vcpuCreate(kvm: usize): usize { return vmIoctlCreateVcpu(kvm, false); }
 
 /** @context nobody can find the vCPU any more; takes mmu_lock. kernel: kvm_vcpu_destroy(). */
 function vcpuDestroy(vcpu: usize): void {

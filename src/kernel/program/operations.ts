@@ -24,6 +24,7 @@ import { kvmFirstShadowRoot } from '../kvm/shadow-root';
 import { gmemFaultUserMapping, snpLaunchUpdatePage } from '../kvm/gmem-populate';
 import { kvmGpcActivate, kvmGpcWrite } from '../kvm/pfncache';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
+import { vmIoctlCreateVcpu } from '../kvm/vcpu';
 import { vcpuPvalidate } from '../kvm/validate';
 import { current, load32, loadF64, store32 } from '../point';
 import { fgetFile } from '../mm/restrictedmem-file';
@@ -36,7 +37,7 @@ import { rmpLevel } from '../snp/rmp';
 import { guestRead, guestTag } from '../oracle/guest';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import {
-  setMemslot, sysCreateVcpu, sysDestroyVm, sysFileFallocate, sysFilePut, sysFileSetSize, sysMemoryFailure, sysSetMemoryAttributes,
+  setMemslot, sysDestroyVm, sysFileFallocate, sysFilePut, sysFileSetSize, sysMemoryFailure, sysSetMemoryAttributes,
 } from '../syscall';
 
 const PAGE_BYTES: f64 = 4096;
@@ -70,7 +71,7 @@ function make(call: usize, code: u32): i32 {
     const start = <u64>arg(call, 1);
     return kvmDiscardShared(object, start << PAGE_SHIFT, (start + <u64>arg(call, 2)) << PAGE_SHIFT);
   }
-  if (code == CALL_CREATE_VCPU) return sysCreateVcpu(object);
+  if (code == CALL_CREATE_VCPU) return <i32>vmIoctlCreateVcpu(object, arg(call, 1) != 0);
   if (code == CALL_SET_FILE_SIZE) return sysFileSetSize(object, arg(call, 1) * PAGE_BYTES);
   if (code == CALL_PSMASH) return snpRmptablePsmash(<u32>object);
   if (code == CALL_HOST_WRITE) return hostWritePfn(<u32>object);

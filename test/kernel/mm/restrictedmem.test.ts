@@ -4,7 +4,7 @@ import { EINVAL, EOPNOTSUPP, EPERM } from '#src/kernel/abi/errno.js';
 import { PROTOCOL_RFC_V7, SH_DEBUG_FLAGS } from '#src/kernel/abi/layout.js';
 import { DEBUG_RESTRICTEDMEM_UNBIND } from '#src/kernel/abi/debug.js';
 import * as mm from '#src/kernel/abi/mm.js';
-import { OOPS_USE_AFTER_FREE } from '#src/kernel/abi/oops.js';
+import { OOPS_FREED_ACCESS, OOPS_USE_AFTER_FREE } from '#src/kernel/abi/oops.js';
 import { V_B01, V_B02, V_B03, V_B04, V_B10, V_B11 } from '#src/kernel/abi/variants.js';
 import type { ShardOptions } from '#src/host/shard.js';
 import { createShard } from '#src/host/shard.js';
@@ -486,7 +486,7 @@ describe('release', () => {
     rig.k.x.fputFile(rig.file);
     expect(rig.k.x.allocatedPages()).toBe(10);
     expectConserved(rig.k);
-    expect(oopsOf(() => rig.k.x.restrictedmemSize(rig.file))).toBe(OOPS_USE_AFTER_FREE);
+    expect(oopsOf(() => rig.k.x.restrictedmemSize(rig.file))).toBe(OOPS_FREED_ACCESS);
   });
 
   const releaseStacked = (options: Partial<ShardOptions>): { rig: Rig; code: number | undefined } => {
