@@ -1,6 +1,8 @@
 // Stacks in kernel logs: `Call Trace:` of an oops or a warning, and the three of a KASAN report (use, allocation, free), with KASAN's own lines. A report
 // is matched with the bugs of the catalogue. Sources: arch/x86/kernel/dumpstack.c, mm/kasan/report.c, report_generic.c; source lines as syzbot adds them.
 import { B20 } from '../catalogue/b20.js';
+import { B40 } from '../catalogue/b40.js';
+import { B53 } from '../catalogue/b53.js';
 import type { Bug } from '../catalogue/bug.js';
 import { type Fact, type Grammar } from './log.js';
 
@@ -125,6 +127,8 @@ const FRAMES_SHOWN = 6;
 /** Which report is which bug of the catalogue: who used the object, and who had freed it. */
 const SIGNATURES: readonly { bug: Bug; use: RegExp; freed: RegExp }[] = [
   { bug: B20, use: /^kvm_gmem_release$/, freed: /^kvm_(?:set_memory_region|set_memslot|free_memslot)$/ },
+  { bug: B40, use: /^(?:__)?kvm_io_bus_(?:read|write|write_cookie)$/, freed: /^kvm_io_bus_unregister_dev$/ },
+  { bug: B53, use: /^sev_clflush_pages$/, freed: /^(?:svm_unregister_enc_region|sev_mem_enc_unregister_region)$/ },
 ];
 
 /** What the stacks of a log show: who called, and for a KASAN report who used, allocated and freed the object, and which bug that is. */

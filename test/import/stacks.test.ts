@@ -140,6 +140,8 @@ describe('a KASAN report', () => {
   it('is a bug of the catalogue when use and free are that bug’s, and the command that shows it is named', () => {
     const last = (use: string, freed: string): string => imported(...report(use, freed)).explanation.at(-1)!;
     expect(last('kvm_gmem_release', 'kvm_set_memory_region')).toMatch(/^ {2}this is B20, .*: rmptorture repro B20$/);
+    expect(last('sev_clflush_pages', 'sev_mem_enc_unregister_region')).toMatch(/repro B53$/);
+    expect(last('__kvm_io_bus_write', 'kvm_io_bus_unregister_dev')).toMatch(/repro B40$/);
     expect(last('kvm_gmem_release', 'some_free')).toMatch(/no bug of the catalogue/);
     expect(last('some_use', 'kvm_set_memory_region')).toMatch(/no bug of the catalogue/);
   });
