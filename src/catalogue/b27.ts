@@ -10,6 +10,8 @@ export const B27: Bug = {
   story:
     "The VMM's process ends. KVM's notifier is taken off the list, and only then told to forget every page. In between the reaper takes memory of the same process away: there is nobody to tell, it frees the pages. KVM's page tables still map them.",
   fix: 'call ->release first and empty the list afterwards, both inside one SRCU section; whoever unregisters meanwhile does the same and waits',
+  remark:
+    "The other half of these commits, the owner's structure freed under a callback, is kept out by the grace period at the end of the unregistration, which the variant leaves in place.",
   variants: ['B27'],
   verdicts: ['stale-mapping'],
   strategy: 'pos',
