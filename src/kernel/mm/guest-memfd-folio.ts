@@ -7,6 +7,7 @@ import {
 import { atomicLoad32, atomicOr32, cpuRelax, load32, load64, store32, store64 } from '../point';
 import { sevGmemInvalidate } from '../snp/guest-memfd';
 import { stackPop, stackPush } from '../task';
+import { gmemTruncateBatch } from './guest-memfd-batch';
 import { compoundHead, getPageUnlessZero, pageAddress, pageOrder, putPage, setPageContent, snpLeakPages } from './page';
 import { folioLock, folioUnlock } from './page-lock';
 import { entryHead, entryIsFolio, shmemAccount, shmemGetFolio } from './shmem';
@@ -52,38 +53,45 @@ export function gmemPoison(pfn: u32): void {
 }
 
 /**
- * Takes the pages of [start, end) out of the file, each folio under its lock. A 2M folio that reaches over an end is split; one that is in use and cannot be has
- * its part given back to the host and zeroed, and stays.
+ * Takes the pages of [start, end) out of the file, each folio under its lock: small ones in batches, where nobody else holds their locks. A 2M folio that reaches over an
+ * end is split; one that is in use and cannot be has its part given back to the host and zeroed, and stays.
  * @context the invalidate lock for write, or the file's last reference; sleeps. kernel: truncate_inode_pages_range.
  */
 export function gmemTruncateRange(f: usize, start: u64, end: u64): void {
   const cursor = stackPush(8);
   store64(cursor, start);
   while (load64(cursor) < end) {
-    const entry = xaFind(f + SHMEM_I_PAGES, cursor, end - 1, XA_PRESENT);
-    if (entry == 0) break;
-    const at = load64(cursor);
-    const head = entryHead(entry);
-    if (!xaIsValue(entry) || !getPageUnlessZero(head)) {
-      cpuRelax();
-      continue;
-    }
-    folioLock(head);
-    const first = entryIsFolio(entry) ? at & ~(<u64>PTRS_PER_FOLIO - 1) : at;
-    const pages: u64 = entryIsFolio(entry) ? PTRS_PER_FOLIO : 1;
-    // Taken out, or split, before we had its lock: look again.
-    if (shmemHolds(f, first, head) && (pageOrder(head) != 0) == (pages != 1)) {
-      if (first < start || first + pages > end) {
-        store64(cursor, partial(f, at, end, head));
-        continue;
-      }
-      removeFolio(f, first, head, <u32>pages);
-      store64(cursor, first + pages);
-    }
-    folioUnlock(head);
-    putPage(head);
+    if (gmemTruncateBatch(f, cursor, end) != 0 || load64(cursor) >= end) continue;
+    if (!truncateOne(f, cursor, start, end)) break;
   }
   stackPop(8);
+}
+
+/** The folio at or behind *cursor, which moves behind it, or behind its part. False: there is none. May come back without having done it: look again. @context as gmemTruncateRange. */
+function truncateOne(f: usize, cursor: usize, start: u64, end: u64): bool {
+  const entry = xaFind(f + SHMEM_I_PAGES, cursor, end - 1, XA_PRESENT);
+  if (entry == 0) return false;
+  const at = load64(cursor);
+  const head = entryHead(entry);
+  if (!xaIsValue(entry) || !getPageUnlessZero(head)) {
+    cpuRelax();
+    return true;
+  }
+  folioLock(head);
+  const first = entryIsFolio(entry) ? at & ~(<u64>PTRS_PER_FOLIO - 1) : at;
+  const pages: u64 = entryIsFolio(entry) ? PTRS_PER_FOLIO : 1;
+  // Taken out, or split, before we had its lock: look again.
+  if (shmemHolds(f, first, head) && (pageOrder(head) != 0) == (pages != 1)) {
+    if (first < start || first + pages > end) {
+      store64(cursor, partial(f, at, end, head));
+      return true;
+    }
+    removeFolio(f, first, head, <u32>pages);
+    store64(cursor, first + pages);
+  }
+  folioUnlock(head);
+  putPage(head);
+  return true;
 }
 
 /** Out of the page cache, then back to the host, then the cache's reference. @context folio lock; takes xa_lock. kernel: filemap_remove_folio, kvm_gmem_free_folio. */
