@@ -2,6 +2,7 @@
 // call at one moment: each counts itself in and spins until all have.
 import { parentPort, workerData } from 'node:worker_threads';
 import { attachShard, type ShardHandle } from '../src/host/shard.js';
+import { bindThread } from '../src/host/thread.js';
 import { timed } from './timing.js';
 
 /** One call: the threads of a group share `gate`: word 0 counts those that have arrived, up to `parties`. */
@@ -12,7 +13,8 @@ export interface Call {
   parties: number;
 }
 
-const { handle } = workerData as { handle: ShardHandle };
+const { handle, cpu } = workerData as { handle: ShardHandle; cpu?: number };
+if (cpu !== undefined) bindThread(cpu);
 const shard = attachShard(handle);
 const functions = shard.x as unknown as Record<string, (...args: number[]) => number>;
 

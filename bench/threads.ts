@@ -15,8 +15,9 @@ export class BenchThread {
     this.#worker = worker;
   }
 
-  static async start(handle: ShardHandle): Promise<BenchThread> {
-    const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: { handle } });
+  /** `cpu`: the only one it is to run on, where the system can. */
+  static async start(handle: ShardHandle, cpu?: number): Promise<BenchThread> {
+    const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: { handle, cpu } });
     await once(worker, 'message');
     return new BenchThread(worker);
   }

@@ -10,7 +10,8 @@ import { timed, timedWithHelpers } from '../timing.js';
 export async function clear(runner: Runner): Promise<void> {
   const pages = runner.count(262_144, 262_144, 16_384);
   const shard = bootShard(pages * 2, { partitions: 2 });
-  const homes = [await BenchThread.start(shard.handle), await BenchThread.start(shard.handle)];
+  // On CPUs of their own, as Host.startHomeWorkers has them.
+  const homes = [await BenchThread.start(shard.handle, 0), await BenchThread.start(shard.handle, 1)];
   const served = homes.map((home, partition) => home.call(['homeWorkerLoop', partition]));
   const guest = createGuest(shard, pages, 0, true);
   const fill = (): void => {

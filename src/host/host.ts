@@ -1,4 +1,5 @@
 // The public API's host: one or more shards with their kernels, a worker pool, oracles and statistics.
+import { cpus } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
 import { nowNs } from './clock.js';
@@ -269,7 +270,8 @@ export class Host {
 
   /**
    * Starts one home worker a partition of each shard, each on a thread of the pool. From then on `file.punchHole({ fanout: true })` spreads the pages of a large
-   * range over them. They end with the host. Resolves when all serve.
+   * range over them. Each is bound to a CPU of its own as far as there are enough (Linux, taskset): a system's scheduler may well wake all of them onto the
+   * CPU of the caller. They end with the host. Resolves when all serve.
    */
   async startHomeWorkers(): Promise<void> {
     const partitions = this.#options.partitions ?? 2;
@@ -279,7 +281,8 @@ export class Host {
         const view = new DataView(buffer, address, program.PROGRAM_SIZE);
         view.setUint32(program.PR_KIND, program.ACTOR_HOME_WORKER, true);
         view.setUint32(program.PR_PARTITION, partition, true);
-        return { name: `home${shard * partitions + partition}`, program: address, shard };
+        const home = shard * partitions + partition;
+        return { name: `home${home}`, program: address, shard, cpu: home % cpus().length };
       }),
     );
     this.#homeWorkers = this.runActors(programs);

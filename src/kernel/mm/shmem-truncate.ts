@@ -4,6 +4,7 @@
 import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
 import { cpuRelax, load32, load64, store32, store64 } from '../point';
 import { fanout, fanoutWanted } from '../program/fanout';
+import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
 import { gmemTruncateRange } from './guest-memfd-folio';
@@ -11,15 +12,16 @@ import { pageUptodate, putPage, putPages, setPageContent } from './page';
 import { entryHead, entryIsFolio, shmemAccount, shmemFindPage, shmemHomeOf } from './shmem';
 import { shmemSplitFolio } from './shmem-split';
 import {
-  XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaTrylock, xaUnlock,
+  XAS_SIZE, xaIsValue, xaLeaf, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaTrylock, xaUnlock,
 } from './xarray';
 import { XAS_INDEX, XAS_NODE, XAS_OFFSET } from './xarray-cursor';
-import { nodeAdd, slotLocked, slotClear, XA_CHUNK_SIZE } from './xarray-node';
+import { nodeAdd, slotLoad, slotLocked, slotClear, XA_CHUNK_SIZE } from './xarray-node';
 
 /** Entries a hold of xa_lock: about half a microsecond. */
-const BATCH: u32 = 128;
+const BATCH: u32 = 256;
 /** Spins of a lock's ordinary waiters that a truncation waits for xa_lock: about 10 us, far more than others hold it. */
 const PATIENCE: i32 = 12;
+const SLOTS_A_LINE: u32 = 16;
 const ALL: bool = false;
 const NOT_UPTODATE: bool = true;
 const NOT_YET: u32 = 0xffffffff;
@@ -29,7 +31,7 @@ const T_CURSOR: usize = 0; // u64: next index to look at
 const T_START: usize = 8; // u64
 const T_END: usize = 16; // u64
 const T_LIST: usize = 32; // BATCH x u32
-const T_SIZE: usize = 32 + 128 * 4;
+const T_SIZE: usize = 32 + 256 * 4;
 
 /**
  * Removes pages [start, end) from the file, over the home workers of their partitions when this task asked for fan-out and the range is large.
@@ -62,11 +64,26 @@ function truncateWhere(f: usize, start: u64, end: u64, notUptodate: bool): void 
   store64(t + T_START, start);
   store64(t + T_END, end);
   while (load64(t + T_CURSOR) < end) {
+    if (!CONTROLLED && end - load64(t + T_CURSOR) >= BATCH) warmLeafs(f + SHMEM_I_PAGES, load64(t + T_CURSOR));
     const count = eraseBatch(f, t, notUptodate);
     if (count != 0) putPages(t + T_LIST, count);
     if (load64(t + T_CURSOR) < end && count < BATCH) partial(f, t);
   }
   stackPop(T_SIZE);
+}
+
+/**
+ * Reads the leafs of the next batch, a cache line each: side by side and before xa_lock is taken, instead of one by one while others wait for it.
+ * @context takes rcu_read_lock.
+ */
+function warmLeafs(xa: usize, index: u64): void {
+  rcuReadLock();
+  for (let at = index; at < index + BATCH; at += XA_CHUNK_SIZE) {
+    const leaf = xaLeaf(xa, at);
+    if (leaf == 0) continue;
+    for (let offset: u32 = 0; offset < XA_CHUNK_SIZE; offset += SLOTS_A_LINE) slotLoad(leaf, offset);
+  }
+  rcuReadUnlock();
 }
 
 /**

@@ -16,7 +16,7 @@ import { heartbeat, waitBegin, waitEnd } from '../task';
 // SUBSYS_PROGRAM: the one job of the shard (JOB_LOCK serialises callers).
 const JOB_LOCK: usize = SUBSYS_PROGRAM; // mutex
 const JOB_SEQUENCE: usize = SUBSYS_PROGRAM + 64; // u32, raised for each job; home workers wait on it
-const JOB_STATE: usize = SUBSYS_PROGRAM + 128; // u32, JOB_OPEN and below it the home workers that are at it; the caller waits for 0
+const JOB_STATE: usize = SUBSYS_PROGRAM + 128; // u32, JOB_OPEN, JOB_JOINED and below them the home workers that are at it
 const JOB_HOMES: usize = SUBSYS_PROGRAM + 132; // u32, home workers that serve
 const JOB_RUN: usize = SUBSYS_PROGRAM + 136; // u32, table index of (object, start u64, end u64) => void
 const JOB_HOME_OF: usize = SUBSYS_PROGRAM + 140; // u32, table index of (object, start u64) => u32: partition of a chunk
@@ -30,11 +30,13 @@ const JOB_TAKEN: usize = SUBSYS_PROGRAM + 192; // SEGMENTS_MAX x u32, bit p: som
 
 /** Home workers may still join the job. */
 const JOB_OPEN: u32 = 0x80000000;
+/** One has joined. */
+const JOB_JOINED: u32 = 0x40000000;
 const SEGMENTS_MAX: u32 = 64;
 /** Below this many pages the hand-over costs more than it saves (a wake-up is 10-50 us, a page 25 ns). */
 const FANOUT_MIN_PAGES: u64 = 8192;
-/** A home worker that has not come after this time is late. */
-const LATE_NS: i64 = 60_000;
+/** If no home worker has come after this time, the caller begins itself. To wake a sleeping thread takes a virtual machine 100 us and more. */
+const LATE_NS: i64 = 200_000;
 const WAIT_ROUND_NS: i64 = 20_000_000;
 
 export function fanoutInit(): void {
@@ -61,26 +63,33 @@ export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u6
   cutSegments(start, end);
   atomicStore32(JOB_STATE, JOB_OPEN);
   atomicAdd32(JOB_SEQUENCE, 1);
-  futexWake(JOB_SEQUENCE, 1);
-  awaitHomes();
-  let inside = atomicAnd32(JOB_STATE, ~JOB_OPEN) & ~JOB_OPEN;
+  futexWake(JOB_SEQUENCE, 0xffffffff);
+  // While the caller sleeps its CPU is a home's. Who leaves has seen that nothing is left to take.
+  futexWait(JOB_STATE, JOB_OPEN, LATE_NS);
+  if (atomicLoad32(JOB_STATE) == JOB_OPEN) takeOver(<u32>popcnt<u32>(load32(JOB_HOME_MASK)));
   waitBegin(JOB_LOCK, WAIT_JOB);
-  while (inside != 0) {
-    futexWait(JOB_STATE, inside, WAIT_ROUND_NS);
-    heartbeat();
-    checkStop();
-    inside = atomicLoad32(JOB_STATE);
-  }
+  awaitHomes();
+  // A home that comes at this moment finds nothing, and is waited for.
+  atomicAnd32(JOB_STATE, ~JOB_OPEN);
+  awaitHomes();
   waitEnd();
   mutexUnlock(JOB_LOCK);
 }
 
-/** Lets the home workers come; when not all of them have in good time, does what they have not begun. */
+/** Home workers that are at the job. */
+// @ts-ignore: decorator
+@inline
+function inside(state: u32): u32 { return state & ~(JOB_OPEN | JOB_JOINED); }
+
+/** Sleeps until no home worker is at the job. */
 function awaitHomes(): void {
-  const all = JOB_OPEN | atomicLoad32(JOB_HOMES);
-  const state = atomicLoad32(JOB_STATE);
-  if (state != all) futexWait(JOB_STATE, state, LATE_NS);
-  if (atomicLoad32(JOB_STATE) != all) takeOver(<u32>popcnt<u32>(load32(JOB_HOME_MASK)));
+  let state = atomicLoad32(JOB_STATE);
+  while (inside(state) != 0) {
+    futexWait(JOB_STATE, state, WAIT_ROUND_NS);
+    heartbeat();
+    checkStop();
+    state = atomicLoad32(JOB_STATE);
+  }
 }
 
 /** Home workers that serve now. */
@@ -126,11 +135,10 @@ export function homeWorkerLoop(partition: i32): i32 {
       continue;
     }
     sequence = newest;
-    futexWake(JOB_SEQUENCE, 1);
     if (!join()) continue;
     doShare(<u32>partition);
     served++;
-    if (atomicSub32(JOB_STATE, 1) == 1) futexWake(JOB_STATE, 1);
+    if (inside(atomicSub32(JOB_STATE, 1)) == 1) futexWake(JOB_STATE, 1);
   }
   return served;
 }
@@ -139,7 +147,7 @@ export function homeWorkerLoop(partition: i32): i32 {
 function join(): bool {
   let state = atomicLoad32(JOB_STATE);
   while ((state & JOB_OPEN) != 0) {
-    const seen = atomicCas32(JOB_STATE, state, state + 1);
+    const seen = atomicCas32(JOB_STATE, state, (state | JOB_JOINED) + 1);
     if (seen == state) return true;
     state = seen;
   }
