@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { RmpTortureError } from '../host/errors.js';
+import { benchCommand } from './bench.js';
 import { compareCommand } from './compare.js';
 import { EXIT_INTERNAL, EXIT_PASSED, EXIT_USAGE } from './exit-codes.js';
 import { exploreCommand } from './explore.js';
@@ -26,6 +27,7 @@ export async function main(args: readonly string[]): Promise<number> {
   program.addCommand(replayCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(reproCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(importCommand((code) => (result.code = code)).copyInheritedSettings(program));
+  program.addCommand(benchCommand((code) => (result.code = code)).copyInheritedSettings(program));
   // With no command the main job runs.
   const commandLine = args.length === 0 ? ['torture'] : args;
   try {

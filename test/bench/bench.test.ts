@@ -42,8 +42,8 @@ describe('every suite', () => {
 
   it('is refused by an unknown name with the list of those there are', async () => {
     await expect(runBench({ suites: ['lock'] })).rejects.toThrow(/no suite "lock"; there are: .*locks/);
-    const command = fileURLToPath(new URL('../../dist/bench/index.js', import.meta.url));
-    const run = (): unknown => execFileSync(process.execPath, [command, 'lock'], { stdio: 'pipe' });
+    const command = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
+    const run = (): unknown => execFileSync(process.execPath, [command, 'bench', 'lock'], { stdio: 'pipe' });
     expect(run).toThrow(expect.objectContaining({ status: 2 }) as Error);
   });
 });
