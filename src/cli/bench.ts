@@ -46,10 +46,13 @@ async function bench(suites: readonly string[], flags: BenchFlags): Promise<numb
     if (json) process.stdout.write(`${JSON.stringify(document)}\n`);
     return regressed ? EXIT_THRESHOLD : EXIT_PASSED;
   } catch (error) {
-    const wrong = error instanceof WrongResult;
-    const known = wrong || error instanceof UsageError;
-    process.stderr.write(`bench: ${error instanceof Error && !known ? error.stack : (error as Error).message}\n`);
-    // Threads of the suite that failed may still serve, and would keep the process.
-    process.exit(wrong ? EXIT_VIOLATION : known ? EXIT_USAGE : EXIT_INTERNAL);
+    return leave(error, error instanceof WrongResult);
   }
+}
+
+/** Ends the process: threads of the suite that failed may still serve, and would keep it. */
+function leave(error: unknown, wrongResult: boolean): never {
+  const known = wrongResult || error instanceof UsageError;
+  process.stderr.write(`bench: ${error instanceof Error && !known ? error.stack : (error as Error).message}\n`);
+  process.exit(wrongResult ? EXIT_VIOLATION : known ? EXIT_USAGE : EXIT_INTERNAL);
 }
