@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { UsageError } from '../host/errors.js';
-import { metricsText } from '../report/metrics.js';
+import { prometheusText } from '../report/metrics-prometheus.js';
 import type { TortureProgress } from '../torture/window.js';
 
 const LOOPBACK = '127.0.0.1';
@@ -28,7 +28,7 @@ export async function startMetrics(port: string): Promise<MetricsServer> {
     }
     response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
     // Before the run has begun there is nothing to tell, which is a valid answer.
-    response.end(last === undefined ? '' : metricsText(last));
+    response.end(last === undefined ? '' : prometheusText(last));
   });
   server.listen(Number(port), LOOPBACK);
   try {

@@ -1,13 +1,14 @@
 // `rmptorture torture [profile.yaml]`: runs a load profile on real threads with every oracle on.
 import { randomBytes } from 'node:crypto';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
 import { createLog, LOG_LEVELS, type LogLevel } from '../host/log.js';
+import type { LiveAbout } from '../report/live.js';
 import { tortureText } from '../report/torture.js';
-import { showCount } from '../report/units.js';
 import type { TortureOptions, TortureResult } from '../torture/run.js';
+import type { Profile } from '../torture/schema.js';
 import type { SeriesRow } from '../torture/series.js';
 import type { TraceLog } from '../torture/trace.js';
 import type { TortureProgress } from '../torture/window.js';
@@ -15,6 +16,7 @@ import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from '
 import { outFolder } from './out-folder.js';
 import { interruptible } from './signals.js';
 import type { CommandLine } from './torture-dry-run.js';
+import { liveView } from './torture-live.js';
 import { writeTortureFiles } from './torture-files.js';
 
 interface Options {
@@ -59,7 +61,7 @@ export function tortureCommand(done: (code: number) => void): Command {
       '--trace [events]',
       `write the last events of each thread, as trace.json (Perfetto) and trace.txt (ftrace) (default: ${TRACE_EVENTS})`,
     )
-    .option('--quiet', 'no progress line')
+    .option('--quiet', 'no view of the run on a terminal')
     .option('--debug <glob>', "turn on pr_debug sites by function name, such as 'kvm_restrictedmem_*'")
     .option('--log-level <level>', `lines about the run itself on stderr, as JSON: ${LOG_LEVELS.join(', ')}`, 'warn')
     .option('--no-color', 'no colours')
@@ -78,11 +80,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const { startMetrics } = await import('./metrics-server.js');
   const { dryRun, storedProfile } = await import('./torture-dry-run.js');
   const profilePath = resolve(profileArgument ?? QUICKSTART);
-  const override = [
-    ...options.set,
-    ...(options.duration === undefined ? [] : [`duration=${options.duration}`]),
-    ...(options.protocol === undefined ? [] : [`protocol=${options.protocol}`]),
-  ];
+  const override = overrides(options);
   const opened = openDocument(profilePath, profileSchema, override, profileComplaints);
   const profile = opened.data;
   const seed = readSeed(options.seed ?? profile.seed);
@@ -101,8 +99,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const metrics = options.metrics === undefined ? undefined : await startMetrics(options.metrics);
   if (metrics !== undefined) createLog(logLevel, (text) => log.push(text)).info({ url: metrics.url }, 'metrics served');
   const interrupt = interruptible();
-  const draw =
-    options.quiet !== true && options.json !== true && process.stderr.isTTY && process.env['CI'] === undefined;
+  const view = showsView(options, logLevel) ? liveView(process.stderr, about(line, profile), logLevel) : undefined;
   try {
     const result = await runTorture({
       profile,
@@ -110,24 +107,52 @@ async function torture(profileArgument: string | undefined, options: Options): P
       seed,
       again: again(profilePath, override, seed, options.workers),
       ...workers,
-      logLevel,
+      // The view shows the lines itself, above.
+      logLevel: view === undefined ? logLevel : 'silent',
       signal: interrupt.signal,
       onSeries: (rows) => (series = rows),
-      onLog: (text) => log.push(text),
+      onLog: (text) => {
+        log.push(text);
+        view?.log(text);
+      },
       ...(traceEvents === undefined ? {} : { traceEvents, onTrace: (events) => (trace = events) }),
-      ...watchers(draw ? drawProgress : undefined, metrics?.update),
+      ...watchers(view?.update, metrics?.update),
       ...(options.debug === undefined ? {} : { debug: options.debug }),
     });
-    if (draw) process.stderr.write('\r\u001B[K');
+    view?.close();
     await writeTortureFiles(out, { result, series, profile: storedProfile(result.profile, opened, line), log, trace });
     process.stdout.write(
       options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`,
     );
     return result.verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? exitCode(result));
   } finally {
+    view?.close();
     interrupt.dispose();
     await metrics?.close();
   }
+}
+
+/** Only a terminal that can be drawn on has a view, and only when nothing else writes there line by line. */
+function showsView({ quiet, json, debug }: Options, logLevel: LogLevel): boolean {
+  const lines = debug !== undefined || logLevel === 'debug' || logLevel === 'trace';
+  const { CI, TERM } = process.env;
+  return quiet !== true && json !== true && !lines && process.stderr.isTTY && CI === undefined && TERM !== 'dumb';
+}
+
+/** What the view shows of the run that does not change. */
+function about({ profilePath, seed, workers }: CommandLine, { build, protocol, hook, actors }: Profile): LiveAbout {
+  const threads = workers ?? actors.reduce((sum, actor) => sum + actor.threads, 0);
+  const kernel = `build ${build}, protocol ${protocol}, hook ${basename(hook)}`;
+  return { title: `${basename(profilePath)}: ${threads} threads, ${kernel}, seed 0x${seed.toString(16)}`, threads };
+}
+
+/** The keys of the profile that the command line overrides. */
+function overrides({ set, duration, protocol }: Options): string[] {
+  return [
+    ...set,
+    ...(duration === undefined ? [] : [`duration=${duration}`]),
+    ...(protocol === undefined ? [] : [`protocol=${protocol}`]),
+  ];
 }
 
 /** Who is told of the progress; nothing when nobody is, since telling costs the run a little. */
@@ -172,20 +197,6 @@ function readLogLevel(text: string): LogLevel {
     throw new UsageError('--log-level', `--log-level ${text}: unknown level; known are ${LOG_LEVELS.join(', ')}`);
   }
   return level;
-}
-
-function drawProgress(progress: TortureProgress): void {
-  const touch = progress.operations['touch'];
-  const punch = progress.operations['punch_hole'];
-  const parts = [
-    `${(progress.elapsedMs / 1000).toFixed(1)}/${(progress.totalMs / 1000).toFixed(0)} s`,
-    `touch ${showCount(touch?.ratePerSecond ?? 0)}/s`,
-    `punch ${showCount(punch?.ratePerSecond ?? 0)}/s`,
-    `allocated ${showCount(progress.pages.allocated)}`,
-    `assigned ${showCount(progress.pages.assigned)}`,
-    `violations ${progress.violations}`,
-  ];
-  process.stderr.write(`\r\u001B[K${parts.join('  ').slice(0, (process.stderr.columns ?? 80) - 1)}`);
 }
 
 function exitCode(result: TortureResult): number {

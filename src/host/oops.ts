@@ -5,7 +5,8 @@ import type { Violation } from './errors.js';
 import { objectName } from './names.js';
 import { oopsText } from './oops-texts.js';
 
-const ORACLES: Record<number, string> = {
+/** Names of the oracles in reports, by number. */
+export const ORACLES: Readonly<Record<number, string>> = {
   [codes.ORACLE_HOST_PAGE]: 'host-page',
   [codes.ORACLE_STALE_MAPPING]: 'stale-mapping',
   [codes.ORACLE_BALANCE]: 'balance',

@@ -3,6 +3,7 @@ import * as classes from '../kernel/abi/classes.js';
 import * as layout from '../kernel/abi/layout.js';
 import * as lockstat from '../kernel/abi/lockstat.js';
 import * as snp from '../kernel/abi/snp.js';
+import { bucketStart, nonEmpty, type HistogramPairs } from './histogram.js';
 import { lockClassName } from './lock-classes.js';
 import type { Shard } from './shard.js';
 
@@ -15,17 +16,24 @@ export interface PageStatistics {
   leaked: number;
 }
 
+/** Durations; all 0 without samples. */
 export interface TimesNs {
+  samples: number;
+  mean: number;
   p50: number;
   p99: number;
   max: number;
 }
 
+/** One lock class. Every wait is measured; of holds one acquisition in 64, so their samples are fewer than the acquisitions. */
 export interface LockStatistics {
   acquisitions: number;
   contended: number;
   waitNs: TimesNs;
   holdNs: TimesNs;
+  /** Durations by bucket, only those that are not 0: number of the bucket (4 a power of two) and count. Results are merged by adding them. */
+  waitHistogram: HistogramPairs;
+  holdHistogram: HistogramPairs;
 }
 
 /** Page counts of all shards. Cached pages of tasks count as free. */
@@ -76,46 +84,59 @@ function* countersOf(shards: readonly Shard[], lockClass: number): Generator<Dat
   }
 }
 
+/** Sum, maximum and buckets of durations. */
+interface Durations {
+  sum: number;
+  max: number;
+  buckets: Float64Array;
+}
+
+/** Where an entry keeps waits, and where holds. */
+const WAITS = [lockstat.LOCKSTAT_WAIT_SUM_NS, lockstat.LOCKSTAT_WAIT_MAX_NS, lockstat.LOCKSTAT_WAIT_HISTOGRAM] as const;
+const HOLDS = [lockstat.LOCKSTAT_HOLD_SUM_NS, lockstat.LOCKSTAT_HOLD_MAX_NS, lockstat.LOCKSTAT_HOLD_HISTOGRAM] as const;
+
 function sumClass(shards: readonly Shard[], lockClass: number): LockStatistics | undefined {
   let acquisitions = 0;
   let contended = 0;
-  let waitMax = 0;
-  let holdMax = 0;
-  const wait = new Float64Array(lockstat.LOCKSTAT_BUCKETS);
-  const hold = new Float64Array(lockstat.LOCKSTAT_BUCKETS);
+  const [wait, hold] = [noDurations(), noDurations()];
   for (const view of countersOf(shards, lockClass)) {
     const taken = Number(view.getBigUint64(lockstat.LOCKSTAT_ACQUISITIONS, true));
     if (taken === 0) continue;
     acquisitions += taken;
     contended += Number(view.getBigUint64(lockstat.LOCKSTAT_CONTENDED, true));
-    waitMax = Math.max(waitMax, view.getFloat64(lockstat.LOCKSTAT_WAIT_MAX_NS, true));
-    holdMax = Math.max(holdMax, view.getFloat64(lockstat.LOCKSTAT_HOLD_MAX_NS, true));
-    for (let n = 0; n < lockstat.LOCKSTAT_BUCKETS; n++) {
-      wait[n]! += view.getUint32(lockstat.LOCKSTAT_WAIT_HISTOGRAM + n * 4, true);
-      hold[n]! += view.getUint32(lockstat.LOCKSTAT_HOLD_HISTOGRAM + n * 4, true);
-    }
+    addDurations(wait, view, WAITS);
+    addDurations(hold, view, HOLDS);
   }
   if (acquisitions === 0) return undefined;
-  return { acquisitions, contended, waitNs: times(wait, waitMax), holdNs: times(hold, holdMax) };
+  const histograms = { waitHistogram: nonEmpty(wait.buckets), holdHistogram: nonEmpty(hold.buckets) };
+  return { acquisitions, contended, waitNs: times(wait), holdNs: times(hold), ...histograms };
 }
 
-function times(buckets: Float64Array, max: number): TimesNs {
-  return { p50: Math.min(quantile(buckets, 0.5), max), p99: Math.min(quantile(buckets, 0.99), max), max };
+function noDurations(): Durations {
+  return { sum: 0, max: 0, buckets: new Float64Array(lockstat.LOCKSTAT_BUCKETS) };
+}
+
+function addDurations(into: Durations, view: DataView, [sumAt, maxAt, bucketsAt]: typeof WAITS | typeof HOLDS): void {
+  into.sum += view.getFloat64(sumAt, true);
+  into.max = Math.max(into.max, view.getFloat64(maxAt, true));
+  for (let n = 0; n < into.buckets.length; n++) into.buckets[n]! += view.getUint32(bucketsAt + n * 4, true);
+}
+
+function times({ sum, max, buckets }: Durations): TimesNs {
+  const samples = buckets.reduce((total, count) => total + count, 0);
+  const at = (share: number): number => Math.min(quantile(buckets, samples, share), max);
+  return { samples, mean: samples === 0 ? 0 : sum / samples, p50: at(0.5), p99: at(0.99), max };
 }
 
 /** Upper end of the bucket that holds the quantile; 0 without samples. */
-function quantile(buckets: Float64Array, share: number): number {
-  let left = Math.ceil(buckets.reduce((sum, count) => sum + count, 0) * share);
+function quantile(buckets: Float64Array, samples: number, share: number): number {
+  let left = Math.ceil(samples * share);
   if (left === 0) return 0;
   for (let n = 0; n < buckets.length; n++) {
     left -= buckets[n]!;
-    if (left <= 0) return bucketStart(n + 1);
+    if (left <= 0) return bucketStart(n + 1, lockstat.LOCKSTAT_SUB_BITS);
   }
-  return bucketStart(buckets.length);
-}
-
-function bucketStart(n: number): number {
-  return n < 4 ? n : (4 + (n % 4)) * 2 ** (Math.floor(n / 4) - 1);
+  return bucketStart(buckets.length, lockstat.LOCKSTAT_SUB_BITS);
 }
 
 /** RMP instruction counters, added up over all tasks. */

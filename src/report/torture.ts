@@ -1,6 +1,6 @@
 // The report of a torture run as text: operations, locks, pages, violations, verdict.
 import type { TortureResult } from '../torture/run.js';
-import { leftTable, showCount, showNs, table } from './units.js';
+import { leftTable, showCount, showNs, showShare, table } from './units.js';
 
 /** A task in the details of a violation of progress: see the host's supervisor. */
 interface TaskLine {
@@ -21,8 +21,16 @@ function header(result: TortureResult): string {
   return [
     `rmptorture torture: ${result.guests} guests, ${result.workers} threads, ${(result.durationMs / 1000).toFixed(1)} s, build ${result.build}, protocol ${result.protocol}, hook ${result.hook}`,
     `seed ${result.seed}; again: ${result.again}`,
-    `${env.cpu}, ${env.cores} cores, Linux ${env.kernel}, Node ${env.node}`,
+    machine(env),
   ].join('\n');
+}
+
+function machine(env: TortureResult['environment']): string {
+  const waited =
+    env.runDelayShare === undefined
+      ? ''
+      : `, a thread waited up to ${showShare(env.runDelayShare)} of its time for a CPU`;
+  return `${env.cpu}, ${env.cores} cores, Linux ${env.kernel}, Node ${env.node}, load before ${env.loadAverage}${waited}`;
 }
 
 function operations(result: TortureResult): string {
@@ -51,12 +59,13 @@ function operations(result: TortureResult): string {
 function locks(result: TortureResult): string {
   const entries = Object.entries(result.locks).filter(([, lock]) => lock.acquisitions > 0);
   if (entries.length === 0) return '';
-  const rows = [['lock class', 'acquired', 'contended', 'wait p50', 'wait p99', 'wait max', 'hold p99']];
+  const rows = [['lock class', 'acquired', 'contended', 'wait total', 'wait p50', 'wait p99', 'wait max', 'hold p99']];
   for (const [name, lock] of entries.toSorted(([, a], [, b]) => b.contended - a.contended).slice(0, 12)) {
     rows.push([
       name,
       showCount(lock.acquisitions),
       showCount(lock.contended),
+      showNs(lock.waitNs.mean * lock.waitNs.samples),
       showNs(lock.waitNs.p50),
       showNs(lock.waitNs.p99),
       showNs(lock.waitNs.max),
@@ -79,9 +88,20 @@ function pages(result: TortureResult): string {
 }
 
 function violations(result: TortureResult): string {
-  if (result.violations.length === 0) return 'violations: none';
+  if (result.violations.length === 0) return [...invariants(result), 'violations: none'].join('\n');
   const lines = result.violations.map((each) => `  [${each.oracle}] ${each.message} on ${each.thread}`);
   return [`violations: ${result.violations.length}`, ...lines, ...tasks(result)].join('\n');
+}
+
+/** What was looked at; of a run that has failed the violations say more. */
+function invariants({ invariants: all }: TortureResult): string[] {
+  const named = (holds: boolean | null): string =>
+    all
+      .filter((each) => each.holds === holds)
+      .map(({ oracle }) => oracle)
+      .join(', ');
+  const unseen = named(null);
+  return [`invariants that held: ${named(true)}`, ...(unseen === '' ? [] : [`not looked at: ${unseen}`])];
 }
 
 /** Who held and who waited when the first thread was found that made no progress. */

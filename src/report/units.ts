@@ -17,6 +17,11 @@ export function showCount(count: number): string {
   return `${digits(count / 1e9)}G`;
 }
 
+/** A share of 1 as `0.3 %`, `42 %`. */
+export function showShare(share: number): string {
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+}
+
 function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

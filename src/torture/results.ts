@@ -3,7 +3,14 @@ import { errnoName } from '../host/errors.js';
 import type { Shard } from '../host/shard.js';
 import * as program from '../kernel/abi/program.js';
 import type { ActorProgram } from './actors.js';
-import { addBuckets, emptyBuckets, percentile, type Buckets } from '../host/histogram.js';
+import {
+  addBuckets,
+  emptyBuckets,
+  nonEmpty,
+  percentile,
+  type Buckets,
+  type HistogramPairs,
+} from '../host/histogram.js';
 
 const OPERATIONS: Record<number, string> = {
   [program.OP_TOUCH]: 'touch',
@@ -47,7 +54,7 @@ export interface OperationResult {
   serviceNs?: Omit<Latency, 'min'>;
   errors: Record<string, number>;
   /** Latencies by bucket, only those that are not 0: number of the bucket (16 a power of two) and count. Results are merged by adding them. */
-  histogram: [bucket: number, count: number][];
+  histogram: HistogramPairs;
 }
 
 /** The counters of one operation, of all actors. */
@@ -140,7 +147,7 @@ function finish(sum: Sum, durationMs: number): OperationResult {
     ratePerSecond: Math.round((sum.count / durationMs) * 1000),
     latencyNs: { min: sum.minNs, ...percentiles(sum.buckets, sum.maxNs) },
     ...(sum.serviced === 0 ? {} : { serviceNs: percentiles(sum.serviceBuckets, sum.serviceMaxNs) }),
-    histogram: [...sum.buckets].flatMap((count, n): [number, number][] => (count === 0 ? [] : [[n, count]])),
+    histogram: nonEmpty(sum.buckets),
     errors: Object.fromEntries([...sum.errors].map(([errno, count]) => [errnoName(errno), count])),
   };
 }

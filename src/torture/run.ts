@@ -18,6 +18,7 @@ import {
 } from './results.js';
 import { Series, type SeriesRow } from './series.js';
 import type { MemslotSequence, Profile } from './schema.js';
+import { invariantsOf, type InvariantResult } from './invariants.js';
 import { failingPlaces, type FailingPlace } from './failing-place.js';
 import { recentWindow, type RecentWindow } from './recent.js';
 import { scaleWorkers } from './workers.js';
@@ -45,6 +46,8 @@ export interface TortureResult {
   partial: boolean;
   verdict: Verdict;
   violations: Violation[];
+  /** What was looked at, and whether it held. */
+  invariants: InvariantResult[];
   /** Of a run with violations: the last operations of each actor. */
   recent?: RecentWindow;
   /** Guest pages that violations speak of, in their order. */
@@ -62,7 +65,8 @@ export interface TortureResult {
   /** Whether rates and latencies are the protocol's or the machine's. */
   trust: Trust;
   notes: string[];
-  environment: Environment;
+  /** Taken before the run, but for the share of its time that a thread waited for a CPU. */
+  environment: Environment & { runDelayShare?: number };
 }
 
 export interface TortureOptions {
@@ -96,6 +100,7 @@ interface Prepared {
   programs: ActorProgram[];
   differences: ReplayDifference[];
   pagesBefore: PageStatistics;
+  environment: Environment;
 }
 
 /** Runs a profile on real threads. Rejects with UsageError on bad input; a violation is a result, not an error. */
@@ -105,9 +110,10 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   const { workers } = given;
   const profile = workers === undefined ? given.profile : scaleWorkers(given.profile, workers, sequences);
   const options = { ...given, profile };
+  const environment = environmentFingerprint();
   const host = await createHost(options);
   try {
-    const prepared = prepare(host, options, sequences);
+    const prepared = prepare(host, options, sequences, environment);
     if (options.traceEvents !== undefined) startTrace(host.shards, options.traceEvents);
     const series = options.onSeries === undefined ? undefined : new Series(host.shards, prepared.programs);
     const window = await runWindow(host, prepared.programs, {
@@ -117,13 +123,14 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
       series,
       onProgress: options.onProgress,
     });
-    if (host.violations().length === 0) host.auditAll();
+    const audited = host.violations().length === 0;
+    if (audited) host.auditAll();
     const operations = collectOperations(host.shards, prepared.programs, window.durationMs);
     if (series !== undefined) options.onSeries?.(series.rows);
     if (options.traceEvents !== undefined) options.onTrace?.(readTrace(host.shards, prepared.programs));
     const progress = progressOf(collectActors(host.shards, prepared.programs, window.durationMs));
     const missed = missedThresholds(thresholds, operations, host.violations().length, progress);
-    const end = result(options, prepared, { ...window, operations, missed });
+    const end = result(options, prepared, { ...window, operations, missed, audited });
     host.log.info({ verdict: end.verdict, durationMs: end.durationMs, partial: end.partial }, 'run ended');
     return end;
   } finally {
@@ -153,9 +160,15 @@ async function createHost(options: TortureOptions): Promise<Host> {
 }
 
 /** Creates guests and actors. A mistake brought back by name may oops as early as here: then there are no actors to run. */
-function prepare(host: Host, { profile }: TortureOptions, sequences: readonly MemslotSequence[]): Prepared {
+function prepare(
+  host: Host,
+  { profile }: TortureOptions,
+  sequences: readonly MemslotSequence[],
+  environment: Environment,
+): Prepared {
   const guestOptions = { window: profile.actors.some(({ kind }) => kind === 'rebinder'), log: host.log };
-  const prepared: Prepared = { host, guests: [], programs: [], differences: [], pagesBefore: host.stats().pages };
+  const pagesBefore = host.stats().pages;
+  const prepared: Prepared = { host, guests: [], programs: [], differences: [], pagesBefore, environment };
   try {
     profile.vms.forEach((vm, kind) => {
       for (let n = 0; n < vm.count; n++) {
@@ -177,12 +190,14 @@ function prepare(host: Host, { profile }: TortureOptions, sequences: readonly Me
 interface Outcome extends WindowEnd {
   operations: Record<string, OperationResult>;
   missed: string[];
+  /** The state at rest was looked at. */
+  audited: boolean;
 }
 
 function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): TortureResult {
   const { profile, profilePath, seed, again } = options;
   const { host, guests, programs, differences, pagesBefore } = prepared;
-  const { durationMs, died, operations, missed, replies } = outcome;
+  const { durationMs, died, operations, missed, audited, replies } = outcome;
   const violations = host.violations();
   const { pages, locks } = host.stats();
   const actors = collectActors(host.shards, programs, durationMs);
@@ -204,6 +219,7 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
     partial: options.signal?.aborted === true || died,
     verdict: judge({ operations, violations, differences, missed, trust }),
     violations,
+    invariants: invariantsOf(profile.build, audited, violations),
     ...(recent === undefined ? {} : { recent, places: failingPlaces(violations, recent) }),
     operations,
     actors,
@@ -215,7 +231,10 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
     missedThresholds: missed,
     trust,
     notes: [...differences.map(describeDifference), ...missed],
-    environment: environmentFingerprint(),
+    environment: {
+      ...prepared.environment,
+      ...(trust.runDelayShare === undefined ? {} : { runDelayShare: trust.runDelayShare }),
+    },
   };
 }
 

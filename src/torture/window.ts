@@ -20,6 +20,8 @@ export interface TortureProgress {
   /** By class; empty when the build keeps no statistics. */
   locks: Record<string, LockStatistics>;
   violations: number;
+  /** What the first of them says. */
+  violation?: string;
 }
 
 export interface Window {
@@ -69,13 +71,15 @@ export async function runWindow(
   if (signal?.aborted === true) stop();
   const report = (): void => {
     const { pages, locks } = host.stats();
+    const violations = host.violations();
     onProgress?.({
       elapsedMs: recordedMs(),
       totalMs: durationNs / 1e6,
       operations: collectOperations(host.shards, programs, recordedMs()),
       pages,
       locks,
-      violations: host.violations().length,
+      violations: violations.length,
+      ...(violations[0] === undefined ? {} : { violation: violations[0].message }),
     });
   };
   const ticker = onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);

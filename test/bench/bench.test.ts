@@ -119,6 +119,7 @@ describe('comparison with a saved run', () => {
       node: 'v20',
       v8: '11',
       loadAverage: 0,
+      version: '0',
     },
     effort: 'full',
     goals: [],

@@ -3,8 +3,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { startMetrics } from '#src/cli/metrics-server.js';
-import { runTorture, type TortureProgress } from '#src/index.js';
-import { metricsText } from '#src/report/metrics.js';
+import { runTorture, type LockStatistics, type TortureProgress } from '#src/index.js';
+import { prometheusText } from '#src/report/metrics-prometheus.js';
 import { profileSchema } from '#src/torture/schema.js';
 import { folder, run, runHere } from './child.js';
 
@@ -21,7 +21,16 @@ const touch = {
     [80, 2],
   ] as [number, number][],
 };
-const mmu = { acquisitions: 9, contended: 1, waitNs: { p50: 1, p99: 1, max: 1 }, holdNs: { p50: 1, p99: 1, max: 1 } };
+const times = { samples: 1, mean: 1, p50: 1, p99: 1, max: 1 };
+// Bucket 34 begins at (4 + 2) * 2^7 = 768 ns and ends below 896.
+const mmu: LockStatistics = {
+  acquisitions: 9,
+  contended: 1,
+  waitNs: times,
+  holdNs: times,
+  waitHistogram: [[34, 1]],
+  holdHistogram: [[34, 2]],
+};
 const PROGRESS: TortureProgress = {
   elapsedMs: 2000,
   totalMs: 5000,
@@ -32,7 +41,7 @@ const PROGRESS: TortureProgress = {
 };
 
 describe('the text for Prometheus', () => {
-  const lines = metricsText(PROGRESS).split('\n');
+  const lines = prometheusText(PROGRESS).split('\n');
 
   it('has counters by operation, errno and lock class, and the pages by state', () => {
     expect(lines).toEqual(
@@ -42,6 +51,10 @@ describe('the text for Prometheus', () => {
         'rmptorture_operation_errors_total{operation="touch",errno="EFAULT"} 4',
         'rmptorture_lock_acquisitions_total{class="mmu"} 9',
         'rmptorture_lock_contended_total{class="mmu"} 1',
+        // Below 896 ns all is under 2.048 us, and not under 512 ns.
+        'rmptorture_lock_wait_duration_seconds_bucket{class="mmu",le="5.12e-7"} 0',
+        'rmptorture_lock_wait_duration_seconds_bucket{class="mmu",le="0.000002048"} 1',
+        'rmptorture_lock_hold_duration_seconds_count{class="mmu"} 2',
         'rmptorture_pages{state="assigned"} 2',
         'rmptorture_violations 0',
       ]),
@@ -52,7 +65,7 @@ describe('the text for Prometheus', () => {
     const of = (le: string): number =>
       Number(
         lines
-          .find((line) => line.includes(`operation_duration_seconds_bucket`) && line.includes(`le="${le}"`))!
+          .find((line) => line.includes('operation_duration_seconds_bucket') && line.includes(`le="${le}"`))!
           .split(' ')[1],
       );
     expect([of('1.28e-7'), of('5.12e-7'), of('+Inf')]).toEqual([3, 5, 5]);
@@ -74,7 +87,7 @@ describe('the server', () => {
       server.update(PROGRESS);
       const response = await fetch(server.url);
       expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
-      expect(await response.text()).toBe(metricsText(PROGRESS));
+      expect(await response.text()).toBe(prometheusText(PROGRESS));
       expect((await fetch(server.url.replace('/metrics', '/'))).status).toBe(404);
     } finally {
       await server.close();

@@ -15,4 +15,5 @@ export const LOCKSTAT_SAMPLE_MASK = 63; // every 64th acquisition of a class by 
 
 // Histogram buckets are log-linear: 0..3 hold 0..3 ns; from there each power of two has 4. Bucket b >= 4 starts at
 // (4 + b % 4) << (b / 4 - 1) nanoseconds. The last bucket holds all above 2^36 * 1.75 ns (about two minutes).
+export const LOCKSTAT_SUB_BITS = 2;
 export const LOCKSTAT_BUCKETS = 144;
