@@ -1,9 +1,9 @@
 // `torture --dry-run`: the profile as a run would use it, and where each value came from; nothing is run.
 import type { OpenedDocument } from '../torture/document.js';
 import { memslotSequence } from '../torture/guests.js';
+import { scaled } from '../torture/run.js';
 import { profileSources, resolvedYaml, withAbsolutePaths } from '../torture/resolved.js';
 import type { Profile } from '../torture/schema.js';
-import { scaleWorkers } from '../torture/workers.js';
 
 /** What the command line says besides `--set`. */
 export interface CommandLine {
@@ -36,7 +36,7 @@ export function storedProfile(used: Profile, opened: OpenedDocument<Profile>, li
 export function dryRun(opened: OpenedDocument<Profile>, line: CommandLine, json: boolean): string {
   const { data } = opened;
   const sequences = data.vms.map((vm) => memslotSequence(vm, line.profilePath));
-  const used = line.workers === undefined ? data : scaleWorkers(data, line.workers, sequences);
+  const used = line.workers === undefined ? data : scaled(data, line.profilePath, line.workers, sequences);
   if (!json) return storedProfile(used, opened, line);
   const profile = complete(used, line);
   const sources = profileSources(profile, originOf(opened, line));

@@ -143,7 +143,10 @@ function showsView({ quiet, json, debug }: Options, logLevel: LogLevel): boolean
 function about({ profilePath, seed, workers }: CommandLine, { build, protocol, hook, actors }: Profile): LiveAbout {
   const threads = workers ?? actors.reduce((sum, actor) => sum + actor.threads, 0);
   const kernel = `build ${build}, protocol ${protocol}, hook ${basename(hook)}`;
-  return { title: `${basename(profilePath)}: ${threads} threads, ${kernel}, seed 0x${seed.toString(16)}`, threads };
+  return {
+    title: `${basename(profilePath)}: ${threads} thread${threads === 1 ? '' : 's'}, ${kernel}, seed 0x${seed.toString(16)}`,
+    threads,
+  };
 }
 
 /** The keys of the profile that the command line overrides. */

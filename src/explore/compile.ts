@@ -56,6 +56,7 @@ interface Compiler {
 
 const COMPILER: string = 'assemblyscript/asc';
 
+/** A program compiled together with the kernel, ready to be explored. */
 export interface CompiledProgram {
   module: WebAssembly.Module;
   sources(): SourceLines;

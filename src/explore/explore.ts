@@ -11,6 +11,7 @@ import { switchReason } from './switch-reason.js';
 import type { Target } from './target.js';
 import { TraceHash } from './trace-hash.js';
 
+/** How far, and from which seed. */
 export interface ExploreOptions {
   executions: number;
   seed: number;
@@ -35,6 +36,7 @@ export interface Failure extends Finding {
   repeatsFrom?: number;
 }
 
+/** What an exploration has found, and how much it has seen. */
 export interface ExploreResult {
   strategy: string;
   seed: number;

@@ -103,6 +103,7 @@ export type Expectation =
   /** So many 2M entries of the RMP were split. */
   | { psmashes: number };
 
+/** Guests, files, and what each thread calls: the subject of an exploration. */
 export interface Scenario {
   name: string;
   /** What may go wrong here, in a sentence. */

@@ -35,6 +35,7 @@ export interface StrategyEnd {
   failed: boolean;
 }
 
+/** A scheduler: which thread makes the next step. One small class each in src/explore/strategies. */
 export interface Strategy {
   readonly name: string;
   /** Whether its executions, when there are no more of them, are all that there are. */

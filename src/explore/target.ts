@@ -8,6 +8,7 @@ import type { SourceLines } from './source-lines.js';
 /** Which accesses are points: 'sync' atomics and futexes only, 'racy' also plain accesses to words that race, 'all' every one to shared memory. */
 export type PointSet = 'sync' | 'racy' | 'all';
 
+/** What is explored: it can be begun again as often as needed, and then makes the same steps for the same choices. */
 export interface Target {
   name: string;
   machine: Machine;

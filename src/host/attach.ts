@@ -35,10 +35,12 @@ export class AttachedHost implements Shard {
     this.taskId = shard.taskId;
   }
 
+  /** A hidden file for private memory; see Host.createRestrictedMem(). */
   createRestrictedMem(options: FileOptions): File {
     return File.create(this.shards, placeOf(this.shards, options), options);
   }
 
+  /** A guest with its vCPUs; see Host.createVm(). */
   createVm(options: VmOptions = {}): Vm {
     return Vm.create(this.shards, placeOf(this.shards, options), options);
   }

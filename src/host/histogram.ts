@@ -24,10 +24,11 @@ export function bucketsOf(pairs: HistogramPairs, before: HistogramPairs = [], le
   return buckets;
 }
 
-/** Adds the u32 buckets at `address` of a shard to `into`. */
+/** Adds the u64 buckets at `address` of a shard to `into`. */
 export function addBuckets(into: Buckets, buffer: SharedArrayBuffer, address: number): void {
-  const counts = new Uint32Array(buffer, address, HIST_BUCKETS);
-  for (let n = 0; n < HIST_BUCKETS; n++) into[n]! += counts[n]!;
+  // Low and high halves: most of the high ones are 0, and a BigInt for each bucket would cost more than all else.
+  const halves = new Uint32Array(buffer, address, 2 * HIST_BUCKETS);
+  for (let n = 0; n < HIST_BUCKETS; n++) into[n]! += halves[2 * n]! + halves[2 * n + 1]! * 2 ** 32;
 }
 
 /** Lowest value that falls into bucket `n` of a histogram with 2^subBits buckets a power of two. */

@@ -26,6 +26,7 @@ import { variantBits } from './variants.js';
 import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
 import { Supervisor } from './supervisor.js';
 
+/** What a host is made of; all of it has a default. */
 export interface HostOptions {
   /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. Above 514 GiB it is several shards. */
   memory?: number | string;
@@ -54,6 +55,7 @@ export interface HostOptions {
   stuckAfter?: number | string;
 }
 
+/** Counters of a host, added up over its shards; they may be read while threads work. */
 export interface HostStatistics {
   pages: PageStatistics;
   locks: Record<string, LockStatistics>;
@@ -92,6 +94,7 @@ export interface RunEnd {
 
 const STUCK_AFTER = '20s';
 
+/** A host: its memory, its kernels, a pool of threads, the oracles. Made by Host.create(), ended by close(). */
 export class Host {
   /** The shards, in the order of their memory. */
   readonly shards: readonly Shard[];
@@ -333,6 +336,7 @@ export class Host {
     if (found.length > 0) throw new KernelOops(found);
   }
 
+  /** Pages, lock classes and RMP instructions so far. Threads may be at work: what they count meanwhile is partly seen. */
   stats(): HostStatistics {
     return { pages: pageStatistics(this.shards), locks: lockStatistics(this.shards), rmp: rmpStatistics(this.shards) };
   }

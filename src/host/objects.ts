@@ -15,6 +15,7 @@ const MAX_VCPUS = 1024;
 /** The shards of a host as the calling thread sees them, by number. */
 export type Shards = readonly Shard[];
 
+/** How a file for private memory is made. */
 export interface FileOptions {
   size: number | string;
   /** Spread 2M chunks over all partitions. */
@@ -31,6 +32,7 @@ export interface GuestMemfdOptions extends Omit<FileOptions, 'shard'> {
   flags?: number;
 }
 
+/** Pages of a file, from the first one on. */
 export interface PageRange {
   startIndex: number;
   pageCount: number;
@@ -63,6 +65,7 @@ export class File {
     this.address = address;
   }
 
+  /** Made by createRestrictedMem() of a host. */
   static create(shards: Shards, n: number, options: FileOptions): File {
     const shard = joined(shards[n]!);
     const size = parseSize(options.size);
@@ -82,14 +85,8 @@ export class File {
     const { interleave = false, homePartition = 0, huge = false, flags = 0 } = options;
     const size = parseSize(options.size);
     const home = partition(shard, homePartition);
-    const created = shard.x.sysCreateGuestMemfd(
-      vm.address,
-      size,
-      word('flags', flags),
-      interleave ? 1 : 0,
-      home,
-      huge ? 1 : 0,
-    );
+    const bits = [word('flags', flags), interleave ? 1 : 0, home, huge ? 1 : 0] as const;
+    const created = shard.x.sysCreateGuestMemfd(vm.address, size, ...bits);
     return new File(shards, vm.shard, handle('KVM_CREATE_GUEST_MEMFD', created, { ...options }));
   }
 
@@ -152,6 +149,7 @@ export class File {
   }
 }
 
+/** How a guest is made. */
 export interface VmOptions {
   vcpus?: number;
   /** An SNP guest (default) or an ordinary one. */
@@ -162,6 +160,7 @@ export interface VmOptions {
   shard?: number;
 }
 
+/** A memslot: guest frames, and the memory behind them. */
 export interface MemslotOptions {
   id: number;
   startGfn: number;
@@ -215,6 +214,7 @@ const EXIT_REASONS: Record<number, VcpuExit['reason']> = {
   [kvm.KVM_EXIT_MEMORY_FAULT]: 'memory-fault',
 };
 
+/** A guest: memslots, memory attributes, vCPUs. */
 export class Vm {
   readonly address: number;
   /** Number of the shard it lives in. */
@@ -232,6 +232,7 @@ export class Vm {
     this.address = address;
   }
 
+  /** Made by createVm() of a host. */
   static create(shards: Shards, at: number, options: VmOptions): Vm {
     const shard = joined(shards[at]!);
     const { vcpus: vcpuCount = 1, snp = true, asid = 0, homePartition = 0 } = options;
@@ -304,6 +305,7 @@ export class Vm {
     return [...this.#slots.values()];
   }
 
+  /** All vCPUs, by their index. */
   get vcpus(): readonly Vcpu[] {
     return this.#vcpus;
   }
@@ -327,6 +329,7 @@ export class Vm {
     return shard.x.sysSetMemslot(this.address, addressSpace, slot, flags, gpa, size, hva, address, offset);
   }
 
+  /** Deletes a memslot: unbinds its file, which invalidates what the guest has of it. */
   deleteMemslot(id: number, addressSpace = 0): void {
     word('id', id);
     word('addressSpace', addressSpace);
@@ -345,6 +348,7 @@ export class Vm {
     must('KVM_SET_MEMORY_ATTRIBUTES', error, { startGfn, pageCount });
   }
 
+  /** The vCPU of this index. Throws UsageError when there is none. */
   vcpu(index: number): Vcpu {
     const vcpu = this.#vcpus[index];
     if (vcpu === undefined)
@@ -360,6 +364,7 @@ export class Vm {
   }
 }
 
+/** A virtual CPU of a guest. One thread at a time may run it. */
 export class Vcpu {
   readonly address: number;
   readonly #vm: Vm;

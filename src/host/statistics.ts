@@ -7,6 +7,7 @@ import { bucketStart, nonEmpty, type HistogramPairs } from './histogram.js';
 import { lockClassName } from './lock-classes.js';
 import type { Shard } from './shard.js';
 
+/** Pages of a host by state. Assigned ones are allocated, too; total = free + allocated + leaked. */
 export interface PageStatistics {
   total: number;
   free: number;

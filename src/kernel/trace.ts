@@ -4,7 +4,7 @@ import { TASK_TRACE } from './abi/layout';
 import {
   EVENT_A, EVENT_B, EVENT_C, EVENT_END_NS, EVENT_KIND, EVENT_RET, EVENT_SIZE, EVENT_START_NS, TRACE_HEADER, TRACE_MASK, TRACE_TOTAL,
 } from './abi/trace';
-import { current, load32, nowNs, store32, store64, storeF64 } from './point';
+import { current, load32, load64, nowNs, store32, store64, storeF64 } from './point';
 
 /** The time when the task is traced, else 0: for traceEnd. @context any. */
 // @ts-ignore: decorator
@@ -43,8 +43,8 @@ function recordNow(kind: u32, a: u32, b: u64, c: u64): void {
 function record(kind: u32, startNs: f64, endNs: f64, a: u32, b: u64, c: u64, ret: i32): void {
   const ring: usize = load32(current + TASK_TRACE);
   if (ring == 0) return; // it was until just now
-  const total = load32(ring + TRACE_TOTAL);
-  const event = ring + TRACE_HEADER + <usize>(total & load32(ring + TRACE_MASK)) * EVENT_SIZE;
+  const total = load64(ring + TRACE_TOTAL);
+  const event = ring + TRACE_HEADER + <usize>(<u32>total & load32(ring + TRACE_MASK)) * EVENT_SIZE;
   storeF64(event + EVENT_START_NS, startNs);
   storeF64(event + EVENT_END_NS, endNs);
   store32(event + EVENT_KIND, kind);
@@ -52,5 +52,5 @@ function record(kind: u32, startNs: f64, endNs: f64, a: u32, b: u64, c: u64, ret
   store64(event + EVENT_B, b);
   store64(event + EVENT_C, c);
   store32(event + EVENT_RET, <u32>ret);
-  store32(ring + TRACE_TOTAL, total + 1);
+  store64(ring + TRACE_TOTAL, total + 1);
 }

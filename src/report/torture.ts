@@ -19,10 +19,14 @@ export function tortureText(result: TortureResult): string {
 function header(result: TortureResult): string {
   const { environment: env } = result;
   return [
-    `rmptorture torture: ${result.guests} guests, ${result.workers} threads, ${(result.durationMs / 1000).toFixed(1)} s, build ${result.build}, protocol ${result.protocol}, hook ${result.hook}`,
+    `rmptorture torture: ${many(result.guests, 'guest')}, ${many(result.workers, 'thread')}, ${(result.durationMs / 1000).toFixed(1)} s, build ${result.build}, protocol ${result.protocol}, hook ${result.hook}`,
     `seed ${result.seed}; again: ${result.again}`,
     machine(env),
   ].join('\n');
+}
+
+function many(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function machine(env: TortureResult['environment']): string {

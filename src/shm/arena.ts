@@ -13,6 +13,7 @@ const PAGE_BYTES = 65536;
 const OVERHEAD_BYTES = 3 << 20; // header, task table, name table, lock statistics and lock-order chains
 const SCRATCH_BYTES = 32;
 
+/** Size of an arena, and how many threads may attach to it. */
 export interface ArenaOptions {
   /** Memory for your own structs, `16MiB` or bytes; committed by the system when touched. */
   bytes?: number | string;
@@ -87,6 +88,7 @@ export class Arena {
     return this.#shard.taskId;
   }
 
+  /** Post it to another thread and call Arena.attach() there. */
   handle(): ArenaHandle {
     return { shard: this.#shard.handle };
   }

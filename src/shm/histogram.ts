@@ -13,11 +13,13 @@ import {
 import { KernelError, UsageError } from '../host/errors.js';
 import { Shared, wholeNumber, type Arena } from './arena.js';
 
+/** How fine a histogram is. */
 export interface HistogramOptions {
   /** 2^precision buckets per power of two: the relative error is at most 2^-precision. */
   precision?: number;
 }
 
+/** How percentiles are printed. */
 export interface HdrTextOptions {
   /** Values are divided by it: 1e6 for nanoseconds as milliseconds. */
   scale?: number;
@@ -27,6 +29,7 @@ export interface HdrTextOptions {
 
 /** Counts per value, from all threads. */
 export class Histogram extends Shared {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: HistogramOptions = {}): Histogram {
     const precision = wholeNumber('precision', options.precision ?? 5, 1, 12);
     const histogram = new Histogram(arena, arena.alloc(HDR_SIZE));
@@ -34,6 +37,7 @@ export class Histogram extends Shared {
     return histogram;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Histogram {
     return new Histogram(arena, address);
   }
@@ -64,6 +68,7 @@ export class Histogram extends Shared {
     return sum;
   }
 
+  /** Values recorded. */
   get count(): number {
     return this.summary().count;
   }
@@ -107,14 +112,17 @@ export class HistogramSummary {
     this.buckets = buckets;
   }
 
+  /** Values recorded. */
   get count(): number {
     return this.buckets.reduce((sum, count) => sum + count, 0);
   }
 
+  /** Mean of the values; NaN without any. */
   get mean(): number {
     return this.count === 0 ? Number.NaN : this.total / this.count;
   }
 
+  /** Their standard deviation; NaN without any. */
   get standardDeviation(): number {
     const { count, mean } = this;
     return count === 0 ? Number.NaN : Math.sqrt(Math.max(0, this.squares / count - mean * mean));

@@ -46,6 +46,7 @@ abstract class Lock extends Shared {
 
 /** Sleeping mutual exclusion. kernel: struct mutex. */
 export class Mutex extends Lock {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): Mutex {
     const lockClass = lockClassOf(options);
     const mutex = new Mutex(arena, place(arena));
@@ -53,10 +54,12 @@ export class Mutex extends Lock {
     return mutex;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Mutex {
     return new Mutex(arena, address);
   }
 
+  /** Takes the lock; waits while another thread has it. */
   lock(): void {
     this.arena.x.mutexLock(this.address);
   }
@@ -66,10 +69,12 @@ export class Mutex extends Lock {
     return this.timed(TIMED_MUTEX, timeoutMs);
   }
 
+  /** Gives the lock back. In builds that check, KernelOops when the thread does not hold it. */
   unlock(): void {
     this.arena.x.mutexUnlock(this.address);
   }
 
+  /** Runs `body` with the lock, and gives it back also when that throws. */
   withLock<T>(body: () => T): T {
     return between(
       () => this.lock(),
@@ -81,6 +86,7 @@ export class Mutex extends Lock {
 
 /** Mutual exclusion for sections of a microsecond or less: spins first, parks when it takes long. kernel: spinlock_t. */
 export class SpinLock extends Lock {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): SpinLock {
     const lockClass = lockClassOf(options);
     const lock = new SpinLock(arena, place(arena));
@@ -88,10 +94,12 @@ export class SpinLock extends Lock {
     return lock;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): SpinLock {
     return new SpinLock(arena, address);
   }
 
+  /** Takes the lock; waits while another thread has it. */
   lock(): void {
     this.arena.x.spinLock(this.address);
   }
@@ -101,10 +109,12 @@ export class SpinLock extends Lock {
     return this.timed(TIMED_SPINLOCK, timeoutMs);
   }
 
+  /** Gives the lock back. In builds that check, KernelOops when the thread does not hold it. */
   unlock(): void {
     this.arena.x.spinUnlock(this.address);
   }
 
+  /** Runs `body` with the lock, and gives it back also when that throws. */
   withLock<T>(body: () => T): T {
     return between(
       () => this.lock(),
@@ -116,6 +126,7 @@ export class SpinLock extends Lock {
 
 /** Sleeping reader-writer lock: queueing, with a hand-off, so that neither side starves. kernel: struct rw_semaphore. */
 export class RwSem extends Lock {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): RwSem {
     const lockClass = lockClassOf(options);
     const sem = new RwSem(arena, place(arena));
@@ -123,10 +134,12 @@ export class RwSem extends Lock {
     return sem;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): RwSem {
     return new RwSem(arena, address);
   }
 
+  /** Takes the lock for reading, beside other readers; waits for a writer. */
   readLock(): void {
     this.arena.x.downRead(this.address);
   }
@@ -136,10 +149,12 @@ export class RwSem extends Lock {
     return this.timed(TIMED_RWSEM_READ, timeoutMs);
   }
 
+  /** Ends reading. */
   readUnlock(): void {
     this.arena.x.upRead(this.address);
   }
 
+  /** Takes the lock for writing, alone; waits for readers and writers. */
   writeLock(): void {
     this.arena.x.downWrite(this.address);
   }
@@ -149,6 +164,7 @@ export class RwSem extends Lock {
     return this.timed(TIMED_RWSEM_WRITE, timeoutMs);
   }
 
+  /** Ends writing. */
   writeUnlock(): void {
     this.arena.x.upWrite(this.address);
   }
@@ -158,6 +174,7 @@ export class RwSem extends Lock {
     this.arena.x.downgradeWrite(this.address);
   }
 
+  /** Runs `body` as a reader; ends reading also when that throws. */
   withRead<T>(body: () => T): T {
     return between(
       () => this.readLock(),
@@ -166,6 +183,7 @@ export class RwSem extends Lock {
     );
   }
 
+  /** Runs `body` as the writer; ends writing also when that throws. */
   withWrite<T>(body: () => T): T {
     return between(
       () => this.writeLock(),
@@ -177,6 +195,7 @@ export class RwSem extends Lock {
 
 /** Spinning reader-writer lock, first come first served. kernel: qrwlock, as KVM's mmu_lock. */
 export class RwLock extends Lock {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): RwLock {
     const lockClass = lockClassOf(options);
     const lock = new RwLock(arena, place(arena));
@@ -184,10 +203,12 @@ export class RwLock extends Lock {
     return lock;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): RwLock {
     return new RwLock(arena, address);
   }
 
+  /** Takes the lock for reading, beside other readers; waits for a writer. */
   readLock(): void {
     this.arena.x.readLock(this.address);
   }
@@ -197,10 +218,12 @@ export class RwLock extends Lock {
     return this.timed(TIMED_RWLOCK_READ, timeoutMs);
   }
 
+  /** Ends reading. */
   readUnlock(): void {
     this.arena.x.readUnlock(this.address);
   }
 
+  /** Takes the lock for writing, alone; waits for readers and writers. */
   writeLock(): void {
     this.arena.x.writeLock(this.address);
   }
@@ -210,6 +233,7 @@ export class RwLock extends Lock {
     return this.timed(TIMED_RWLOCK_WRITE, timeoutMs);
   }
 
+  /** Ends writing. */
   writeUnlock(): void {
     this.arena.x.writeUnlock(this.address);
   }
@@ -219,6 +243,7 @@ export class RwLock extends Lock {
     return this.arena.x.rwlockNeedbreak(this.address) !== 0;
   }
 
+  /** Runs `body` as a reader; ends reading also when that throws. */
   withRead<T>(body: () => T): T {
     return between(
       () => this.readLock(),
@@ -227,6 +252,7 @@ export class RwLock extends Lock {
     );
   }
 
+  /** Runs `body` as the writer; ends writing also when that throws. */
   withWrite<T>(body: () => T): T {
     return between(
       () => this.writeLock(),
@@ -238,6 +264,7 @@ export class RwLock extends Lock {
 
 /** Readers that never wait; a writer waits until every reader that was inside has left. kernel: struct srcu_struct. */
 export class Srcu extends Shared {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena): Srcu {
     const srcu = new Srcu(arena, place(arena));
     const error = arena.x.srcuInit(srcu.address, 0);
@@ -245,6 +272,7 @@ export class Srcu extends Shared {
     return srcu;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Srcu {
     return new Srcu(arena, address);
   }
@@ -254,10 +282,12 @@ export class Srcu extends Shared {
     return this.arena.x.srcuReadLock(this.address);
   }
 
+  /** Ends the section that readLock() began, which gave the index. */
   readUnlock(index: number): void {
     this.arena.x.srcuReadUnlock(this.address, index);
   }
 
+  /** Runs `body` as a reader; ends reading also when that throws. */
   withRead<T>(body: () => T): T {
     let index = 0;
     return between(
@@ -282,6 +312,7 @@ export class Srcu extends Shared {
 
 /** A rendezvous of a fixed number of threads. */
 export class Barrier extends Shared {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, parties: number): Barrier {
     wholeNumber('parties', parties, 1, 1024);
     const barrier = new Barrier(arena, place(arena));
@@ -289,6 +320,7 @@ export class Barrier extends Shared {
     return barrier;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Barrier {
     return new Barrier(arena, address);
   }

@@ -3,11 +3,13 @@ import { RING_MASK, RING_RECORD, RING_REFUSED, RING_SIZE, RING_SLOTS } from '../
 import { UsageError } from '../host/errors.js';
 import { limitNs, Shared, wholeNumber, type Arena } from './arena.js';
 
+/** Who uses a ring. */
 export interface RingOptions {
   /** Only one thread ever pushes: saves a compare-and-exchange. */
   oneProducer?: boolean;
 }
 
+/** A bounded queue of records of one size: one or many threads put them in, one takes them out in the same order. */
 export class Ring extends Shared {
   readonly recordBytes: number;
   readonly capacity: number;
@@ -33,6 +35,7 @@ export class Ring extends Shared {
     return new Ring(arena, address);
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Ring {
     return new Ring(arena, address);
   }

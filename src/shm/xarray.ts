@@ -39,20 +39,24 @@ function valueOf(operation: string, entry: number): number | undefined {
 
 /** A missing value is undefined. */
 export class XArray extends Shared {
+  /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena): XArray {
     const array = new XArray(arena, arena.alloc(XARRAY_BYTES));
     arena.x.xaInit(array.address, LC_NONE);
     return array;
   }
 
+  /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): XArray {
     return new XArray(arena, address);
   }
 
+  /** Whether it has no entry. */
   get empty(): boolean {
     return this.arena.x.xaEmpty(this.address) !== 0;
   }
 
+  /** The entry at an index; undefined when there is none. Takes no lock. */
   load(index: number): number | undefined {
     return valueOf('xa_load', this.arena.x.valuesLoad(this.address, checkedIndex(index)));
   }
@@ -122,10 +126,12 @@ export class XArray extends Shared {
     this.arena.x.valuesSetMark(this.address, checkedIndex(index), checkedMark(mark));
   }
 
+  /** Takes a mark from the entry at an index. */
   clearMark(index: number, mark: Mark): void {
     this.arena.x.valuesClearMark(this.address, checkedIndex(index), checkedMark(mark));
   }
 
+  /** Whether the entry at an index has a mark. */
   hasMark(index: number, mark: Mark): boolean {
     return this.arena.x.valuesGetMark(this.address, checkedIndex(index), checkedMark(mark)) !== 0;
   }

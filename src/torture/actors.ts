@@ -104,7 +104,7 @@ export function writeActors(
 }
 
 /** What the nth of `parts` gets of `whole` things dealt out. */
-function part(whole: number, parts: number, n: number): number {
+export function part(whole: number, parts: number, n: number): number {
   return Math.floor(whole / parts) + (n < whole % parts ? 1 : 0);
 }
 

@@ -69,9 +69,8 @@ export function recentWindow(
       const task = new DataView(buffer).getUint32(actor.address + program.PR_TASK, true);
       if (task === 0) return [];
       const id = new DataView(buffer).getUint32(task + layout.TASK_ID, true);
-      return [
-        { thread: actor.name, task: `task${id}`, kind: actor.kind, operations: operationsOf(buffer, task, here) },
-      ];
+      const operations = operationsOf(buffer, task, here, targetsOf(buffer, actor));
+      return [{ thread: actor.name, task: `task${id}`, kind: actor.kind, operations }];
     }),
   };
 }
@@ -91,12 +90,26 @@ function describeGuest(shard: Shard, guest: Guest): RecentGuest {
   return { name, vm: x.sysVmId(vm), asid: x.sysVmAsid(vm), shard: guest.shard, vcpus: vcpus.length, slots };
 }
 
-function operationsOf(buffer: SharedArrayBuffer, task: number, guests: readonly Guest[]): RecentOperation[] {
+/** Addresses [first, end) of a program's targets: a thread that runs several programs has all their operations in its ring. */
+function targetsOf(buffer: SharedArrayBuffer, { address }: ActorProgram): [first: number, end: number] {
+  const view = new DataView(buffer, address, program.PROGRAM_SIZE);
+  const first = view.getUint32(program.PR_TARGETS, true);
+  return [first, first + view.getUint32(program.PR_TARGET_COUNT, true) * program.TARGET_SIZE];
+}
+
+function operationsOf(
+  buffer: SharedArrayBuffer,
+  task: number,
+  guests: readonly Guest[],
+  [firstTarget, endTarget]: [number, number],
+): RecentOperation[] {
   const view = new DataView(buffer);
   const begun = view.getUint32(task + layout.TASK_RING_NEXT, true);
   const found: RecentOperation[] = [];
   for (let n = Math.max(0, begun - layout.RING_MAX); n < begun; n++) {
     const entry = task + layout.TASK_RING + (n % layout.RING_MAX) * layout.RING_ENTRY_SIZE;
+    const target = view.getUint32(entry + layout.RING_TARGET, true);
+    if (target < firstTarget || target >= endTarget) continue;
     const operation = operationAt(view, entry, guests);
     if (operation !== undefined) found.push(operation);
   }

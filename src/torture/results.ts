@@ -44,6 +44,7 @@ export interface Latency {
   max: number;
 }
 
+/** One operation, of all threads together. Times are nanoseconds. */
 export interface OperationResult {
   count: number;
   pages: number;

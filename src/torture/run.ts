@@ -1,6 +1,7 @@
 // One torture run: host, guests, actors, the time window, the audit, the verdict.
 import { dirname, resolve } from 'node:path';
-import { Host } from '../host/host.js';
+import { planShards } from '../host/boot.js';
+import { Host, type HostOptions } from '../host/host.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
 import { KernelOops, type Violation } from '../host/errors.js';
 import type { LogLevel } from '../host/log.js';
@@ -69,6 +70,7 @@ export interface TortureResult {
   environment: Environment & { runDelayShare?: number };
 }
 
+/** A run: the profile, the seed, and who is told what meanwhile. */
 export interface TortureOptions {
   profile: Profile;
   profilePath: string;
@@ -108,7 +110,7 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   const thresholds = parseThresholds(given.profile.thresholds);
   const sequences = given.profile.vms.map((vm) => memslotSequence(vm, given.profilePath));
   const { workers } = given;
-  const profile = workers === undefined ? given.profile : scaleWorkers(given.profile, workers, sequences);
+  const profile = workers === undefined ? given.profile : scaled(given.profile, given.profilePath, workers, sequences);
   const options = { ...given, profile };
   const environment = environmentFingerprint();
   const host = await createHost(options);
@@ -119,6 +121,7 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
     const window = await runWindow(host, prepared.programs, {
       warmupNs: parseDuration(profile.warmup),
       durationNs: parseDuration(profile.duration),
+      threads: workers,
       signal: options.signal,
       series,
       onProgress: options.onProgress,
@@ -138,17 +141,38 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   }
 }
 
+/** The profile for so many threads. Throws UsageError when they are too few or too many. */
+export function scaled(
+  profile: Profile,
+  profilePath: string,
+  workers: number,
+  sequences: readonly MemslotSequence[],
+): Profile {
+  const guests = profile.vms.reduce((sum, { count }) => sum + count, 0);
+  const shards = planShards(memoryOf(profile, profilePath)).length;
+  return scaleWorkers(profile, workers, sequences, Math.min(guests, shards));
+}
+
+function memoryOf(
+  { host: { memory, layout, shardMemory } }: Profile,
+  profilePath: string,
+): Pick<HostOptions, 'memory' | 'layout' | 'shardMemory'> {
+  return {
+    memory,
+    ...(shardMemory === undefined ? {} : { shardMemory }),
+    ...(layout === undefined ? {} : { layout: resolve(dirname(profilePath), layout) }),
+  };
+}
+
 async function createHost(options: TortureOptions): Promise<Host> {
   const { profile, profilePath } = options;
   return Host.create({
-    memory: profile.host.memory,
+    ...memoryOf(profile, profilePath),
     partitions: profile.host.partitions,
-    ...(profile.host.shardMemory === undefined ? {} : { shardMemory: profile.host.shardMemory }),
-    ...(profile.host.layout === undefined ? {} : { layout: resolve(dirname(profilePath), profile.host.layout) }),
     ...(options.debug === undefined ? {} : { debug: options.debug }),
     ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
     ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
-    workers: profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
+    workers: options.workers ?? profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
     protocol: profile.protocol,
     hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : resolve(dirname(profilePath), profile.hook),
     build: profile.build,
@@ -214,7 +238,7 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
     protocol: profile.protocol,
     hook: profile.hook,
     guests: guests.length,
-    workers: programs.length,
+    workers: replies.length,
     durationMs,
     partial: options.signal?.aborted === true || died,
     verdict: judge({ operations, violations, differences, missed, trust }),

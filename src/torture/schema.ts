@@ -19,7 +19,7 @@ const rateOrNone = z.union([z.number().min(0), rate.options[1]]);
 const fraction = z.number().min(0).max(1);
 
 /** Threads of one actor at most. */
-export const MAX_THREADS = 48;
+export const MAX_THREADS = 64;
 
 const touch = z.strictObject({
   distribution: z

@@ -58,14 +58,18 @@ export function startTrace(shards: readonly Shard[], events: number): void {
 /** What the actors' rings hold. @context the actors have ended. */
 export function readTrace(shards: readonly Shard[], programs: readonly ActorProgram[]): TraceLog {
   let startNs = Infinity;
+  const taskOf = ({ shard, address }: ActorProgram): number =>
+    new DataView(shards[shard]!.buffer).getUint32(address + program.PR_TASK, true);
   const threads = programs.flatMap((actor): TraceThread[] => {
     const { buffer } = shards[actor.shard]!;
     const view = new DataView(buffer);
-    const task = view.getUint32(actor.address + program.PR_TASK, true);
-    if (task === 0) return [];
+    const task = taskOf(actor);
+    // Several programs may have had one thread, which has one ring.
+    const together = programs.filter((each) => each.shard === actor.shard && taskOf(each) === task);
+    if (task === 0 || together[0] !== actor) return [];
     startNs = Math.min(startNs, view.getFloat64(actor.address + program.PR_START_NS, true));
     const ring = view.getUint32(task + layout.TASK_TRACE, true);
-    const total = view.getUint32(ring + trace.TRACE_TOTAL, true);
+    const total = Number(view.getBigUint64(ring + trace.TRACE_TOTAL, true));
     const capacity = view.getUint32(ring + trace.TRACE_MASK, true) + 1;
     const first = Math.max(0, total - capacity);
     const events: TraceEvent[] = [];
@@ -74,7 +78,8 @@ export function readTrace(shards: readonly Shard[], programs: readonly ActorProg
     // Events are written as they end: one inside another comes first.
     events.sort((one, other) => one.startNs - other.startNs || other.endNs - one.endNs);
     const id = view.getUint32(task + layout.TASK_ID, true);
-    return [{ name: actor.name, shard: actor.shard, task: id, events, lost: first }];
+    const name = together.map((each) => each.name).join('+');
+    return [{ name, shard: actor.shard, task: id, events, lost: first }];
   });
   return { threads, startNs, nameOf: (shard, address) => objectName(shards[shard]!, address) };
 }

@@ -9,6 +9,7 @@ const MUCH: Record<keyof Limits, number> = { runDelay: 0.1, missed: 0.01 };
 
 type Limits = NonNullable<Profile['trust']>;
 
+/** Whether a run measured the engine or the machine. */
 export interface Trust {
   /** The largest share of its time that a thread was ready and waited for a CPU; absent where the system does not tell. */
   runDelayShare?: number;
@@ -24,7 +25,7 @@ function percent(share: number): string {
   return `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 }
 
-/** Judges a run by the profile's limits. `actors` are those of `replies`, in their order. */
+/** Judges a run by the profile's limits: its actors, and the threads that ran them. */
 export function judgeTrust(actors: readonly ActorResult[], replies: readonly ActorReply[], limits: Limits = {}): Trust {
   const trust: Trust = { doubts: [], untrustworthy: false };
   const worst = (values: readonly (number | undefined)[]): number | undefined => {

@@ -6,6 +6,7 @@ import type { LockStatistics, PageStatistics } from '../host/statistics.js';
 import { schedule, type ActorProgram } from './actors.js';
 import { collectOperations, type OperationResult } from './results.js';
 import type { Series } from './series.js';
+import { threadsFor } from './workers.js';
 
 const START_DELAY_NS = 5e6; // the actors look for the starting time once a millisecond
 const PROGRESS_MS = 250;
@@ -27,6 +28,8 @@ export interface TortureProgress {
 export interface Window {
   warmupNs: number;
   durationNs: number;
+  /** Threads for the programs; one each without it. */
+  threads?: number | undefined;
   /** Stops the run when it is aborted. */
   signal?: AbortSignal | undefined;
   /** Gets the time series, a row for each operation and second. */
@@ -38,7 +41,7 @@ export interface WindowEnd {
   /** Recorded time. */
   durationMs: number;
   died: boolean;
-  /** One for each program, in their order. */
+  /** One for each thread. */
   replies: ActorReply[];
 }
 
@@ -46,7 +49,7 @@ export interface WindowEnd {
 export async function runWindow(
   host: Host,
   programs: readonly ActorProgram[],
-  { warmupNs, durationNs, signal, series, onProgress }: Window,
+  { warmupNs, durationNs, threads, signal, series, onProgress }: Window,
 ): Promise<WindowEnd> {
   if (programs.length === 0) return { durationMs: 1, died: false, replies: [] };
   // Starting a pool takes up to a second: the clock starts when every actor is there.
@@ -83,10 +86,7 @@ export async function runWindow(
     });
   };
   const ticker = onProgress === undefined ? undefined : setInterval(report, PROGRESS_MS);
-  const { died, replies } = await host.runActors(
-    programs.map(({ name, address, shard, cpu }) => ({ name, program: address, shard, cpu })),
-    start,
-  );
+  const { died, replies } = await host.runActors(threadsFor(host.shards, programs, threads), start);
   clearInterval(ticker);
   clearTimeout(clock);
   series?.sample(seconds());

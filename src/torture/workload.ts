@@ -17,6 +17,7 @@ const LEAST_SPARE_ID = 64;
 /** An actor as a profile describes it: `{ kind: 'vcpu', threads: 2, touch: { distribution: 'zipf' } }`. */
 export type ActorOptions = z.input<typeof actorSchema>;
 
+/** A load on guests that are there already. */
 export interface WorkloadOptions {
   /** The guests to work on: their memslots and vCPUs. */
   vms: readonly Vm[];
@@ -29,6 +30,7 @@ export interface WorkloadOptions {
   onProgress?: (progress: TortureProgress) => void;
 }
 
+/** What a load came to. */
 export interface WorkloadResult {
   durationMs: number;
   operations: Record<string, OperationResult>;

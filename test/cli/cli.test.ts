@@ -42,9 +42,9 @@ describe('a mistake on the command line', () => {
       /^\S+\/threshold\.yaml:\d+:15: thresholds\.invalidte\.p99: no operation is called 'invalidte'; did you mean 'invalidate'\?\n$/,
     ],
     [
-      'fewer workers than actors',
-      ['torture', 'small.yaml', '--workers', '1'],
-      /^--workers 1: at least 2, one thread an actor \(vcpu, invalidator\)\n$/,
+      'more workers than find work',
+      ['torture', 'small.yaml', '--workers', '66'],
+      /^--workers 66: at most 65 threads find work here \(vcpu 1, invalidator 64\)\n$/,
     ],
     [
       'workers that are no number',

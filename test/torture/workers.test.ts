@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readDocument } from '#src/torture/document.js';
+import { runTorture, type TortureResult } from '#src/index.js';
 import { memslotSequence } from '#src/torture/guests.js';
 import { profileSchema, type Profile } from '#src/torture/schema.js';
 import { scaleWorkers } from '#src/torture/workers.js';
@@ -10,13 +11,16 @@ import { scaleWorkers } from '#src/torture/workers.js';
 const QUICKSTART = fileURLToPath(new URL('../../config/quickstart.yaml', import.meta.url));
 const quickstart = readDocument(QUICKSTART, profileSchema);
 
+const sequences = quickstart.vms.map((vm) => memslotSequence(vm, QUICKSTART));
+
 function threads(profile: Profile, workers: number): number[] {
-  const sequences = profile.vms.map((vm) => memslotSequence(vm, QUICKSTART));
-  return scaleWorkers(profile, workers, sequences).actors.map((actor) => actor.threads);
+  const own = profile.vms.map((vm) => memslotSequence(vm, QUICKSTART));
+  return scaleWorkers(profile, workers, own).actors.map((actor) => actor.threads);
 }
 
 describe('scaling the threads of a profile', () => {
   it.each([
+    [1, [1, 1, 1, 1, 1]],
     [5, [1, 1, 1, 1, 1]],
     [6, [2, 1, 1, 1, 1]],
     [7, [3, 1, 1, 1, 1]],
@@ -27,7 +31,7 @@ describe('scaling the threads of a profile', () => {
   });
 
   it('gives what a full actor cannot use to the others: 8 vCPUs take 8 threads, 17 memslots as many rebinders', () => {
-    expect(threads(quickstart, 169)).toEqual([8, 48, 48, 17, 48]);
+    expect(threads(quickstart, 217)).toEqual([8, 64, 64, 17, 64]);
     expect(threads(quickstart, 36)[0]).toBe(8);
   });
 
@@ -37,7 +41,7 @@ describe('scaling the threads of a profile', () => {
       fc.property(weights, fc.nat(100), (wanted, more) => {
         const actors = wanted.map((count) => ({ kind: 'invalidator', threads: count }));
         const profile = profileSchema.parse({ vms: [{ name: 'g' }], actors });
-        const workers = Math.min(wanted.length + more, wanted.length * 48);
+        const workers = Math.min(wanted.length + more, wanted.length * 64);
         const given = threads(profile, workers);
         expect(given.reduce((a, b) => a + b)).toBe(workers);
         expect(Math.min(...given)).toBeGreaterThanOrEqual(1);
@@ -59,12 +63,64 @@ describe('scaling the threads of a profile', () => {
     expect(() => threads(profile, 5)).toThrow('--workers 5: at most 4 threads find work here (vcpu 4)');
   });
 
-  it('refuses fewer threads than actors, and more than find work', () => {
-    expect(() => threads(quickstart, 4)).toThrow(
-      '--workers 4: at least 5, one thread an actor (vcpu, invalidator, converter, rebinder, memory-failure)',
+  it('gives each actor a thread in each shard that guests live in, and refuses fewer threads than shards', () => {
+    const twice = (workers: number): number[] =>
+      scaleWorkers(quickstart, workers, sequences, 2).actors.map((actor) => actor.threads);
+    expect(twice(10)).toEqual([2, 2, 2, 2, 2]);
+    expect(twice(3)).toEqual([2, 2, 2, 2, 2]);
+    expect(twice(12)).toEqual([4, 2, 2, 2, 2]);
+    expect(() => twice(1)).toThrow('--workers 1: at least 2, one for each shard that guests live in');
+  });
+
+  it('refuses more than find work', () => {
+    expect(() => threads(quickstart, 218)).toThrow(
+      '--workers 218: at most 217 threads find work here (vcpu 8, invalidator 64, converter 64, rebinder 17, memory-failure 64)',
     );
-    expect(() => threads(quickstart, 170)).toThrow(
-      '--workers 170: at most 169 threads find work here (vcpu 8, invalidator 48, converter 48, rebinder 17, memory-failure 48)',
-    );
+  });
+});
+
+describe('fewer threads than actors', () => {
+  const actors = [
+    { kind: 'vcpu' },
+    { kind: 'invalidator', rate: '500/s', range: { pages: [1, 16] } },
+    { kind: 'converter', rate: '300/s', burst: 3, range: { pages: [1, 16] } },
+    { kind: 'populator', think: '1ms', range: { pages: [1, 16] } },
+    { kind: 'memory-failure', rate: '10/s', operations: 1 },
+  ];
+  const small = { host: { memory: '64MiB' }, vms: [{ name: 'g', memory: '4MiB' }], actors, duration: '400ms' };
+  const run = (workers: number, more = {}): Promise<TortureResult> =>
+    runTorture({ profile: profileSchema.parse({ ...small, ...more }), profilePath: '.', seed: 3n, again: '', workers });
+
+  it('run all actors, in turn: each gets on, and an open loop makes the steps that were due', async () => {
+    const result = await run(1);
+    expect(result).toMatchObject({ verdict: 'passed', workers: 1 });
+    expect(result.actors.map(({ name }) => name)).toEqual(actors.map(({ kind }) => `${kind}0`));
+    for (const { name, operations } of result.actors) expect(operations, name).toBeGreaterThan(0);
+    const [, invalidator, converter, , failure] = result.actors;
+    // Due are rate x time; the steps that a busy machine had no time for are counted as missed.
+    expect(invalidator!.pacing!.intendedPerSecond).toBeGreaterThan(490);
+    expect(invalidator!.pacing!.intendedPerSecond).toBeLessThan(510);
+    expect(converter!.pacing!.intendedPerSecond).toBeGreaterThan(285);
+    expect(converter!.pacing!.intendedPerSecond).toBeLessThan(315);
+    expect(failure!.operations).toBe(1);
+  });
+
+  it('draw the same operations as with a thread each: what is due depends on the seed alone', async () => {
+    const populator = { kind: 'populator', operations: 40, range: { pages: [1, 16] } };
+    // No warm-up: what is done in it depends on the time.
+    const limited = { actors: [populator, { kind: 'vcpu' }], warmup: '1ns' };
+    const [one, two] = [await run(1, limited), await run(2, limited)];
+    expect(one.operations['allocate']!.count).toBe(40);
+    expect(one.operations['allocate']!.pages).toBe(two.operations['allocate']!.pages);
+  });
+
+  it('tell the operations of a failed run by actor', async () => {
+    const { recent, verdict } = await run(2, { variants: ['B05'], duration: '5s' });
+    expect(verdict).toBe('violated');
+    const kinds: Record<string, string> = { vcpu: 'touch', invalidator: 'punch_hole', populator: 'allocate' };
+    for (const { kind, operations } of recent!.threads) {
+      const expected = kinds[kind];
+      if (expected !== undefined) expect(new Set(operations.map(({ op }) => op))).toEqual(new Set([expected]));
+    }
   });
 });

@@ -6,6 +6,7 @@ const take = (file: string, pages = 1): Operation => ({ op: 'allocate', file, st
 const give = (file: string): Operation => ({ op: 'punch-hole', file, start: 0, pages: 1 });
 const one = { pages: 1 } as const;
 
+/** Scenarios of the page allocator, by name. */
 export const ALLOCATOR_SCENARIOS: readonly Scenario[] = [
   {
     name: 'allocate-allocate',

@@ -15,6 +15,7 @@ const bound = {
 
 const write = (gfn: number): Operation => ({ op: 'touch', ...VM, gfn, write: true, value: 7 });
 
+/** Scenarios of the invalidation protocol, by name. */
 export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
   {
     name: 'fault-punch-hole',

@@ -47,6 +47,13 @@ export const PR_LATE_NS = 272; // f64: the latest start of a step after it was d
 export const PR_BURST = 280; // u32: steps that are due at the same instant
 export const PR_MIX = 288; // 8 x u32 of 2^31 for ACTOR_MIX: entry `kind` is the bound below which a draw means that kind
 
+// A thread that runs several programs in turn (program/turns.ts).
+export const PR_NEXT = 320; // address of the next program of the same thread, 0: none
+export const PR_OVER = 324; // u32: 1 when it has ended
+export const PR_DUE_NS = 328; // f64: instant at which its next step is due
+export const PR_LOAD_NS = 336; // f64: load time of that arrival, open loops only
+export const PR_BURST_LEFT = 344; // u32: steps of that arrival that are left
+
 export const ARRIVAL_CONSTANT = 0; // equal intervals, equal think times
 export const ARRIVAL_POISSON = 1; // exponential ones
 
@@ -116,7 +123,7 @@ export const OP_FAULT = 10; // a touch that had to leave the guest
 export const OP_COUNT = 16;
 
 // Operation statistics of one actor and operation. Only the actor writes; the host reads at any time and adds up.
-export const OPSTAT_SIZE = 5376;
+export const OPSTAT_SIZE = 10432;
 export const OS_COUNT = 0; // u64
 export const OS_SAMPLED = 8; // u64 latencies recorded
 export const OS_MIN_NS = 16; // f64
@@ -126,8 +133,8 @@ export const OS_SERVICE_MAX_NS = 40; // f64: latency of open loops counted from 
 export const OS_SERVICED = 48; // u64 such latencies
 export const OS_ERRORS = 64; // OS_ERROR_SLOTS x {errno u32, count u32}
 export const OS_ERROR_SLOTS = 16;
-export const OS_HISTOGRAM = 192; // HIST_BUCKETS x u32: from the instant at which the operation was due
-export const OS_SERVICE_HISTOGRAM = 2752; // HIST_BUCKETS x u32: from the real start, open loops only
+export const OS_HISTOGRAM = 192; // HIST_BUCKETS x u64: from the instant at which the operation was due
+export const OS_SERVICE_HISTOGRAM = 5312; // HIST_BUCKETS x u64: from the real start, open loops only
 
 // Log-linear histogram of nanoseconds: 16 linear buckets per power of two; relative error at most 1/16.
 export const HIST_SUB_BITS = 4;

@@ -1,7 +1,7 @@
 // Event rings: what a task did lately, in shared memory, written by the task alone and read by the host when it stands still (or with care while it runs).
 export const TRACE_HEADER = 64;
-export const TRACE_TOTAL = 0; // u32 events recorded since the ring was set up; the last TRACE_MASK + 1 of them are there
-export const TRACE_MASK = 4; // u32 capacity - 1, a power of two minus one
+export const TRACE_TOTAL = 0; // u64 events recorded since the ring was set up; the last TRACE_MASK + 1 of them are there
+export const TRACE_MASK = 8; // u32 capacity - 1, a power of two minus one
 
 export const EVENT_SIZE = 48;
 export const EVENT_START_NS = 0; // f64

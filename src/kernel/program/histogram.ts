@@ -1,7 +1,7 @@
-// Log-linear histogram over u32 buckets in shared memory: one writer, any number of readers, merged by addition. HdrHistogram's idea with
-// 16 sub-buckets, so that recording is a shift and an increment.
+// Log-linear histogram over u64 buckets in shared memory: one writer, any number of readers, merged by addition. HdrHistogram's idea with
+// 16 sub-buckets, so that recording is a shift and an increment. A bucket of 32 bits would be full after an hour of a million values a second.
 import { HIST_BUCKETS, HIST_SUB_BITS } from '../abi/program';
-import { load32, store32 } from '../point';
+import { load64, store64 } from '../point';
 
 /** Bucket of a value: identity below 16, then 16 buckets per power of two. */
 // @ts-ignore: decorator
@@ -17,6 +17,6 @@ export function histogramBucket(value: u64): u32 {
 // @ts-ignore: decorator
 @inline
 export function histogramRecord(histogram: usize, value: u64): void {
-  const p = histogram + (<usize>histogramBucket(value) << 2);
-  store32(p, load32(p) + 1);
+  const p = histogram + (<usize>histogramBucket(value) << 3);
+  store64(p, load64(p) + 1);
 }

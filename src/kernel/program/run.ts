@@ -3,7 +3,7 @@
 import { SH_STOP, TASK_PROGRAM } from '../abi/layout';
 import {
   ACTOR_CONVERTER, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_INVALIDATOR, ACTOR_MEMORY_FAILURE, ACTOR_MIX, ACTOR_POPULATOR, ACTOR_REBINDER, ACTOR_VCPU,
-  END_DEADLINE, END_LIMIT, END_STOPPED, PR_BEGAN_NS, PR_BURST, PR_DEADLINE_NS, PR_DONE, PR_KIND, PR_LATE_NS, PR_MISSED, PR_MIX, PR_OPEN, PR_OP_LIMIT,
+  END_DEADLINE, END_LIMIT, END_STOPPED, PR_BEGAN_NS, PR_BURST, PR_DEADLINE_NS, PR_DONE, PR_KIND, PR_LATE_NS, PR_MISSED, PR_MIX, PR_NEXT, PR_OPEN, PR_OP_LIMIT,
   PR_PARTITION, PR_RECORDED, PR_START_NS, PR_STEPS, PR_TASK, PR_THINK_NS, PR_VERDICT, PR_WARMUP_END_NS,
 } from '../abi/program';
 import { atomicLoad32, current, futexWait, load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
@@ -13,15 +13,17 @@ import { drawU32 } from './random';
 import { convertStep, discardStep, invalidateStep, memoryFailureStep, populateStep } from './ranges';
 import { rebindStep } from './rebind';
 import { vcpuStep } from './touch';
+import { runInTurn } from './turns';
 import { homeWorkerLoop } from './fanout';
 
 const START_POLL_NS: i64 = 1_000_000;
 
 /**
- * Runs the actor program at `program` on the calling thread. Returns END_*.
+ * Runs the actor program at `program` on the calling thread, with those that are linked to it in turn. Returns its END_*.
  * @context no lock held; every operation enters and leaves the kernel with nothing held.
  */
 export function runProgram(program: usize): i32 {
+  if (load32(program + PR_NEXT) != 0) return runInTurn(program);
   store32(current + TASK_PROGRAM, <u32>program);
   store32(program + PR_TASK, <u32>current);
   const kind = load32(program + PR_KIND);
@@ -85,7 +87,7 @@ function capped(dueNs: f64, deadlineNs: f64): f64 {
 }
 
 /** Counts the steps that were due before the deadline and were not made: `left` of the arrival at load time `t`, and those after it. */
-function missed(program: usize, t: f64, left: u32): i32 {
+export function missed(program: usize, t: f64, left: u32): i32 {
   const deadlineNs = loadF64(program + PR_DEADLINE_NS);
   const warmupEndNs = loadF64(program + PR_WARMUP_END_NS);
   let count: u64 = 0;
@@ -100,7 +102,7 @@ function missed(program: usize, t: f64, left: u32): i32 {
 }
 
 /** Counts a step of `operations`; true when the actor has done all that it was to do. */
-function account(program: usize, operations: u32, startNs: f64): bool {
+export function account(program: usize, operations: u32, startNs: f64): bool {
   store64(program + PR_DONE, load64(program + PR_DONE) + <u64>operations);
   if (startNs < loadF64(program + PR_WARMUP_END_NS)) return false;
   const recorded = load64(program + PR_RECORDED) + <u64>operations;
@@ -111,7 +113,7 @@ function account(program: usize, operations: u32, startNs: f64): bool {
 }
 
 /** Waits until the host has set the starting time, which it does once all actors of the run are here; false when the run was stopped. */
-function waitForStart(program: usize): bool {
+export function waitForStart(program: usize): bool {
   while (loadF64(program + PR_START_NS) == 0) {
     if (atomicLoad32(SH_STOP) != 0) return false;
     futexWait(current + TASK_PROGRAM, load32(current + TASK_PROGRAM), START_POLL_NS);
@@ -121,7 +123,7 @@ function waitForStart(program: usize): bool {
 }
 
 /** One step of an actor; returns the operations it performed. */
-function step(program: usize, kind: u32, startNs: f64): u32 {
+export function step(program: usize, kind: u32, startNs: f64): u32 {
   switch (kind) {
     case ACTOR_VCPU: return vcpuStep(program, startNs);
     case ACTOR_INVALIDATOR: return invalidateStep(program, startNs);
