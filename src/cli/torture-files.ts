@@ -1,4 +1,4 @@
-// The result folder of a torture run: result.json, series.csv, profile.yaml, log.ndjson, a distribution of latencies for each operation, of waits and holds
+// The result folder of a torture run: result.json, profile.yaml, log.ndjson, a distribution of latencies for each operation, of waits and holds
 // for each lock class, metrics for OpenTelemetry, and the trace if one was asked for.
 import { createWriteStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -8,33 +8,26 @@ import { pipeline } from 'node:stream/promises';
 import { wallMs } from '../host/clock.js';
 import { hdrText, lockHdrText } from '../report/hdr.js';
 import { otlpJson } from '../report/metrics-otlp.js';
-import { seriesCsv } from '../report/series.js';
 import { chromeTrace } from '../report/trace-chrome.js';
 import { ftraceText } from '../report/trace-ftrace.js';
 import type { TortureResult } from '../torture/run.js';
-import type { SeriesRow } from '../torture/series.js';
 import type { TraceLog } from '../torture/trace.js';
 
 export interface TortureFiles {
   result: TortureResult;
-  series: readonly SeriesRow[];
   /** The profile as resolved. */
   profile: string;
   log: readonly string[];
   trace?: TraceLog | undefined;
 }
 
-/** Writes the folder. result.json comes last: where it is, the others are complete. */
-export async function writeTortureFiles(
-  folder: string,
-  { result, series, profile, log, trace }: TortureFiles,
-): Promise<void> {
+/** Writes the folder, but for the time series, which SeriesFiles has written. result.json comes last: where it is, the others are complete. */
+export async function writeTortureFiles(folder: string, { result, profile, log, trace }: TortureFiles): Promise<void> {
   for (const [name, text] of distributions(result)) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await writeFile(join(folder, name), text);
   }
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'series.csv'), seriesCsv(series));
   await writeFile(join(folder, 'profile.yaml'), profile);
   await writeFile(join(folder, 'log.ndjson'), log.join(''));
   await writeFile(join(folder, 'metrics.otlp.json'), otlpJson(result, wallMs()));

@@ -9,11 +9,11 @@ import type { LiveAbout } from '../report/live.js';
 import { tortureText } from '../report/torture.js';
 import type { TortureOptions, TortureResult } from '../torture/run.js';
 import type { Profile } from '../torture/schema.js';
-import type { SeriesRow } from '../torture/series.js';
 import type { TraceLog } from '../torture/trace.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
+import { SeriesFiles } from './series-files.js';
 import { interruptible } from './signals.js';
 import type { CommandLine } from './torture-dry-run.js';
 import { liveView } from './torture-live.js';
@@ -93,7 +93,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
     return EXIT_PASSED;
   }
   const out = outFolder(options.out, 'torture');
-  let series: readonly SeriesRow[] = [];
+  const series = new SeriesFiles(out);
   let trace: TraceLog | undefined;
   const log: string[] = [];
   const metrics = options.metrics === undefined ? undefined : await startMetrics(options.metrics);
@@ -110,7 +110,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
       // The view shows the lines itself, above.
       logLevel: view === undefined ? logLevel : 'silent',
       signal: interrupt.signal,
-      onSeries: (rows) => (series = rows),
+      onSeries: (rows, state) => series.add(rows, state),
       onLog: (text) => {
         log.push(text);
         view?.log(text);
@@ -120,7 +120,8 @@ async function torture(profileArgument: string | undefined, options: Options): P
       ...(options.debug === undefined ? {} : { debug: options.debug }),
     });
     view?.close();
-    await writeTortureFiles(out, { result, series, profile: storedProfile(result.profile, opened, line), log, trace });
+    series.begin();
+    await writeTortureFiles(out, { result, profile: storedProfile(result.profile, opened, line), log, trace });
     process.stdout.write(
       options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`,
     );

@@ -1,25 +1,38 @@
-// The time series of a torture run as CSV, written and read: RFC 4180, one line for each second and operation.
+// The time series of a torture run as CSV, written and read: RFC 4180. series.csv has a line for each second and operation, state.csv one for each second.
 import { UsageError } from '../host/errors.js';
-import type { SeriesRow } from '../torture/series.js';
+import type { SeriesRow, StateRow } from '../torture/series.js';
 
-const HEADER = 'seconds,operation,count,rate_per_second,errors,p50_ns,p99_ns';
+/** First line of series.csv. */
+export const SERIES_HEADER = 'seconds,operation,count,rate_per_second,errors,p50_ns,p99_ns';
+/** First line of state.csv. */
+export const STATE_HEADER =
+  'seconds,rss_bytes,heap_bytes,pages_free,pages_allocated,pages_assigned,pages_leaked,lock_wait_ns';
+export const LINE_END = '\r\n';
 
 function number(value: number): string {
   return Number.isFinite(value) ? String(Math.round(value)) : '';
 }
 
-/** The rows as CSV; a percentile without samples is empty. */
+/** A row of series.csv; a percentile without samples is empty. */
+export function seriesLine({ seconds, operation, count, ratePerSecond, errors, p50Ns, p99Ns }: SeriesRow): string {
+  return [seconds.toFixed(3), operation, count, number(ratePerSecond), errors, number(p50Ns), number(p99Ns)].join(',');
+}
+
+/** A row of state.csv. */
+export function stateLine({ seconds, rssBytes, heapBytes, lockWaitNs, ...pages }: StateRow): string {
+  const { free, allocated, assigned, leaked } = pages;
+  return [seconds.toFixed(3), rssBytes, heapBytes, free, allocated, assigned, leaked, number(lockWaitNs)].join(',');
+}
+
+/** Rows as the text of series.csv. */
 export function seriesCsv(rows: readonly SeriesRow[]): string {
-  const lines = rows.map(({ seconds, operation, count, ratePerSecond, errors, p50Ns, p99Ns }) =>
-    [seconds.toFixed(3), operation, count, number(ratePerSecond), errors, number(p50Ns), number(p99Ns)].join(','),
-  );
-  return [HEADER, ...lines, ''].join('\r\n');
+  return [SERIES_HEADER, ...rows.map(seriesLine), ''].join(LINE_END);
 }
 
 /** Reads what seriesCsv writes. Throws UsageError with the line that is none. */
 export function parseSeriesCsv(text: string, path: string): SeriesRow[] {
   const [header, ...lines] = text.split(/\r?\n/);
-  if (header !== HEADER) throw new UsageError('series', `${path}:1:1: expected ${HEADER}`);
+  if (header !== SERIES_HEADER) throw new UsageError('series', `${path}:1:1: expected ${SERIES_HEADER}`);
   return lines
     .filter((line) => line !== '')
     .map((line, n) => {
@@ -28,7 +41,7 @@ export function parseSeriesCsv(text: string, path: string): SeriesRow[] {
         cell === '' ? NaN : Number(cell),
       );
       if (cells.length !== 7 || !Number.isFinite(seconds))
-        throw new UsageError('series', `${path}:${n + 2}:1: expected ${HEADER}`);
+        throw new UsageError('series', `${path}:${n + 2}:1: expected ${SERIES_HEADER}`);
       return {
         seconds: seconds!,
         operation: cells[1]!,

@@ -17,7 +17,7 @@ import {
   type OperationResult,
   type Progress,
 } from './results.js';
-import { Series, type SeriesRow } from './series.js';
+import { Series, type OnSecond } from './series.js';
 import type { MemslotSequence, Profile } from './schema.js';
 import { invariantsOf, type InvariantResult } from './invariants.js';
 import { failingPlaces, type FailingPlace } from './failing-place.js';
@@ -80,8 +80,8 @@ export interface TortureOptions {
   /** Aborting it ends the run in an orderly way; the result is partial. */
   signal?: AbortSignal;
   onProgress?: (progress: TortureProgress) => void;
-  /** Called at the end with the time series, a row for each second and operation. */
-  onSeries?: (rows: readonly SeriesRow[]) => void;
+  /** Called each second with a row for each operation, and the state at its end. */
+  onSeries?: OnSecond;
   /** Events of each thread to keep, the last so many; onTrace gets them at the end. Not traced without. */
   traceEvents?: number;
   onTrace?: (log: TraceLog) => void;
@@ -117,7 +117,8 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
   try {
     const prepared = prepare(host, options, sequences, environment);
     if (options.traceEvents !== undefined) startTrace(host.shards, options.traceEvents);
-    const series = options.onSeries === undefined ? undefined : new Series(host.shards, prepared.programs);
+    const { onSeries } = options;
+    const series = onSeries === undefined ? undefined : new Series(host.shards, prepared.programs, onSeries);
     const window = await runWindow(host, prepared.programs, {
       warmupNs: parseDuration(profile.warmup),
       durationNs: parseDuration(profile.duration),
@@ -129,7 +130,6 @@ export async function runTorture(given: TortureOptions): Promise<TortureResult> 
     const audited = host.violations().length === 0;
     if (audited) host.auditAll();
     const operations = collectOperations(host.shards, prepared.programs, window.durationMs);
-    if (series !== undefined) options.onSeries?.(series.rows);
     if (options.traceEvents !== undefined) options.onTrace?.(readTrace(host.shards, prepared.programs));
     const progress = progressOf(collectActors(host.shards, prepared.programs, window.durationMs));
     const missed = missedThresholds(thresholds, operations, host.violations().length, progress);

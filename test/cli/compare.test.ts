@@ -134,7 +134,7 @@ describe('rmptorture compare A B', () => {
 });
 
 describe('rmptorture compare --ab', () => {
-  const ab = ['compare', 'small.yaml', '--rounds', '5', '--duration', '40ms', '--set', 'actors.1.rate=2k/s'];
+  const ab = ['compare', 'small.yaml', '--rounds', '5', '--duration', '150ms', '--set', 'actors.1.rate=2k/s'];
 
   it('interleaves two settings; a side that violates an invariant ends it with 1, unless allowed', async () => {
     const cwd = folder();

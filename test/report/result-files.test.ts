@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { SeriesFiles } from '#src/cli/series-files.js';
 import { writeTortureFiles } from '#src/cli/torture-files.js';
 import { bucketStart } from '#src/host/histogram.js';
 import { environmentFingerprint } from '#src/host/environment.js';
@@ -23,8 +24,15 @@ const PROFILE = {
 const out = mkdtempSync(join(tmpdir(), 'files-'));
 let result: TortureResult;
 beforeAll(async () => {
-  result = await runTorture({ profile: profileSchema.parse(PROFILE), profilePath: '.', seed: 1n, again: '' });
-  await writeTortureFiles(out, { result, series: [], profile: 'x: y\n', log: ['line\n'] });
+  const series = new SeriesFiles(out);
+  result = await runTorture({
+    profile: profileSchema.parse(PROFILE),
+    profilePath: '.',
+    seed: 1n,
+    again: '',
+    onSeries: (rows, state) => series.add(rows, state),
+  });
+  await writeTortureFiles(out, { result, profile: 'x: y\n', log: ['line\n'] });
 });
 
 const total = (pairs: readonly [number, number][]): number => pairs.reduce((sum, [, count]) => sum + count, 0);
@@ -53,9 +61,16 @@ describe('lock classes', () => {
 
 describe('the folder', () => {
   it('has all files that docs/load.md lists', () => {
-    expect(readdirSync(out).toSorted()).toEqual(
-      ['latency', 'locks', 'log.ndjson', 'metrics.otlp.json', 'profile.yaml', 'result.json', 'series.csv'].toSorted(),
-    );
+    expect(readdirSync(out).toSorted()).toEqual([
+      'latency',
+      'locks',
+      'log.ndjson',
+      'metrics.otlp.json',
+      'profile.yaml',
+      'result.json',
+      'series.csv',
+      'state.csv',
+    ]);
   });
 });
 

@@ -1,36 +1,48 @@
 // What a run leaves besides its document: the time series, distributions, the profile as resolved with the origin of each value.
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { runTorture } from '#src/index.js';
 import { hdrText } from '#src/report/hdr.js';
-import { seriesCsv } from '#src/report/series.js';
+import { SeriesFiles } from '#src/cli/series-files.js';
+import { parseSeriesCsv, seriesCsv } from '#src/report/series.js';
 import { openDocument } from '#src/torture/document.js';
 import { resolvedYaml, withAbsolutePaths } from '#src/torture/resolved.js';
 import { progressOf } from '#src/torture/results.js';
 import { profileSchema } from '#src/torture/schema.js';
 import { missedThresholds, parseThresholds } from '#src/torture/thresholds.js';
-import type { SeriesRow } from '#src/torture/series.js';
+import type { SeriesRow, StateRow } from '#src/torture/series.js';
 
 const SMALL = { host: { memory: '64MiB' }, build: 'fast', vms: [{ name: 'g', memory: '4MiB' }] };
 
 describe('the time series', () => {
   it('adds up to the whole run: counts, errors, one row for each second and operation', async () => {
-    let rows: readonly SeriesRow[] = [];
+    const rows: SeriesRow[] = [];
+    const states: StateRow[] = [];
     const profile = profileSchema.parse({
       ...SMALL,
       actors: [{ kind: 'vcpu' }, { kind: 'converter' }],
       duration: '1.2s',
     });
-    const { operations } = await runTorture({
+    const { operations, pages } = await runTorture({
       profile,
       profilePath: '.',
       seed: 3n,
       again: '',
-      onSeries: (all) => (rows = all),
+      onSeries: (second, state) => {
+        expect(new Set(second.map(({ seconds }) => seconds))).toEqual(new Set([state.seconds]));
+        rows.push(...second);
+        states.push(state);
+      },
     });
+    // The state of each second: the last one is that of the result.
+    expect(states.length).toBeGreaterThanOrEqual(2);
+    const { seconds: _end, rssBytes, heapBytes, lockWaitNs, ...atEnd } = states.at(-1)!;
+    expect(atEnd).toEqual(pages);
+    expect(rssBytes).toBeGreaterThan(heapBytes);
+    expect(lockWaitNs).toBe(0);
     for (const [name, { count, errors }] of Object.entries(operations)) {
       const mine = rows.filter(({ operation }) => operation === name);
       expect(mine.length, name).toBeGreaterThanOrEqual(2);
@@ -52,6 +64,23 @@ describe('the time series', () => {
     const row = { seconds: 1, operation: 'touch', count: 0, ratePerSecond: 0, errors: 0, p50Ns: NaN, p99Ns: NaN };
     expect(seriesCsv([row, { ...row, seconds: 2, count: 7, ratePerSecond: 7.2, p50Ns: 310, p99Ns: 950 }])).toBe(
       'seconds,operation,count,rate_per_second,errors,p50_ns,p99_ns\r\n1.000,touch,0,0,0,,\r\n2.000,touch,7,7,0,310,950\r\n',
+    );
+  });
+});
+
+describe('the files of the time series', () => {
+  it('are there with each second, and not before the first', () => {
+    const out = join(mkdtempSync(join(tmpdir(), 'series-')), 'run');
+    const files = new SeriesFiles(out);
+    expect(existsSync(out)).toBe(false);
+    const row = { seconds: 1, operation: 'touch', count: 1, ratePerSecond: 1, errors: 0, p50Ns: 5, p99Ns: 6 };
+    const pages = { total: 9, free: 5, allocated: 4, assigned: 3, leaked: 0 };
+    files.add([row], { seconds: 1, rssBytes: 100, heapBytes: 10, lockWaitNs: 7.2, ...pages });
+    expect(parseSeriesCsv(readFileSync(join(out, 'series.csv'), 'utf8'), 's')).toEqual([row]);
+    files.add([{ ...row, seconds: 2 }], { seconds: 2, rssBytes: 101, heapBytes: 11, lockWaitNs: 8, ...pages });
+    expect(parseSeriesCsv(readFileSync(join(out, 'series.csv'), 'utf8'), 's')).toHaveLength(2);
+    expect(readFileSync(join(out, 'state.csv'), 'utf8')).toBe(
+      'seconds,rss_bytes,heap_bytes,pages_free,pages_allocated,pages_assigned,pages_leaked,lock_wait_ns\r\n1.000,100,10,5,4,3,0,7\r\n2.000,101,11,5,4,3,0,8\r\n',
     );
   });
 });

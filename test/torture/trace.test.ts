@@ -9,7 +9,7 @@ import * as trace from '#src/kernel/abi/trace.js';
 import { chromeTrace } from '#src/report/trace-chrome.js';
 import { ftraceText } from '#src/report/trace-ftrace.js';
 import { profileSchema } from '#src/torture/schema.js';
-import type { TraceLog } from '#src/torture/trace.js';
+import type { TraceEvent, TraceLog } from '#src/torture/trace.js';
 import { runHere } from '../cli/child.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'trace-'));
@@ -88,30 +88,87 @@ describe('a traced run', () => {
   });
 
   it('keeps the last events of a ring that is too small, and says how many were lost', async () => {
-    const small = await traced(100, 'fast');
+    const small = await traced(4, 'fast');
     const [vcpu] = small.threads;
-    expect(vcpu!.events).toHaveLength(128);
+    expect(vcpu!.events).toHaveLength(4);
     expect(vcpu!.lost).toBeGreaterThan(0);
   });
 });
 
 describe('as Chrome trace events', () => {
-  it('names threads, and events lie inside one another or apart on each track', () => {
-    expect(entries.filter(({ name }) => name === 'thread_name')).toHaveLength(4);
-    for (const { task } of log.threads) {
-      const spans = entries.filter(({ ph, tid }) => ph === 'X' && tid === task);
-      expect(spans.length).toBeGreaterThan(0);
-      // A step that was due earlier than it began overlaps the one before; all else nests.
-      const inside = spans
-        .filter(({ name }) => /^(kvm_|rmpupdate|invalidat)/.test(name))
-        .toSorted((a, b) => a.ts - b.ts || b.dur - a.dur);
-      const open: number[] = [];
-      for (const { ts, dur } of inside) {
-        while (open.length > 0 && open.at(-1)! <= ts + 0.001) open.pop();
-        if (open.length > 0) expect(ts + dur).toBeLessThanOrEqual(open.at(-1)! + 0.002);
-        open.push(ts + dur);
+  it('has of each event what the format demands, and a name for each track', () => {
+    const named = new Set(entries.filter(({ name }) => name === 'thread_name').map(({ pid, tid }) => `${pid} ${tid}`));
+    expect(entries.filter(({ name }) => name === 'process_name').map(({ pid }) => pid)).toEqual([1]);
+    for (const { ph, name, pid, tid, ts, dur, args } of entries) {
+      expect(['M', 'X', 'i']).toContain(ph);
+      expect(name).not.toBe('');
+      expect([pid, tid].every(Number.isSafeInteger)).toBe(true);
+      expect(args).toBeTypeOf('object');
+      if (ph === 'M') continue;
+      expect(named).toContain(`${pid} ${tid}`);
+      // Whole nanoseconds, in microseconds.
+      for (const us of ph === 'X' ? [ts, dur] : [ts]) {
+        expect(us).toBeGreaterThanOrEqual(0);
+        expect(Math.abs(us * 1000 - Math.round(us * 1000))).toBeLessThan(0.001);
       }
     }
+  });
+
+  it('has every event, and on each track durations lie inside one another or apart, to the nanosecond', () => {
+    const spans = entries.filter(({ ph }) => ph === 'X');
+    const ofLog = log.threads.flatMap(({ events }) => events.map(({ kind }) => kind));
+    const count = (kind: number): number => ofLog.filter((each) => each === kind).length;
+    expect(spans.length).toBe(ofLog.length - count(trace.EV_INVALIDATE_BEGIN) - count(trace.EV_INVALIDATE_RANGE));
+    for (const tid of new Set(spans.map((span) => span.tid))) {
+      const open: number[] = [];
+      for (const { ts, dur, name } of spans.filter((span) => span.tid === tid)) {
+        const [start, end] = [Math.round(ts * 1000), Math.round(ts * 1000) + Math.round(dur * 1000)];
+        while (open.length > 0 && open.at(-1)! <= start) open.pop();
+        if (open.length > 0) expect(end, `${name} on track ${tid}`).toBeLessThanOrEqual(open.at(-1)!);
+        open.push(end);
+      }
+    }
+    // Nearly all are on the thread's own track.
+    expect(spans.filter(({ tid }) => tid < 1000).length / spans.length).toBeGreaterThan(0.9);
+  });
+
+  it('shows the operations of an open loop one after the other, and how late each began', () => {
+    const event = (kind: number, startNs: number, endNs: number): TraceEvent => {
+      return { kind, startNs, endNs, a: 0, b: 0n, c: 0n, ret: 0 };
+    };
+    const operation = trace.EV_OPERATION + 1;
+    // Two were due while the first was being made; one fault lies inside the third.
+    const events = [
+      event(operation, 1000, 9000),
+      event(operation, 2000, 9500),
+      event(operation, 3000, 12_000),
+      event(trace.EV_FAULT, 10_000, 11_000),
+    ];
+    const thread = { name: 'invalidator0', shard: 0, task: 3, events, lost: 0 };
+    const shown = JSON.parse([...chromeTrace({ threads: [thread], startNs: 0, nameOf: String }, {})].join('')) as {
+      traceEvents: Entry[];
+    };
+    const spans = shown.traceEvents.filter(({ ph }) => ph === 'X');
+    expect(spans.map(({ ts, dur, tid, args }) => [ts, dur, tid, args['late_us']])).toEqual([
+      [1, 8, 3, undefined],
+      [9, 0.5, 3, 7],
+      [9.5, 2.5, 3, 6.5],
+      [10, 1, 3, undefined],
+    ]);
+  });
+
+  it('puts what sticks out of another on a further track of the thread', () => {
+    const event = (kind: number, startNs: number, endNs: number): TraceEvent => {
+      return { kind, startNs, endNs, a: 1, b: 0n, c: 0n, ret: 0 };
+    };
+    const events = [event(trace.EV_HOLD, 0, 50), event(trace.EV_FAULT, 20, 90), event(trace.EV_WAIT, 30, 40)];
+    const log2 = { threads: [{ name: 'v', shard: 0, task: 3, events, lost: 0 }], startNs: 0, nameOf: String };
+    const all = (JSON.parse([...chromeTrace(log2, {})].join('')) as { traceEvents: Entry[] }).traceEvents;
+    expect(all.filter(({ ph }) => ph === 'X').map(({ tid }) => tid)).toEqual([3, 1003, 3]);
+    expect(all.filter(({ name }) => name === 'thread_name').map(({ args }) => args['name'])).toEqual([
+      'v',
+      'v, overlapping',
+    ]);
   });
 
   it('opens an invalidation with its hook inside', () => {
