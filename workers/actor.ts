@@ -6,6 +6,7 @@ import { createLog } from '../src/host/log.js';
 import { nowNs } from '../src/host/clock.js';
 import { attachShard } from '../src/host/shard.js';
 import { bindThread, threadTimes } from '../src/host/thread.js';
+import { END_LEFT } from '../src/kernel/abi/program.js';
 
 type UserHook = (vmId: number, slotId: number, startGfn: number, endGfn: number) => void;
 
@@ -22,7 +23,9 @@ export default async function runActor(task: ActorTask): Promise<ActorReply> {
     const [before, startNs] = [threadTimes(), nowNs()];
     const verdict = shard.x.runProgram(task.program);
     const [after, tookNs] = [threadTimes(), nowNs() - startNs];
-    shard.x.taskExit();
+    // Who leaves for a while gives its task back: any thread may get it.
+    if (verdict === END_LEFT) shard.x.taskDetach();
+    else shard.x.taskExit();
     if (task.cpu !== undefined) bindThread();
     return {
       name: task.name,

@@ -17,7 +17,8 @@ const FLAGS = [
 
 /** Functions called seldom (checks that fail, locks that are contended): the test in front of the call is hinted as not taken. */
 const RARE = [
-  'point/perturbSlow',
+  ...['perturbSlow', 'failDrawn', 'hookDrawn', 'ipiDrawn'].map((name) => `perturb/${name}`),
+  'costs/spendNs',
   'oops/oops',
   'mm/page/badRefcount',
   ...['rcu/wakeWaiting', 'srcu/wakeDraining', 'word/wordLockSlow', 'word/wordUnlockSlow'].map((name) => `sync/${name}`),

@@ -4,6 +4,8 @@ import { memslotSequence } from '../torture/guests.js';
 import { scaled } from '../torture/run.js';
 import { profileSources, resolvedYaml, withAbsolutePaths } from '../torture/resolved.js';
 import type { Profile } from '../torture/schema.js';
+import { drawSwarm } from '../torture/swarm.js';
+import { costsOf } from '../torture/trouble.js';
 
 /** What the command line says besides `--set`. */
 export interface CommandLine {
@@ -19,8 +21,19 @@ function originOf({ data, origin }: OpenedDocument<Profile>, { seedOption, worke
     if (path[0] === 'seed' && seedOption !== undefined) return `--seed ${seedOption}`;
     if (path[0] === 'seed' && data.seed === undefined) return 'drawn at random';
     if (path.at(-1) === 'threads' && workers !== undefined) return `--workers ${workers}`;
+    if (isDrawn(data, path)) return `drawn from the seed (${origin(['perturb'])})`;
     return origin(path);
   };
+}
+
+/** Whether the value is the swarm's: all of `perturb`, and what it adds to the profile. */
+function isDrawn({ perturb, stutter, actors }: Profile, [key, n]: readonly (string | number)[]): boolean {
+  if (perturb !== 'swarm') return false;
+  return (
+    key === 'perturb' ||
+    (key === 'stutter' && stutter === undefined) ||
+    (key === 'actors' && Number(n) >= actors.length)
+  );
 }
 
 function complete(profile: Profile, { profilePath, seed }: CommandLine): Profile {
@@ -36,7 +49,9 @@ export function storedProfile(used: Profile, opened: OpenedDocument<Profile>, li
 export function dryRun(opened: OpenedDocument<Profile>, line: CommandLine, json: boolean): string {
   const { data } = opened;
   const sequences = data.vms.map((vm) => memslotSequence(vm, line.profilePath));
-  const used = line.workers === undefined ? data : scaled(data, line.profilePath, line.workers, sequences);
+  costsOf(data, line.profilePath);
+  const drawn = drawSwarm(data, line.seed);
+  const used = line.workers === undefined ? drawn : scaled(drawn, line.profilePath, line.workers, sequences);
   if (!json) return storedProfile(used, opened, line);
   const profile = complete(used, line);
   const sources = profileSources(profile, originOf(opened, line));

@@ -2,9 +2,11 @@
 import { cpus } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
+import { runActor, type ActorOfPool, type ActorsRun } from './actor-run.js';
 import { nowNs } from './clock.js';
 import * as program from '../kernel/abi/program.js';
 import type { HostHandle, UserHook } from './attach.js';
+import { parseCosts, readCosts, type CostsInput } from './costs.js';
 import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
 import type { BuildName } from './kernel-module.js';
@@ -25,6 +27,7 @@ import { parseDuration } from './units.js';
 import { variantBits } from './variants.js';
 import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
 import { Supervisor } from './supervisor.js';
+import { injectedInto, type Injected, type Trouble } from './trouble.js';
 
 /** What a host is made of; all of it has a default. */
 export interface HostOptions {
@@ -41,7 +44,10 @@ export interface HostOptions {
   seed?: bigint;
   oracles?: boolean;
   variants?: readonly string[];
-  perturb?: { meanPoints: number; delayNs: number };
+  /** Build `perturbed`: delays at points (mean number of points between two, and the longest), and rougher things. */
+  perturb?: { meanPoints: number; delayNs: number } & Trouble;
+  /** What operations of the hardware take, which is spent where they take place: nanoseconds or text with a unit, or the path of a file as in config/costs. */
+  costs?: CostsInput | string;
   layout?: string;
   /** Globs of function names whose pr_debug lines are printed. */
   debug?: string;
@@ -62,28 +68,9 @@ export interface HostStatistics {
   rmp: Record<string, number>;
 }
 
-/** An actor's program for a thread of the pool. */
-interface ActorOfPool {
-  name: string;
-  program: number;
-  /** The shard that its program lies in; 0 if not said. */
-  shard?: number;
-  /** The CPU that its thread is to run on; any if not said. */
-  cpu?: number | undefined;
-}
-
 /** Something that runs on a host and comes to a result: `workload()` makes one of actors. */
 export interface Workload<R> {
   runOn(host: Host): Promise<R>;
-}
-
-/** What the actors of one run on one shard share. */
-interface ActorsRun {
-  shard: Shard;
-  pool: Pool;
-  presence: SharedArrayBuffer;
-  supervisor: Supervisor;
-  died: string[];
 }
 
 /** How a set of actors ended. */
@@ -135,7 +122,7 @@ export class Host {
     const hook = options.hook ?? 'snp';
     const log = createLog(options.logLevel ?? 'silent', options.onLog);
     const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
-    const { seed, oracles, perturb, variants = [] } = options;
+    const { seed, oracles, perturb, costs, variants = [] } = options;
     const shards = bootShards(
       maps,
       {
@@ -147,7 +134,10 @@ export class Host {
         variants: variantBits(variants),
         ...(seed === undefined ? {} : { seed }),
         ...(oracles === undefined ? {} : { oracles }),
-        ...(perturb === undefined ? {} : { perturbMeanPoints: perturb.meanPoints, perturbNs: perturb.delayNs }),
+        ...(perturb === undefined
+          ? {}
+          : { perturbMeanPoints: perturb.meanPoints, perturbNs: perturb.delayNs, trouble: perturb }),
+        ...(costs === undefined ? {} : { costs: typeof costs === 'string' ? readCosts(costs) : parseCosts(costs) }),
       },
       { prDebug, ...(userHook === undefined ? {} : { userHook }) },
     );
@@ -216,7 +206,7 @@ export class Host {
       sets[0]!.supervisor.intervalMs,
     );
     const slots = this.shards.map(() => 0);
-    const runs = actors.map((actor) => this.#runActor(sets[actor.shard ?? 0]!, actor, slots[actor.shard ?? 0]!++));
+    const runs = actors.map((actor) => runActor(sets[actor.shard ?? 0]!, actor, slots[actor.shard ?? 0]!++));
     const ready = setInterval(() => {
       const here = ({ presence }: ActorsRun): boolean =>
         new Int32Array(presence).every((_, slot, words) => Atomics.load(words, slot) !== 0);
@@ -235,40 +225,19 @@ export class Host {
   /** What the actors of one shard share, and who looks after them. */
   #actorsOf(shard: Shard, actors: readonly ActorOfPool[], pool: Pool, died: string[]): ActorsRun {
     const presence = new SharedArrayBuffer(actors.length * 4);
+    const fail = (violation: Violation): void => this.#fail(violation);
     const supervisor = new Supervisor({
       shard,
       actors: actors.map(({ name }) => name),
       presence,
       stuckMs: this.#stuckMs,
-      fail: (violation) => this.#fail(violation),
+      fail,
       terminate: () => this.#terminate(pool),
       log: this.log,
     });
-    return { shard, pool, presence, supervisor, died };
-  }
-
-  /** One actor on the pool, from its start to its reply or its death. */
-  async #runActor(run: ActorsRun, { name, program: address, cpu }: ActorOfPool, slot: number): Promise<ActorReply> {
-    const { shard, pool, presence, supervisor, died } = run;
+    const { log, shards } = this;
     const { hook, logLevel = 'silent' } = this.#options;
-    const hookModule = hook === undefined || hook === 'snp' || hook === 'none' ? undefined : pathToFileURL(hook).href;
-    const { handle } = shard;
-    try {
-      const reply = await pool.run({ handle, name, program: address, hookModule, logLevel, presence, slot, cpu });
-      supervisor.actorEnded(slot);
-      // An oops stops its own shard; the others have no reason to go on.
-      if (reply.error?.name === 'KernelOops') stopShards(this.shards, layout.STOP_REQUESTED);
-      // A trap leaves locks as they were: nobody else may go on waiting for them.
-      if (reply.error !== undefined && reply.error.name !== 'KernelOops') {
-        const message = `${name} failed: ${reply.error.name}: ${reply.error.message}`;
-        this.#fail({ oracle: 'kernel-bug', message, thread: `task${reply.taskId}`, details: {} });
-      }
-      return reply;
-    } catch (error) {
-      died.push(name);
-      supervisor.workerDied(slot, error as Error);
-      return { name, taskId: -1, verdict: -1, error: { name: 'WorkerDied', message: (error as Error).message } };
-    }
+    return { shard, shards, pool, presence, supervisor, died, hook, logLevel, log, fail };
   }
 
   /**
@@ -339,6 +308,11 @@ export class Host {
   /** Pages, lock classes and RMP instructions so far. Threads may be at work: what they count meanwhile is partly seen. */
   stats(): HostStatistics {
     return { pages: pageStatistics(this.shards), locks: lockStatistics(this.shards), rmp: rmpStatistics(this.shards) };
+  }
+
+  /** What the perturbed build has injected beside delays, so far. */
+  injected(): Injected {
+    return injectedInto(this.shards);
   }
 
   /** Stops what still runs and ends the pool. The host is of no use afterwards. */

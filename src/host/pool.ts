@@ -19,6 +19,9 @@ export interface ActorTask {
   slot: number;
 }
 
+/** In the presence word of an actor whose thread has left for a while. */
+export const AWAY = -1;
+
 /** Notes which task a worker has become, so that the host knows whose locks to look at when the worker dies. */
 export function announceTask(task: ActorTask, taskId: number): void {
   Atomics.store(new Int32Array(task.presence), task.slot, taskId + 1);

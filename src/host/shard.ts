@@ -1,9 +1,11 @@
 // A shard: one linear memory with one modelled kernel in it. Creating writes the geometry and boots; attaching makes the calling thread a task.
 import type { KernelExports } from '#kernel-exports';
 import * as layout from '../kernel/abi/layout.js';
+import { writeCosts, type Costs } from './costs.js';
 import { KernelError, KernelOops, UsageError } from './errors.js';
 import { type BuildName, instantiateKernel, kernelModule, type KernelEnvironment } from './kernel-module.js';
 import { readViolations } from './oops.js';
+import { writeTrouble, type Trouble } from './trouble.js';
 
 export interface ShardOptions {
   build: BuildName;
@@ -19,6 +21,8 @@ export interface ShardOptions {
   variants?: readonly number[];
   perturbMeanPoints?: number;
   perturbNs?: number;
+  trouble?: Trouble;
+  costs?: Costs;
   /** Size of the linear memory in 64 KiB pages; the maximum (4 GiB) costs nothing until touched. */
   memoryPages?: number;
   pfnBase?: number;
@@ -86,6 +90,8 @@ export function writeGeometry(words: Int32Array, options: Omit<ShardOptions, 'bu
   set(layout.SH_ORACLES, options.oracles === false ? 0 : 1);
   set(layout.SH_PERTURB_MEAN, options.perturbMeanPoints ?? 0);
   set(layout.SH_PERTURB_NS, options.perturbNs ?? 0);
+  writeTrouble(words.buffer, options.trouble ?? {});
+  writeCosts(words.buffer, options.costs ?? {});
   const seed = BigInt.asUintN(64, options.seed ?? 1n);
   set(layout.SH_SEED, Number(seed & 0xffffffffn) | 0);
   set(layout.SH_SEED + 4, Number(seed >> 32n) | 0);
@@ -101,6 +107,7 @@ export function createShard(options: ShardOptions, environment: Partial<KernelEn
   writeGeometry(shard.words, { ...options, memoryPages });
   const error = shard.x.bootKernel();
   if (error !== 0) throw new KernelError('boot', error, { pfnCount: options.pfnCount, memoryPages });
+  if (Object.values(options.costs ?? {}).some((ns) => ns > 0)) shard.x.costsCalibrate();
   return { ...shard, taskId: 0 };
 }
 

@@ -30,7 +30,7 @@ export interface Supervised {
   shard: Shard;
   /** Names of the actors by slot. */
   actors: readonly string[];
-  /** Word `slot` is the actor's task id + 1 once it has attached. */
+  /** Word `slot` is the actor's task id + 1 once it has attached, AWAY while its thread has left. */
   presence: SharedArrayBuffer;
   /** A thread without progress for this long fails the run; one that is still there as long afterwards is terminated. */
   stuckMs: number;
@@ -123,7 +123,7 @@ export class Supervisor {
     for (const { task, text } of suspects.length > 0 ? [] : looping) this.#fail(`stuck: ${text}`, task);
     if (nowMs - this.#fromMs < comeUpMs) return;
     actors.forEach((name, slot) => {
-      if (this.#ended.has(slot) || this.#taskOf(slot) !== undefined) return;
+      if (this.#ended.has(slot) || Atomics.load(new Int32Array(this.#run.presence), slot) !== 0) return;
       this.#fail(`stuck: worker of ${name} has not come up after ${Math.round(nowMs - this.#fromMs)} ms`, undefined);
     });
   }
@@ -149,7 +149,7 @@ export class Supervisor {
 
   #taskOf(slot: number): number | undefined {
     const announced = Atomics.load(new Int32Array(this.#run.presence), slot);
-    return announced === 0 ? undefined : announced - 1;
+    return announced <= 0 ? undefined : announced - 1;
   }
 
   readonly #label = (task: number): string => {

@@ -6,6 +6,7 @@ import {
 } from './abi/layout';
 import { OOPS_HEAP_CORRUPT, ORACLE_KERNEL_BUG } from './abi/oops';
 import { oops } from './oops';
+import { allocationFails } from './perturb';
 import { atomicCas32, atomicLoad32, current, fillBytes, load32, oraclesOn, peek32, poke64, store32 } from './point';
 import { spinLock, spinUnlock } from './sync/spinlock';
 
@@ -45,6 +46,11 @@ function classBytes(cls: u32): u32 {
  * @context any; takes the heap lock only to refill the task's magazine. kernel: mm/slub.c kmalloc.
  */
 export function kmalloc(size: usize): usize {
+  return allocationFails() ? 0 : kmallocSure(size);
+}
+
+/** The same, but no failure is injected: for the model's own notes where the kernel needs no memory (an rcu_head or a list_head inside the object). */
+export function kmallocSure(size: usize): usize {
   const object = take(size);
   if (object != 0 && oraclesOn()) fillBytes(object, FRESH, size);
   return object;
@@ -68,7 +74,7 @@ function take(size: usize): usize {
 }
 
 export function kzalloc(size: usize): usize {
-  const object = take(size);
+  const object: usize = allocationFails() ? 0 : take(size);
   if (object != 0) fillBytes(object, 0, size);
   return object;
 }
@@ -167,7 +173,7 @@ function extentBytes(bytes: u64): u64 {
  */
 export function vmalloc(bytes: u64): usize {
   const wanted = extentBytes(bytes);
-  if (wanted > 0xffff0000) return 0;
+  if (wanted > 0xffff0000 || allocationFails()) return 0;
   let found: usize = 0;
   spinLock(LOCK_VMALLOC);
   let link: usize = EXTENTS;

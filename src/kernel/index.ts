@@ -1,5 +1,6 @@
 // Everything the host and the tests can call: the exports of the Wasm module.
 export { setCurrent, randomU32, nowNs, checkStop } from './point';
+export { costsCalibrate, turn } from './costs';
 export { bootKernel } from './boot';
 export * from './task';
 export * from './heap';

@@ -3,7 +3,7 @@
 // counts down to an injected delay at atomic operations, `controlled` announces the operation to a scheduler before it is
 // performed, which may suspend the virtual thread (control/threads.ts). After crossbeam's `primitive` module and Linux's READ_ONCE family.
 import {
-  SH_ORACLES, SH_PERTURB_MEAN, SH_PERTURB_NS, SH_STOP, SH_VARIANTS, STOP_OOPS, TASK_BARRIER, TASK_RNG,
+  SH_ORACLES, SH_STOP, SH_VARIANTS, STOP_OOPS, TASK_BARRIER, TASK_RNG,
 } from './abi/layout';
 import { CONTROL_RESULT } from './abi/control';
 import {
@@ -13,6 +13,7 @@ import {
   block, markDirty, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointRelaxOn, pointStore,
 } from './control/threads';
 import { found32, found64 } from './freed';
+import { perturbSlow } from './perturb';
 
 /** Wakes sleepers of the controlled build's scheduler. */
 // @ts-ignore: decorator
@@ -45,6 +46,8 @@ export function setCurrent(task: usize): void { current = task; }
 /** Points until the next perturbation: private to the thread. */
 let countdown: i32 = 1;
 
+export function setCountdown(points: i32): void { countdown = points; }
+
 // @ts-ignore: decorator
 @inline
 function perturb(): void {
@@ -59,28 +62,6 @@ function perturb(): void {
 /** Leaves the kernel for good when the run has oopsed: how a violation stops every thread at its next point. */
 export function checkStop(): void {
   if (atomic.load<u32>(SH_STOP) >= <u32>STOP_OOPS) hostStopped();
-}
-
-/** Draws the distance to the next perturbation and performs one delay: a spin, or a yield of the real CPU. */
-function perturbSlow(): void {
-  // Without a task the caller only looks (statistics, reports), also at a run that has oopsed.
-  if (current != 0) checkStop();
-  const mean = load<u32>(SH_PERTURB_MEAN);
-  if (mean == 0 || current == 0) {
-    countdown = 4096;
-    return;
-  }
-  countdown = 1 + <i32>(randomU32() % (2 * mean));
-  const boundNs = load<u32>(SH_PERTURB_NS);
-  if (boundNs == 0) return;
-  const draw = randomU32();
-  if ((draw & 7) == 0) {
-    // A nap on a word nobody wakes gives the CPU to another thread: the wide windows come from here.
-    memory.atomic.wait32(current, ~load<u32>(current), 0);
-    memory.atomic.wait32(current, load<u32>(current), <i64>(draw % boundNs));
-  } else {
-    for (let n = draw % (boundNs >> 2) + 1; n != 0; n--) atomic.load<u32>(current);
-  }
 }
 
 /** xoroshiro128+ on the task's own stream: the only source of randomness in the kernel. */
@@ -98,7 +79,12 @@ export function randomU32(): u32 {
 /** Looks at and changes a word as a part of the step before: for states that no step can tell apart, and for the heap's own look at freed memory. */
 export function peek32(p: usize): u32 { return load<u32>(p); }
 export function peek64(p: usize): u64 { return load<u64>(p); }
+export function poke32(p: usize, value: u32): void { if (CONTROLLED) markDirty(p); store<u32>(p, value); }
 export function poke64(p: usize, value: u64): void { if (CONTROLLED) markDirty(p); store<u64>(p, value); }
+
+/** Counts an event that was injected; a turn of some nanoseconds that keeps the CPU busy. Neither is a point: they are parts of the delays at points. */
+export function tally(p: usize): void { atomic.add<u64>(p, 1); }
+export function spinTurn(): void { atomic.add<u32>(current + TASK_BARRIER, 0); }
 
 /** Whether a named variant is on. Always false in builds without variants. */
 // @ts-ignore: decorator

@@ -1,6 +1,7 @@
 // Actors of a profile as programs in shared memory: which areas each thread works on, with which keys, ranges and rate.
 import { UsageError } from '../host/errors.js';
 import type { Shard } from '../host/shard.js';
+import { parseDuration } from '../host/units.js';
 import * as layout from '../kernel/abi/layout.js';
 import * as program from '../kernel/abi/program.js';
 import type { Guest } from './guests.js';
@@ -16,6 +17,8 @@ const KINDS: Record<ActorProfile['kind'], number> = {
   rebinder: program.ACTOR_REBINDER,
   'memory-failure': program.ACTOR_MEMORY_FAILURE,
   discarder: program.ACTOR_DISCARDER,
+  'rmp-stormer': program.ACTOR_RMP_STORMER,
+  lifecycle: program.ACTOR_LIFECYCLE,
   mix: program.ACTOR_MIX,
 };
 
@@ -29,6 +32,7 @@ const DISTRIBUTIONS: Record<ActorProfile['touch']['distribution'], number> = {
 };
 
 const MIX_SCALE = 2 ** 31;
+const STORMER_HOLD = '50us';
 
 /** Whether threads of this actor run vCPUs, of which each has one thread only. */
 export function runsVcpus({ kind, mix }: Pick<ActorProfile, 'kind' | 'mix'>): boolean {
@@ -138,6 +142,9 @@ function dealTargets(actor: ActorProfile, { first, threads, total }: Deal, guest
       });
     } else if (kind === 'rebinder') {
       for (const area of areas) next()?.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
+    } else if (kind === 'lifecycle') {
+      // Works on guests of its own, which it makes: one place to note the present one.
+      for (const mine of shares) if (mine.length === 0) mine.push({ guest, area: areas[0]!, vcpu: 0, vcpuIndex: 0 });
     } else {
       for (const mine of shares) for (const area of areas) mine.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
     }
@@ -147,7 +154,7 @@ function dealTargets(actor: ActorProfile, { first, threads, total }: Deal, guest
 
 /** Whether actors of this kind work on an area: shared memory is for vCPUs, the discarder, and the rebinder that moves it. */
 function suits(kind: ActorProfile['kind'], { file }: Guest['areas'][number]): boolean {
-  if (kind === 'vcpu' || kind === 'rebinder') return true;
+  if (kind === 'vcpu' || kind === 'rebinder' || kind === 'lifecycle') return true;
   return kind === 'discarder' ? file === 0 : file !== 0;
 }
 
@@ -179,6 +186,8 @@ function writeProgram(
   u32(program.PR_DISTRIBUTION, DISTRIBUTIONS[touch.distribution]);
   u32(program.PR_WRITE_FRACTION, fraction32(touch.write));
   u32(program.PR_BATCH, touch.batch);
+  u32(program.PR_VALIDATE_FRACTION, fraction32(touch.validate));
+  f64(program.PR_HOLD_NS, parseDuration(actor.hold ?? STORMER_HOLD));
   u32(program.PR_HOT_FRACTION, fraction32(touch.hot?.pages ?? 0.01));
   u32(program.PR_HOT_SHARE, fraction32(touch.hot?.share ?? 0.9));
   f64(program.PR_ZIPF_THETA, touch.theta);

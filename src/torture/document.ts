@@ -74,11 +74,21 @@ export function openDocument<T>(
 }
 
 function complaintsOf(issues: readonly z.core.$ZodIssue[], known: readonly string[]): Complaint[] {
-  return issues.map((issue) => {
+  return issues.flatMap(insideUnion).map((issue) => {
     const path = issue.path.map((key) => (typeof key === 'number' ? key : String(key)));
     const inKey = issue.code === 'unrecognized_keys';
     return { path: inKey ? [...path, issue.keys[0]!] : path, inKey, message: describe(issue, known) };
   });
+}
+
+/** Of a value that fits no member of a union: what is wrong by the member of its own kind, where only one is. */
+function insideUnion(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const sameKind = issue.errors.filter((each) =>
+    each.some(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
+  );
+  if (sameKind.length !== 1) return [issue];
+  return sameKind[0]!.flatMap((each) => insideUnion({ ...each, path: [...issue.path, ...each.path] }));
 }
 
 function isWithin(path: readonly (string | number)[], outer: readonly (string | number)[]): boolean {

@@ -16,3 +16,12 @@ export function actorSeed(seed: bigint, n: number): [bigint, bigint] {
   const words: [bigint, bigint] = [mixed(start + GOLDEN), mixed(start + 2n * GOLDEN)];
   return words[0] === 0n && words[1] === 0n ? [1n, 0n] : words;
 }
+
+/** A stream of numbers in [0, 1) for what is drawn once a run; `label` tells it from others of the seed. */
+export function unitStream(seed: bigint, label: bigint): () => number {
+  let state = mixed(seed ^ label);
+  return () => {
+    state = BigInt.asUintN(64, state + GOLDEN);
+    return Number(mixed(state) >> 11n) / 2 ** 53;
+  };
+}

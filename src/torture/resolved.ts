@@ -14,6 +14,7 @@ export function withAbsolutePaths(profile: Profile, profilePath: string): Profil
     ...profile,
     host: { ...profile.host, ...(layout === undefined ? {} : { layout: absolute(layout) }) },
     hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : absolute(profile.hook),
+    ...(typeof profile.costs === 'string' ? { costs: absolute(profile.costs) } : {}),
     vms: profile.vms.map((vm) => (vm.memslots === undefined ? vm : { ...vm, memslots: absolute(vm.memslots) })),
   };
 }

@@ -23,6 +23,13 @@ const OPERATIONS: Record<number, string> = {
   [program.OP_SLOT_MOVE]: 'slot_move',
   [program.OP_MEMORY_FAILURE]: 'memory_failure',
   [program.OP_DISCARD]: 'discard',
+  [program.OP_SLOT_FLAGS]: 'slot_flags',
+  [program.OP_PVALIDATE]: 'pvalidate',
+  [program.OP_RMP_LOCK]: 'rmp_lock',
+  [program.OP_VM_CREATE]: 'vm_create',
+  [program.OP_LAUNCH_UPDATE]: 'launch_update',
+  [program.OP_LAUNCH_FINISH]: 'launch_finish',
+  [program.OP_VM_DESTROY]: 'vm_destroy',
 };
 
 /** All operations of reports. */

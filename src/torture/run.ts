@@ -1,6 +1,7 @@
 // One torture run: host, guests, actors, the time window, the audit, the verdict.
 import { dirname, resolve } from 'node:path';
 import { planShards } from '../host/boot.js';
+import type { Costs } from '../host/costs.js';
 import { Host, type HostOptions } from '../host/host.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
 import { KernelOops, type Violation } from '../host/errors.js';
@@ -18,10 +19,12 @@ import {
   type Progress,
 } from './results.js';
 import { Series, type OnSecond } from './series.js';
-import type { MemslotSequence, Profile } from './schema.js';
+import type { MemslotSequence, Perturb, Profile } from './schema.js';
 import { invariantsOf, type InvariantResult } from './invariants.js';
 import { failingPlaces, type FailingPlace } from './failing-place.js';
 import { recentWindow, type RecentWindow } from './recent.js';
+import { drawSwarm } from './swarm.js';
+import { costsOf, hasTrouble, markVictims, troubleOf, type Perturbation } from './trouble.js';
 import { scaleWorkers } from './workers.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
 import { readTrace, startTrace, type TraceLog } from './trace.js';
@@ -56,6 +59,10 @@ export interface TortureResult {
   operations: Record<string, OperationResult>;
   /** What each thread did; of open loops also how well it kept its rate. */
   actors: ActorResult[];
+  /** Of a run with more trouble than delays: who was its victim, and how much there was. */
+  perturbation?: Perturbation;
+  /** Of a run with a cost model: nanoseconds of each operation. */
+  costs?: Costs;
   /** By kind of actor. */
   progress: Record<string, Progress>;
   locks: Record<string, LockStatistics>;
@@ -95,11 +102,17 @@ export interface TortureOptions {
   logLevel?: LogLevel;
 }
 
+/** A run whose perturbations are drawn. */
+interface Drawn extends TortureOptions {
+  profile: Profile & { perturb: Perturb };
+}
+
 /** A host with its guests and actors, ready to start. */
 interface Prepared {
   host: Host;
   guests: Guest[];
   programs: ActorProgram[];
+  victims: string[];
   differences: ReplayDifference[];
   pagesBefore: PageStatistics;
   environment: Environment;
@@ -109,8 +122,10 @@ interface Prepared {
 export async function runTorture(given: TortureOptions): Promise<TortureResult> {
   const thresholds = parseThresholds(given.profile.thresholds);
   const sequences = given.profile.vms.map((vm) => memslotSequence(vm, given.profilePath));
-  const { workers } = given;
-  const profile = workers === undefined ? given.profile : scaled(given.profile, given.profilePath, workers, sequences);
+  const { workers, seed } = given;
+  const drawn = drawSwarm(given.profile, seed);
+  const profile =
+    workers === undefined ? drawn : { ...drawn, actors: scaled(drawn, given.profilePath, workers, sequences).actors };
   const options = { ...given, profile };
   const environment = environmentFingerprint();
   const host = await createHost(options);
@@ -164,8 +179,9 @@ function memoryOf(
   };
 }
 
-async function createHost(options: TortureOptions): Promise<Host> {
+async function createHost(options: Drawn): Promise<Host> {
   const { profile, profilePath } = options;
+  const costs = costsOf(profile, profilePath);
   return Host.create({
     ...memoryOf(profile, profilePath),
     partitions: profile.host.partitions,
@@ -179,20 +195,21 @@ async function createHost(options: TortureOptions): Promise<Host> {
     stuckAfter: profile.stuckAfter,
     seed: options.seed,
     variants: profile.variants,
-    perturb: { meanPoints: profile.perturb.meanPoints, delayNs: parseDuration(profile.perturb.delay) },
+    perturb: troubleOf(profile.perturb),
+    ...(costs === undefined ? {} : { costs }),
   });
 }
 
 /** Creates guests and actors. A mistake brought back by name may oops as early as here: then there are no actors to run. */
 function prepare(
   host: Host,
-  { profile }: TortureOptions,
+  { profile, seed }: Drawn,
   sequences: readonly MemslotSequence[],
   environment: Environment,
 ): Prepared {
   const guestOptions = { window: profile.actors.some(({ kind }) => kind === 'rebinder'), log: host.log };
   const pagesBefore = host.stats().pages;
-  const prepared: Prepared = { host, guests: [], programs: [], differences: [], pagesBefore, environment };
+  const prepared: Prepared = { host, guests: [], programs: [], victims: [], differences: [], pagesBefore, environment };
   try {
     profile.vms.forEach((vm, kind) => {
       for (let n = 0; n < vm.count; n++) {
@@ -205,6 +222,7 @@ function prepare(
       }
     });
     prepared.programs = writeActors(host.shards, profile.actors, prepared.guests, profile.stutter);
+    prepared.victims = markVictims(host.shards, prepared.programs, profile.perturb, seed);
   } catch (error) {
     if (!(error instanceof KernelOops)) throw error;
   }
@@ -218,14 +236,15 @@ interface Outcome extends WindowEnd {
   audited: boolean;
 }
 
-function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): TortureResult {
+function result(options: Drawn, prepared: Prepared, outcome: Outcome): TortureResult {
   const { profile, profilePath, seed, again } = options;
-  const { host, guests, programs, differences, pagesBefore } = prepared;
+  const { host, guests, programs, victims, differences, pagesBefore } = prepared;
   const { durationMs, died, operations, missed, audited, replies } = outcome;
   const violations = host.violations();
   const { pages, locks } = host.stats();
   const actors = collectActors(host.shards, programs, durationMs);
   const trust = judgeTrust(actors, replies, profile.trust);
+  const costs = costsOf(profile, profilePath);
   const recent = violations.length > 0 ? recentWindow(host.shards, programs, guests) : undefined;
   return {
     schema: 'rmptorture/torture/1',
@@ -247,6 +266,8 @@ function result(options: TortureOptions, prepared: Prepared, outcome: Outcome): 
     ...(recent === undefined ? {} : { recent, places: failingPlaces(violations, recent) }),
     operations,
     actors,
+    ...(hasTrouble(profile.perturb) ? { perturbation: { victims, injected: host.injected() } } : {}),
+    ...(costs === undefined ? {} : { costs }),
     progress: progressOf(actors),
     locks,
     pagesBefore,

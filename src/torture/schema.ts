@@ -1,5 +1,6 @@
 // The profile's schema: the one source of validation, of the resolved defaults and of config/schema/profile.json.
 import { z } from 'zod';
+import { COST_NAMES, type CostName } from '../host/costs.js';
 import { PROTOCOLS } from '../host/protocols.js';
 
 /** A size in bytes: a number, or text such as `64GiB`. */
@@ -33,6 +34,9 @@ const touch = z.strictObject({
     .strictObject({ pages: fraction, share: fraction })
     .optional()
     .describe('hotspot: share of the pages that is hot, share of accesses that go there'),
+  validate: fraction
+    .default(0)
+    .describe("share of a vCPU's accesses that are PVALIDATEs instead: it accepts the page or takes that back"),
   batch: z.number().int().min(1).max(4096).default(16).describe('accesses per area and step'),
 });
 
@@ -81,6 +85,8 @@ export const ACTOR_KINDS = [
   'rebinder',
   'memory-failure',
   'discarder',
+  'rmp-stormer',
+  'lifecycle',
   'mix',
 ] as const;
 /** What an actor of kind `mix` can do: work on private memory that needs no slot of its own. */
@@ -128,6 +134,9 @@ export const actorSchema = z
       .min(1)
       .optional()
       .describe('recorded operations after which a thread ends before its time'),
+    hold: duration
+      .optional()
+      .describe('kind rmp-stormer: the longest time that it keeps an RMP entry locked (default 50us, at most 50ms)'),
     cpus: z
       .array(z.number().int().min(0))
       .min(1)
@@ -149,6 +158,8 @@ export const actorSchema = z
     }
     if (actor.kind !== 'mix' && actor.mix !== undefined)
       complain('mix', `only kind mix has one, and this is kind ${actor.kind}`);
+    if (actor.kind !== 'rmp-stormer' && actor.hold !== undefined)
+      complain('hold', `only kind rmp-stormer holds entries, and this is kind ${actor.kind}`);
   });
 
 const vm = z.strictObject({
@@ -159,6 +170,53 @@ const vm = z.strictObject({
   memory: size.optional().describe('one private slot of this size at guest address 0, instead of a memslot sequence'),
   memslots: z.string().optional().describe("a VMM's memslot sequence, relative to the profile"),
 });
+
+const occasional = (what: string, chance: number, length: string) =>
+  z
+    .strictObject({ chance: fraction.default(chance), length: duration.default(length) })
+    .optional()
+    .describe(`${what}, each for a log-uniform time up to length`);
+
+export const perturbSchema = z.strictObject({
+  meanPoints: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(2000)
+    .describe('mean number of points between two perturbations; 0: none'),
+  delay: duration.default('20us').describe('longest delay of an ordinary perturbation'),
+  yield: fraction.default(0.125).describe('share of the delays that give the CPU away; the others spin'),
+  longHold: occasional('share of the perturbations under a lock that hold it on', 0.01, '2ms'),
+  victim: z
+    .strictObject({
+      threads: z.number().int().min(1).max(MAX_THREADS).default(1).describe('how many, drawn from the seed'),
+      every: duration.default('100ms').describe('mean time between two pauses'),
+      pause: z.tuple([duration, duration]).default(['1ms', '200ms']).describe('[shortest, longest], log-uniform'),
+    })
+    .optional()
+    .describe('threads that are paused wherever they are, whatever they hold'),
+  allocationFailure: fraction
+    .optional()
+    .describe('share of the allocations, of pages and of kernel memory, that fail in actors'),
+  leave: z
+    .strictObject({
+      every: duration.default('500ms').describe("mean time after which an actor's thread leaves"),
+      away: duration.default('20ms').describe('longest absence; then a thread, the same or another, goes on'),
+    })
+    .optional()
+    .describe('threads leave the kernel and come back'),
+  slowHook: occasional('share of the calls of the platform hook that take long', 0.1, '1ms'),
+  slowIpi: occasional("share of a guest's accesses before which an IPI comes late", 0.001, '1ms'),
+});
+export type Perturb = z.infer<typeof perturbSchema>;
+
+const cost = z
+  .string('a time such as 400ns or 1.5us')
+  .regex(/^\d+(\.\d+)?\s*(ns|us|ms|s)$/, 'a time such as 400ns or 1.5us');
+const costsSchema = z.strictObject(
+  Object.fromEntries(COST_NAMES.map((name) => [name, cost.optional()])) as Record<CostName, z.ZodOptional<typeof cost>>,
+);
 
 export const profileSchema = z
   .strictObject({
@@ -178,17 +236,13 @@ export const profileSchema = z
     build: z.enum(['fast', 'fast-stat', 'perturbed']).default('perturbed'),
     variants: z.array(z.string()).default([]).describe('mistakes to bring back, such as B05, or as-posted'),
     perturb: z
-      .strictObject({
-        meanPoints: z
-          .number()
-          .int()
-          .min(0)
-          .max(1_000_000)
-          .default(2000)
-          .describe('mean number of points between two delays; 0: none'),
-        delay: duration.default('20us').describe('longest injected delay'),
-      })
-      .prefault({}),
+      .union([z.literal('swarm'), perturbSchema], 'swarm, or a mapping such as { meanPoints: 500, delay: 50us }')
+      .prefault({})
+      .describe('build perturbed: what is injected; swarm: drawn from the seed'),
+    costs: z
+      .union([z.string(), costsSchema])
+      .optional()
+      .describe('what operations of the hardware take: inline, or a file, relative to the profile'),
     vms: z.array(vm).min(1),
     actors: z.array(actorSchema).min(1),
     stutter: z

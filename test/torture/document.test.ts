@@ -62,6 +62,15 @@ describe('a profile', () => {
     );
   });
 
+  it('looks into the kind of value that was meant where there are several', () => {
+    expect(complaint(LEAST, ['perturb.longHolds={}'])).toBe(
+      "--set perturb.longHolds={}: perturb: unknown key 'longHolds'; did you mean 'longHold'?",
+    );
+    expect(complaint(LEAST, ['perturb.victim.threads=0'])).toMatch(/: perturb\.victim\.threads: Too small/);
+    expect(complaint(LEAST, ['perturb=storm'])).toContain(': perturb: swarm, or a mapping such as { ');
+    expect(complaint(LEAST, ['costs.psmash=3'])).toContain(': costs.psmash: a time such as 400ns');
+  });
+
   it('says that a file does not exist', () => {
     expect(() => readDocument('/nowhere/x.yaml', profileSchema)).toThrow('/nowhere/x.yaml: no such file');
   });

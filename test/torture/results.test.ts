@@ -98,7 +98,7 @@ describe('thresholds', () => {
     [
       'invalidat.max',
       '< 1s',
-      "thresholds.invalidat.max: no operation is called 'invalidat'; did you mean 'invalidate'?",
+      "thresholds.invalidat.max: no operation is called 'invalidat'; did you mean 'invalidate' or 'pvalidate'?",
     ],
     [
       'to_sharde.max',

@@ -25,15 +25,17 @@ const EVERY_ACTOR = {
   host: { memory: '64MiB', partitions: 2 },
   vms: [{ name: 'g', count: 2, vcpus: 1, memslots: 'mixed.yaml' }],
   actors: [
-    { kind: 'vcpu', threads: 2, touch: { distribution: 'zipf' } },
+    { kind: 'vcpu', threads: 2, touch: { distribution: 'zipf', validate: 0.05 } },
     { kind: 'invalidator', range: { pages: [1, 32] } },
     { kind: 'populator', range: { pages: [1, 32] } },
     { kind: 'converter', range: { pages: [1, 32] } },
-    { kind: 'rebinder', rate: '100/s' },
+    { kind: 'rebinder', rate: '400/s' },
     { kind: 'memory-failure', rate: '100/s' },
     { kind: 'discarder', range: { pages: [1, 32] } },
+    { kind: 'rmp-stormer', touch: { distribution: 'zipf' } },
+    { kind: 'lifecycle', range: { pages: [1, 32] } },
   ],
-  duration: '300ms',
+  duration: '1s',
 };
 const SMALL = {
   ...EVERY_ACTOR,
@@ -54,11 +56,11 @@ describe('a short run with every kind of actor', () => {
     expect(result.violations).toEqual([]);
     expect(result.verdict).toBe('passed');
     expect(result).toMatchObject({ schema: 'rmptorture/torture/1', seed: '0x2a', again: 'again', partial: false });
-    expect(result).toMatchObject({ guests: 2, workers: 8 });
+    expect(result).toMatchObject({ guests: 2, workers: 10 });
     const { touch, punch_hole, allocate, to_private, to_shared, slot_delete, slot_create, slot_move, memory_failure } =
       result.operations;
-    const { discard } = result.operations;
-    expect(slot_move?.errors).toEqual({});
+    const { discard, slot_flags, pvalidate, rmp_lock, vm_create, launch_finish, vm_destroy } = result.operations;
+    for (const each of [slot_move, slot_flags, vm_create, launch_finish, vm_destroy]) expect(each?.errors).toEqual({});
     const done = {
       touch,
       punch_hole,
@@ -70,6 +72,12 @@ describe('a short run with every kind of actor', () => {
       slot_move,
       memory_failure,
       discard,
+      slot_flags,
+      pvalidate,
+      rmp_lock,
+      vm_create,
+      launch_finish,
+      vm_destroy,
     };
     for (const [name, operation] of Object.entries(done)) {
       expect(operation?.count, name).toBeGreaterThan(0);

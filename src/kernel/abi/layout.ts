@@ -66,6 +66,8 @@ export const SUBSYS_SNP = 75264;
 export const SUBSYS_ORACLE = 75776;
 export const SUBSYS_PROGRAM = 76288;
 export const SUBSYS_SHM = 76800; // u32: locks named for users of ./shm
+export const SUBSYS_PERTURB = 77312; // abi/perturb.ts
+export const SUBSYS_COSTS = 77824; // abi/costs.ts
 
 // --- kernel-global locks, each in its own 64-byte line of SH_LOCKS ---
 export const LOCK_HEAP = 66048;
@@ -109,6 +111,7 @@ export const TASK_HEARTBEAT = 88; // u32, raised at every operation boundary and
 export const TASK_KILLED = 92; // 1: the host found the thread dead
 export const TASK_RCU_CALLBACKS = 96; // u32: open block of deferred frees, see sync/rcu.ts
 export const TASK_RCU_CLOSED = 100; // u32: 1 when this task has closed a block since its last rcuReclaim
+export const TASK_PAUSE_NS = 104; // f64: when this task is paused next; 0: never (perturb.ts)
 export const TASK_ERROR_ARGS = 112; // 4 x f64: values of the last error
 export const TASK_BARRIER = 144; // u32: target of full barriers and of spin pauses
 export const TASK_FANOUT = 148; // u32: 1 while this task wants its large invalidations spread over the home workers

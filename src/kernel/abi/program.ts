@@ -45,6 +45,7 @@ export const PR_STEPS = 256; // u64: steps after the warm-up
 export const PR_MISSED = 264; // u64: steps due after the warm-up that the thread had no time to make
 export const PR_LATE_NS = 272; // f64: the latest start of a step after it was due
 export const PR_BURST = 280; // u32: steps that are due at the same instant
+export const PR_VALIDATE_FRACTION = 284; // u32 of 2^32: share of a vCPU's touches that are PVALIDATEs instead
 export const PR_MIX = 288; // 8 x u32 of 2^31 for ACTOR_MIX: entry `kind` is the bound below which a draw means that kind
 
 // A thread that runs several programs in turn (program/turns.ts).
@@ -53,6 +54,12 @@ export const PR_OVER = 324; // u32: 1 when it has ended
 export const PR_DUE_NS = 328; // f64: instant at which its next step is due
 export const PR_LOAD_NS = 336; // f64: load time of that arrival, open loops only
 export const PR_BURST_LEFT = 344; // u32: steps of that arrival that are left
+
+// Perturbation (perturb.ts) and the stormer (program/storm.ts).
+export const PR_VICTIM = 348; // u32: 1 = the thread that runs it is paused now and then
+export const PR_AGAIN = 352; // u32: 1 = its thread has left, and another goes on, in an open loop with the arrival at PR_LOAD_NS
+export const PR_AWAY_NS = 360; // f64: for how long its thread will be away
+export const PR_HOLD_NS = 368; // f64: the longest time that a stormer holds an RMP entry
 
 export const ARRIVAL_CONSTANT = 0; // equal intervals, equal think times
 export const ARRIVAL_POISSON = 1; // exponential ones
@@ -96,6 +103,8 @@ export const ACTOR_POPULATOR = 6; // allocates ranges (fallocate)
 export const ACTOR_DISCARDER = 7; // MADV_DONTNEED of shared memory: the mmu_notifier path
 export const ACTOR_HOME_WORKER = 8; // serves fan-out jobs of its partition
 export const ACTOR_MIX = 9; // draws what to do at each step, PR_MIX
+export const ACTOR_RMP_STORMER = 10; // keeps RMP entries locked, as an instruction of another CPU does
+export const ACTOR_LIFECYCLE = 11; // creates guests, boots and destroys them
 
 export const DIST_UNIFORM = 0;
 export const DIST_ZIPF = 1; // hot keys in front
@@ -107,6 +116,7 @@ export const DIST_LATEST = 5; // zipf over the age of keys, newest first; YCSB's
 export const END_STOPPED = 0;
 export const END_DEADLINE = 1;
 export const END_LIMIT = 2;
+export const END_LEFT = 3; // the thread leaves, another is to go on
 
 // Operations, as reports name them.
 export const OP_TOUCH = 0;
@@ -120,7 +130,14 @@ export const OP_SLOT_MOVE = 7;
 export const OP_MEMORY_FAILURE = 8;
 export const OP_DISCARD = 9;
 export const OP_FAULT = 10; // a touch that had to leave the guest
-export const OP_COUNT = 16;
+export const OP_SLOT_FLAGS = 11; // a memslot's flags change, nothing else: dirty logging on or off
+export const OP_PVALIDATE = 12;
+export const OP_RMP_LOCK = 13; // an RMP entry is kept locked for a while
+export const OP_VM_CREATE = 14; // a guest with its file, memslot and vCPUs
+export const OP_LAUNCH_UPDATE = 15; // one page of guest_memfd measured and given to the guest
+export const OP_LAUNCH_FINISH = 16;
+export const OP_VM_DESTROY = 17;
+export const OP_COUNT = 20;
 
 // Operation statistics of one actor and operation. Only the actor writes; the host reads at any time and adds up.
 export const OPSTAT_SIZE = 10432;

@@ -18,6 +18,7 @@ import { pageAddress, pageRefcount } from '../mm/page';
 import { taskWorkRun } from '../mm/restrictedmem-file';
 import { pageIsFree } from '../mm/page-stat';
 import { oops } from '../oops';
+import { ipiIsLate, ipiWasLate } from '../perturb';
 import {
   atomicLoad32, atomicLoad64, atomicStore32, checkStop, cpuRelax, current, futexWait, load32, load64, oraclesOn, store32, store64,
 } from '../point';
@@ -61,7 +62,11 @@ const FROZEN_SPINS: i32 = 200;
 // @ts-ignore: decorator
 @inline
 function guestAccess(vcpu: usize, gfn: u64, flags: u32, token: u32): u64 {
-  if ((atomicLoad32(vcpu + VCPU_MODE) & GUEST_MODE_MASK) != IN_GUEST_MODE) return KICKED;
+  const late = ipiIsLate();
+  if ((atomicLoad32(vcpu + VCPU_MODE) & GUEST_MODE_MASK) != IN_GUEST_MODE) {
+    if (!late) return KICKED;
+    ipiWasLate();
+  }
   const entry = tlbLookup(vcpu, gfn, (flags & ACCESS_PRIVATE) != 0);
   if (entry == 0 || ((flags & ACCESS_WRITE) != 0 && (entry & TLB_WRITABLE) == 0)) return guestWalk(vcpu, gfn, flags, token);
   if (ORACLES && oraclesOn()) checkTranslation(vcpu, gfn, entry, flags);

@@ -13,11 +13,13 @@
 // The IPI itself is the mode word: a vCPU looks at it before every guest access, so it leaves within one access.
 import { KVM_ID, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
 import { WAIT_IPI } from '../abi/layout';
+import { COST_TLB_FLUSH_IPI, COST_TLB_FLUSH_TARGET } from '../abi/costs';
 import { EV_FLUSH } from '../abi/trace';
 import {
   EXITING_GUEST_MODE, GUEST_MODE_MASK, IN_GUEST_MODE, KVM_REQ_TLB_FLUSH, MMU_REMOTE_FLUSHES, OUTSIDE_GUEST_MODE, VCPU_IPI_WAITERS, VCPU_MODE,
   VCPU_REQUESTS,
 } from '../abi/vcpu';
+import { spend, spendMany } from '../costs';
 import { atomicAdd32, atomicAdd64, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicSub32, cpuRelax, load32 } from '../point';
 import { park, spinTurns } from '../sync/word';
 import { waitBegin, waitEnd } from '../task';
@@ -105,5 +107,7 @@ export function kvmFlushRemoteTlbs(kvm: usize): void {
   atomicAdd64(kvm + MMU_REMOTE_FLUSHES, 1);
   const since = traceBegin();
   kvmMakeAllCpusRequest(kvm, KVM_REQ_TLB_FLUSH, true);
+  spend(COST_TLB_FLUSH_IPI);
+  spendMany(COST_TLB_FLUSH_TARGET, load32(kvm + KVM_ONLINE_VCPUS));
   traceEnd(EV_FLUSH, since, load32(kvm + KVM_ID), 0, 0, 0);
 }

@@ -21,6 +21,7 @@ import { fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, res
 import { fget, guestMemfd } from '../mm/restrictedmem-file';
 import { shmemHomeOf } from '../mm/shmem';
 import { oops } from '../oops';
+import { perturbHook } from '../perturb';
 import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
 import { guestInvalidated } from '../oracle/guest';
 import { fanout, fanoutWanted } from '../program/fanout';
@@ -175,6 +176,7 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
     oops(ORACLE_CALLBACK, OOPS_HOOK_WITHOUT_ASID, load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
   }
   const since = traceBegin();
+  perturbHook();
   if (hook == HOOK_SNP) {
     if (fanoutWanted(startGfn, endGfn)) fanout(<u32>sevInvalidatePrivateRange.index, <u32>homeOfGfn.index, slot, startGfn, endGfn);
     else sevInvalidatePrivateRange(slot, startGfn, endGfn);

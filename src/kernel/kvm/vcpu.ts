@@ -1,6 +1,7 @@
 // vCPUs: their life, entering and leaving guest mode, and the requests handled on the way. The other side, making requests: requests.ts.
 // kernel: virt/kvm/kvm_main.c kvm_vm_ioctl_create_vcpu(), arch/x86/kvm/x86.c vcpu_enter_guest() (6.8).
 import { LC_VCPU } from '../abi/classes';
+import { COST_VMRUN } from '../abi/costs';
 import { EINTR, EINVAL, EIO, EMFILE, ENOMEM } from '../abi/errno';
 import { KVM_CREATED_VCPUS, KVM_EXIT_INTR, KVM_EXIT_UNKNOWN, KVM_LOCK, KVM_MAX_VCPUS, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
 import { NT_VCPU } from '../abi/names';
@@ -11,6 +12,7 @@ import {
   KVM_REQ_EVENT, OUTSIDE_GUEST_MODE, TLB_GENERATION_SHIFT, VCPU_AVIC, VCPU_COUNT_EXITS, VCPU_COUNT_IPIS, VCPU_EXIT_REASON, VCPU_INDEX, VCPU_IPI_WAITERS, VCPU_KVM,
   VCPU_MAGIC, VCPU_MAGIC_VALUE, VCPU_MMIO_VALUE, VCPU_MODE, VCPU_MUTEX, VCPU_REQUESTS, VCPU_ROOT, VCPU_SIZE, VCPU_TLB_TAG,
 } from '../abi/vcpu';
+import { spend } from '../costs';
 import { kfree, kzalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
 import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, store32, store64, variant } from '../point';
@@ -114,6 +116,7 @@ export function vcpuEnterGuest(vcpu: usize): i32 {
 // @ts-ignore: decorator
 @inline
 function setInGuest(vcpu: usize): void {
+  spend(COST_VMRUN);
   let session = (atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK)) + GUEST_SESSION_ONE;
   // A few are enough to tell one from the next, and make a vCPU that goes round a loop come back to a state: who takes a late one for his own waits longer.
   if (CONTROLLED) session &= GUEST_SESSIONS_CONTROLLED;

@@ -3,7 +3,7 @@
 import { LOCK_SNP_LEAKED } from '../abi/layout';
 import { PG_LEAKED, REGION_COMPOUND, REGION_LEAKED, REGION_STATE } from '../abi/mm';
 import { V_B15, V_B44 } from '../abi/variants';
-import { kmalloc } from '../heap';
+import { kmallocSure } from '../heap';
 import { atomicOr32, load32, store32, variant } from '../point';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { pageAddress } from './page';
@@ -27,7 +27,7 @@ export function snpLeakPages(pfn: u32, npages: u32): void {
   spinLock(LOCK_SNP_LEAKED);
   for (let n: u32 = 0; n < npages; n++) {
     if (!markLeaked(pfn + n) && !variant(V_B44)) continue;
-    const node = kmalloc(LEAK_SIZE);
+    const node = kmallocSure(LEAK_SIZE);
     if (node != 0) listAdd(node, pfn + n);
     store32(PAGE_LEAK_COUNT, load32(PAGE_LEAK_COUNT) + 1);
   }
@@ -54,7 +54,7 @@ function listAdd(node: usize, pfn: u32): void {
 function leakSamePage(pfn: u32, npages: u32): void {
   spinLock(LOCK_SNP_LEAKED);
   if (markLeaked(pfn)) {
-    const node = kmalloc(LEAK_SIZE);
+    const node = kmallocSure(LEAK_SIZE);
     for (let n: u32 = 0; n < npages && node != 0; n++) listAdd(node, pfn);
     store32(PAGE_LEAK_COUNT, load32(PAGE_LEAK_COUNT) + 1);
   }

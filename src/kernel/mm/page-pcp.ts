@@ -4,8 +4,10 @@
 import { SH_MAX_TASKS, SH_PFN_COUNT } from '../abi/layout';
 import { NO_PFN, TASK_ID, TASK_PCP } from '../abi/layout';
 import { PCP_ALLOCATED, PCP_COUNT, PCP_HIGH, PCP_HIGH_MAX, PCP_MISSES, PCP_PFNS, PCP_ZONE, REGION_ZONE } from '../abi/mm';
+import { PB_FAIL_CHANCE } from '../abi/perturb';
 import { vmalloc } from '../heap';
-import { current, load32, store32 } from '../point';
+import { allocationFails } from '../perturb';
+import { current, load32, peek32, store32 } from '../point';
 import { PAGE_PCP_HIGH, PAGE_PCP_SHIFT, PAGE_PCP_TABLE, regionOf, zoneGivePage, zoneGivePages, zoneTakePage, zoneTakePages } from './page-region';
 
 /** Requests for another partition that a cache sees before it is given up for that one. */
@@ -35,11 +37,21 @@ export function pcpCurrent(): usize {
   return pcp != 0 ? pcp : pcpBind();
 }
 
-/** A task that allocates for the first time notes where its cache is. */
+/** The same for an allocation; 0 when it is to fail. @context any. */
+// @ts-ignore: decorator
+@inline
+export function pcpUnlessFails(): usize {
+  const pcp: usize = load32(current + TASK_PCP);
+  return pcp != 0 ? pcp : pcpBindUnlessFails();
+}
+
+export function pcpBindUnlessFails(): usize { return allocationFails() ? 0 : pcpBind(); }
+
+/** A task that allocates for the first time notes where its cache is: not where allocations may fail, so that only there each of them has to look. */
 function pcpBind(): usize {
   const pcp = pcpOf(load32(current + TASK_ID));
   store32(pcp + PCP_HIGH, load32(PAGE_PCP_HIGH));
-  store32(current + TASK_PCP, <u32>pcp);
+  if (!PERTURBED || peek32(PB_FAIL_CHANCE) == 0) store32(current + TASK_PCP, <u32>pcp);
   return pcp;
 }
 

@@ -8,13 +8,14 @@ import {
 import { OOPS_FREE_ASSIGNED, OOPS_REFCOUNT, ORACLE_HOST_PAGE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { V_PLANT_LOSE_PAGE, V_PLANT_NO_ZERO } from '../abi/variants';
 import { oops } from '../oops';
+import { allocationFails } from '../perturb';
 import {
   atomicAdd32, atomicAdd64, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, oraclesOn,
   store32, storeOnce32, storeOnce64, variant,
 } from '../point';
 import { rmpAssigned, rmpEntry } from '../snp/rmp';
 import { currentId, stackPop, stackPush } from '../task';
-import { pcpCount, pcpCurrent, pcpDrain, pcpGive, pcpGiveList, pcpInit, pcpTake } from './page-pcp';
+import { pcpCount, pcpCurrent, pcpDrain, pcpGive, pcpGiveList, pcpInit, pcpTake, pcpUnlessFails } from './page-pcp';
 import {
   clearCompound, PAGE_LOST, regionOf, zoneAddRange, zoneAddress, zoneGiveFolio, zoneGivePage, zoneGivePages, zoneOfRegion, zonesInit, zoneTakeFolio,
   zoneTakePage, zoneTakePages,
@@ -77,7 +78,8 @@ export function allocPages(order: u32, partition: i32): u32 {
 // @ts-ignore: decorator
 @inline
 export function allocPage(partition: i32, word: u32): u32 {
-  const pcp = pcpCurrent();
+  const pcp = pcpUnlessFails();
+  if (pcp == 0) return NONE;
   const zone = homeZone(partition);
   let pfn = pcpTake(pcp, zone);
   if (pfn == NONE) {
@@ -127,6 +129,7 @@ function prepPage(pfn: u32, word: u32): void {
 
 /** A 2M folio whose head word starts as `word`; NO_PFN when no partition has 512 free pages in a row. @context as allocPages. */
 export function allocFolio(partition: i32, word: u32): u32 {
+  if (allocationFails()) return NONE;
   const count = load32(SH_PARTITION_COUNT);
   const home = load32(homeZone(partition) + ZONE_ID);
   for (let n: u32 = 0; n < count; n++) {
@@ -149,6 +152,7 @@ export function allocFolio(partition: i32, word: u32): u32 {
  * @context as allocPages. kernel: alloc_pages_bulk_list.
  */
 export function allocPagesBulk(partition: i32, word: u32, list: usize, count: u32): u32 {
+  if (allocationFails()) return 0;
   const zone = homeZone(partition);
   let taken = zoneTakePages(zone, list, count);
   while (taken < count) {

@@ -6,18 +6,26 @@ import { KVM_ID, KVM_SHADOW } from '../abi/kvm';
 import { OOPS_GUEST_FOREIGN_DATA, OOPS_GUEST_LOST_WRITE, ORACLE_GUEST_DATA } from '../abi/oops';
 import { oops } from '../oops';
 import { atomicAdd32, atomicLoad32, load32, load64, store32, store64 } from '../point';
-import { vmalloc } from '../heap';
+import { vfree, vmalloc } from '../heap';
 
 const KNOWN: u32 = 0x80000000;
 
 /** Allocates the shadow of `gfnCount` guest pages; untouched parts stay uncommitted. Returns false when out of memory. */
 export function guestShadowInit(kvm: usize, gfnCount: u64): bool {
-  const chunks = (gfnCount + SHADOW_CHUNK - 1) / SHADOW_CHUNK;
-  const shadow = vmalloc(SHADOW_HEADER + gfnCount * 12 + chunks * 4);
+  const shadow = vmalloc(shadowBytes(gfnCount));
   if (shadow == 0) return false;
   store64(shadow, gfnCount);
   store32(kvm + KVM_SHADOW, <u32>shadow);
   return true;
+}
+
+function shadowBytes(gfnCount: u64): u64 {
+  return SHADOW_HEADER + gfnCount * 12 + (gfnCount + SHADOW_CHUNK - 1) / SHADOW_CHUNK * 4;
+}
+
+/** Frees the shadow of a guest that is gone: what KVM_SHADOW was. */
+export function guestShadowFree(shadow: usize): void {
+  if (shadow != 0) vfree(shadow, shadowBytes(load64(shadow)));
 }
 
 /** The 12-bit tag of (VM, gfn) in a token's top bits; never 0, so that a fresh page (token 0) is told apart. */

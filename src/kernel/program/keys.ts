@@ -56,7 +56,7 @@ function drawHotspot(program: usize, count: u64): u64 {
 }
 
 /** Draws the length of a range in pages, in [PR_RANGE_MIN, PR_RANGE_MAX]. */
-function drawLength(program: usize): u64 {
+export function drawLength(program: usize): u64 {
   const least = load32(program + PR_RANGE_MIN);
   const most = load32(program + PR_RANGE_MAX);
   if (load32(program + PR_SIZES) == SIZES_UNIFORM) return <u64>(least + drawBelow(program, most - least + 1));

@@ -1,9 +1,10 @@
 // The rebinder: what a VMM does when it re-arranges guest memory. Deletes a memslot (unbind with its invalidations), creates it again whole or as two
 // pieces whose second one starts at an unaligned file offset, as QEMU does around the legacy windows. A shared slot it moves, as firmware does with a
-// device's memory; private slots cannot be moved (kvm_main.c: they can only be deleted).
+// device's memory, or turns its dirty logging on and off, as a migration does; private slots can be neither moved nor logged (kvm_main.c).
+import { KVM_MEM_LOG_DIRTY_PAGES } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import {
-  OP_SLOT_CREATE, OP_SLOT_DELETE, OP_SLOT_MOVE, TG_FILE, TG_FIRST_OFFSET, TG_HVA, TG_MOVED, TG_MOVE_GFN, TG_PAGE_COUNT, TG_SLOT_FLAGS, TG_SLOT_ID,
+  OP_SLOT_CREATE, OP_SLOT_DELETE, OP_SLOT_FLAGS, OP_SLOT_MOVE, TG_FILE, TG_FIRST_OFFSET, TG_HVA, TG_MOVED, TG_MOVE_GFN, TG_PAGE_COUNT, TG_SLOT_FLAGS, TG_SLOT_ID,
   TG_SPARE_ID, TG_SPLIT, TG_START_GFN, TG_VM,
 } from '../abi/program';
 import { load32, load64, nowNs, store32, store64 } from '../point';
@@ -13,10 +14,10 @@ import { drawTarget } from './keys';
 import { drawBelow, drawU32 } from './random';
 import { finishOp } from './finish';
 
-/** Deletes the pieces of one private slot and creates it anew, half of the time split in two; or moves a shared one. Returns the operations done. */
+/** Deletes the pieces of one private slot and creates it anew, half of the time split in two; moves a shared one, or one time in four changes its flags. Returns the operations done. */
 export function rebindStep(program: usize, startNs: f64): u32 {
   const target = drawTarget(program);
-  if (load32(target + TG_FILE) == 0) return moveStep(program, target, startNs);
+  if (load32(target + TG_FILE) == 0) return (drawU32(program) & 3) == 0 ? flagsStep(program, target, startNs) : moveStep(program, target, startNs);
   const pages = load64(target + TG_PAGE_COUNT);
   const split = load64(target + TG_SPLIT);
   let operations: u32 = 2;
@@ -47,6 +48,20 @@ function moveStep(program: usize, target: usize, startNs: f64): u32 {
   );
   if (ret == 0) store32(target + TG_MOVED, moved ? 0 : 1);
   finishOp(program, OP_SLOT_MOVE, ret, pages, startNs);
+  return 1;
+}
+
+/** Turns the dirty logging of a shared slot on or off: KVM_MR_FLAGS_ONLY. */
+function flagsStep(program: usize, target: usize, startNs: f64): u32 {
+  const flags = load32(target + TG_SLOT_FLAGS) ^ KVM_MEM_LOG_DIRTY_PAGES;
+  const gfn = load64(target + (load32(target + TG_MOVED) != 0 ? TG_MOVE_GFN : TG_START_GFN));
+  const pages = load64(target + TG_PAGE_COUNT);
+  ringBegin(OP_SLOT_FLAGS, target, flags, 0, pages, startNs);
+  const ret = setMemslot(
+    load32(target + TG_VM), 0, load32(target + TG_SLOT_ID), flags, gfn << PAGE_SHIFT, pages << PAGE_SHIFT, load64(target + TG_HVA), 0, 0,
+  );
+  if (ret == 0) store32(target + TG_SLOT_FLAGS, flags);
+  finishOp(program, OP_SLOT_FLAGS, ret, pages, startNs);
   return 1;
 }
 

@@ -1,17 +1,21 @@
 // The interpreter: one thread runs one actor program here until the stop flag, its deadline or its limit; nothing of the host is called
 // per operation but the clock.
-import { SH_STOP, TASK_PROGRAM } from '../abi/layout';
+import { SH_STOP, TASK_PAUSE_NS, TASK_PROGRAM } from '../abi/layout';
 import {
-  ACTOR_CONVERTER, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_INVALIDATOR, ACTOR_MEMORY_FAILURE, ACTOR_MIX, ACTOR_POPULATOR, ACTOR_REBINDER, ACTOR_VCPU,
-  END_DEADLINE, END_LIMIT, END_STOPPED, PR_BEGAN_NS, PR_BURST, PR_DEADLINE_NS, PR_DONE, PR_KIND, PR_LATE_NS, PR_MISSED, PR_MIX, PR_NEXT, PR_OPEN, PR_OP_LIMIT,
-  PR_PARTITION, PR_RECORDED, PR_START_NS, PR_STEPS, PR_TASK, PR_THINK_NS, PR_VERDICT, PR_WARMUP_END_NS,
+  ACTOR_CONVERTER, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_INVALIDATOR, ACTOR_LIFECYCLE, ACTOR_MEMORY_FAILURE, ACTOR_MIX, ACTOR_POPULATOR, ACTOR_REBINDER,
+  ACTOR_RMP_STORMER, ACTOR_VCPU, END_DEADLINE, END_LEFT, END_LIMIT, END_STOPPED, PR_AGAIN, PR_AWAY_NS, PR_BEGAN_NS, PR_BURST, PR_DEADLINE_NS, PR_DONE,
+  PR_KIND, PR_LATE_NS, PR_LOAD_NS, PR_MISSED, PR_MIX, PR_NEXT, PR_OPEN, PR_OP_LIMIT, PR_PARTITION, PR_RECORDED, PR_START_NS, PR_STEPS, PR_TASK, PR_THINK_NS, PR_VERDICT,
+  PR_VICTIM, PR_WARMUP_END_NS,
 } from '../abi/program';
+import { drawAway, drawLeave, victimAwait } from '../perturb';
 import { atomicLoad32, current, futexWait, load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
 import { heartbeat } from '../task';
 import { drawThink, firstArrival, instantOf, nextArrival, pauseEnd, waitUntil } from './pacing';
 import { drawU32 } from './random';
 import { convertStep, discardStep, invalidateStep, memoryFailureStep, populateStep } from './ranges';
+import { lifecycleStep } from './lifecycle';
 import { rebindStep } from './rebind';
+import { stormStep } from './storm';
 import { vcpuStep } from './touch';
 import { runInTurn } from './turns';
 import { homeWorkerLoop } from './fanout';
@@ -23,7 +27,13 @@ const START_POLL_NS: i64 = 1_000_000;
  * @context no lock held; every operation enters and leaves the kernel with nothing held.
  */
 export function runProgram(program: usize): i32 {
-  if (load32(program + PR_NEXT) != 0) return runInTurn(program);
+  const verdict = load32(program + PR_NEXT) != 0 ? runInTurn(program) : runAlone(program);
+  store32(current + TASK_PROGRAM, 0);
+  if (PERTURBED) storeF64(current + TASK_PAUSE_NS, 0);
+  return verdict;
+}
+
+function runAlone(program: usize): i32 {
   store32(current + TASK_PROGRAM, <u32>program);
   store32(program + PR_TASK, <u32>current);
   const kind = load32(program + PR_KIND);
@@ -31,23 +41,39 @@ export function runProgram(program: usize): i32 {
   if (kind == ACTOR_HOME_WORKER) homeWorkerLoop(<i32>load32(program + PR_PARTITION));
   else verdict = runSteps(program, kind);
   store32(program + PR_VERDICT, <u32>verdict);
-  store32(current + TASK_PROGRAM, 0);
   return verdict;
 }
 
 function runSteps(program: usize, kind: u32): i32 {
   if (!waitForStart(program)) return END_STOPPED;
-  return load32(program + PR_OPEN) == 0 ? runClosed(program, kind) : runOpen(program, kind);
+  const leaveNs = drawLeave();
+  if (PERTURBED && load32(program + PR_VICTIM) != 0) victimAwait();
+  return load32(program + PR_OPEN) == 0 ? runClosed(program, kind, leaveNs) : runOpen(program, kind, leaveNs);
+}
+
+/** The thread leaves at `leaveNs` (0: never). Another one, or this, goes on with the program later. */
+// @ts-ignore: decorator
+@inline
+export function leaves(program: usize, leaveNs: f64, nowNs: f64): bool {
+  return PERTURBED && leaveNs != 0 && nowNs >= leaveNs && left(program);
+}
+
+function left(program: usize): bool {
+  storeF64(program + PR_AWAY_NS, drawAway());
+  // Its ring of recent operations may soon be another actor's.
+  store32(program + PR_TASK, 0);
+  return true;
 }
 
 /** Closed loop: each step begins when the one before has ended and the think time is over. */
-function runClosed(program: usize, kind: u32): i32 {
+function runClosed(program: usize, kind: u32, leaveNs: f64): i32 {
   const deadlineNs = loadF64(program + PR_DEADLINE_NS);
   const thinks = loadF64(program + PR_THINK_NS) != 0;
   while (atomicLoad32(SH_STOP) == 0) {
     heartbeat();
     const startNs = nowNs();
     if (deadlineNs > 0 && startNs >= deadlineNs) return END_DEADLINE;
+    if (leaves(program, leaveNs, startNs)) return END_LEFT;
     const resumeNs = pauseEnd(program, startNs);
     if (resumeNs > startNs) {
       waitUntil(capped(resumeNs, deadlineNs));
@@ -60,11 +86,16 @@ function runClosed(program: usize, kind: u32): i32 {
 }
 
 /** Open loop: steps are due by the clock, and latency counts from then, so that a stall shows in every operation that it delayed. */
-function runOpen(program: usize, kind: u32): i32 {
+function runOpen(program: usize, kind: u32, leaveNs: f64): i32 {
   const deadlineNs = loadF64(program + PR_DEADLINE_NS);
   const burst = load32(program + PR_BURST);
-  let t = firstArrival(program);
+  let t = load32(program + PR_AGAIN) != 0 ? loadF64(program + PR_LOAD_NS) : firstArrival(program);
   while (atomicLoad32(SH_STOP) == 0) {
+    if (PERTURBED && leaveNs != 0 && leaves(program, leaveNs, nowNs())) {
+      store32(program + PR_AGAIN, 1);
+      storeF64(program + PR_LOAD_NS, t);
+      return END_LEFT;
+    }
     const dueNs = instantOf(program, t);
     for (let n: u32 = 0; n < burst; n++) {
       heartbeat();
@@ -132,6 +163,8 @@ export function step(program: usize, kind: u32, startNs: f64): u32 {
     case ACTOR_MEMORY_FAILURE: return memoryFailureStep(program, startNs);
     case ACTOR_POPULATOR: return populateStep(program, startNs);
     case ACTOR_DISCARDER: return discardStep(program, startNs);
+    case ACTOR_RMP_STORMER: return stormStep(program, startNs);
+    case ACTOR_LIFECYCLE: return lifecycleStep(program, startNs);
     case ACTOR_MIX: return step(program, drawKind(program), startNs);
     default: return 0;
   }

@@ -1,12 +1,16 @@
 // The vCPU actor: a guest that reads and writes its memory, checked by the guest-data oracle.
-import { PR_BATCH, PR_WARMUP_END_NS, PR_WRITE_FRACTION, OP_TOUCH, TG_START_GFN, TG_VCPU, TG_VCPU_COUNT, TG_VCPU_INDEX, TG_VM } from '../abi/program';
+import {
+  OP_PVALIDATE, OP_TOUCH, PR_BATCH, PR_VALIDATE_FRACTION, PR_WARMUP_END_NS, PR_WRITE_FRACTION, TG_START_GFN, TG_VCPU, TG_VCPU_COUNT, TG_VCPU_INDEX, TG_VM,
+} from '../abi/program';
 import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_VALUE } from '../abi/vcpu';
 import { vcpuAccess } from '../kvm/access';
 import { kvmMemIsPrivate } from '../kvm/attributes';
+import { vcpuPvalidate } from '../kvm/validate';
 import { guestEpoch, guestRead, guestTag, guestWrote } from '../oracle/guest';
 import { load32, load64, loadF64, nowNs, oraclesOn } from '../point';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import { ringBegin, ringEnd } from '../task';
+import { finishOp } from './finish';
 import { drawKey, drawTarget } from './keys';
 import { opCount, opLatency, opService } from './opstat';
 import { drawU32 } from './random';
@@ -17,7 +21,9 @@ export function vcpuStep(program: usize, startNs: f64): u32 {
   const batch = load32(program + PR_BATCH);
   const recording = startNs >= loadF64(program + PR_WARMUP_END_NS);
   for (let n: u32 = 0; n < batch; n++) {
-    const ret = touchOnce(program, target, startNs);
+    const key = drawKey(program, target);
+    if (load32(program + PR_VALIDATE_FRACTION) != 0 && validated(program, target, key)) continue;
+    const ret = touchPage(program, target, key, load32(program + PR_WRITE_FRACTION), startNs);
     if (recording) opCount(program, OP_TOUCH, ret, 1);
     if (n == 0) {
       const endNs = nowNs();
@@ -31,15 +37,26 @@ export function vcpuStep(program: usize, startNs: f64): u32 {
   return batch;
 }
 
-function touchOnce(program: usize, target: usize, startNs: f64): i32 {
+/** A PVALIDATE instead of the touch, by the profile's share: the guest accepts the page, or takes its acceptance back. */
+function validated(program: usize, target: usize, key: u64): bool {
+  if (drawU32(program) >= load32(program + PR_VALIDATE_FRACTION)) return false;
+  const gfn = load64(target + TG_START_GFN) + key;
+  if (!kvmMemIsPrivate(load32(target + TG_VM), gfn)) return false;
+  const beganNs = nowNs();
+  ringBegin(OP_PVALIDATE, target, 0, key, 1, beganNs);
+  finishOp(program, OP_PVALIDATE, vcpuPvalidate(load32(target + TG_VCPU), gfn, (drawU32(program) & 1) != 0), 1, beganNs);
+  return true;
+}
+
+/** Page `key` of the target is written with a chance of `writeShare` in 2^32, else read. Returns what KVM_RUN did. */
+export function touchPage(program: usize, target: usize, key: u64, writeShare: u32, startNs: f64): i32 {
   const kvm: usize = load32(target + TG_VM);
   const vcpu: usize = load32(target + TG_VCPU);
-  const key = drawKey(program, target);
   const gfn = load64(target + TG_START_GFN) + key;
   const isPrivate = kvmMemIsPrivate(kvm, gfn);
   const owner = gfn % load32(target + TG_VCPU_COUNT) == load32(target + TG_VCPU_INDEX);
   // Private pages are written by their owner only, so that the oracle knows the last write.
-  const write = drawU32(program) < load32(program + PR_WRITE_FRACTION) && (owner || !isPrivate);
+  const write = drawU32(program) < writeShare && (owner || !isPrivate);
   const flags = (write ? ACCESS_WRITE : 0) | (isPrivate ? ACCESS_PRIVATE : 0);
   const checked = oraclesOn() && isPrivate;
   const epoch = checked ? guestEpoch(kvm, gfn) : 0;

@@ -2,41 +2,56 @@
 // one; so none starves, however far another one is behind its rate. Between the rounds, when nothing is due, the thread sleeps.
 import { SH_STOP, TASK_PROGRAM } from '../abi/layout';
 import {
-  END_DEADLINE, END_LIMIT, END_STOPPED, PR_BEGAN_NS, PR_BURST, PR_BURST_LEFT, PR_DEADLINE_NS, PR_DUE_NS, PR_KIND, PR_LATE_NS, PR_LOAD_NS, PR_NEXT, PR_OPEN, PR_OVER,
-  PR_TASK, PR_THINK_NS, PR_VERDICT,
+  END_DEADLINE, END_LEFT, END_LIMIT, END_STOPPED, PR_AGAIN, PR_BEGAN_NS, PR_BURST, PR_BURST_LEFT, PR_DEADLINE_NS, PR_DUE_NS, PR_KIND, PR_LATE_NS, PR_LOAD_NS, PR_NEXT, PR_OPEN, PR_OVER,
+  PR_TASK, PR_THINK_NS, PR_VERDICT, PR_VICTIM,
 } from '../abi/program';
+import { drawLeave, victimAwait } from '../perturb';
 import { atomicLoad32, current, load32, loadF64, nowNs, store32, storeF64 } from '../point';
 import { heartbeat } from '../task';
 import { drawThink, firstArrival, instantOf, nextArrival, pauseEnd, waitUntil } from './pacing';
-import { account, missed, step, waitForStart } from './run';
+import { account, leaves, missed, step, waitForStart } from './run';
 
 /** Runs the programs that begin with `first`, linked by PR_NEXT. Returns the END_* of the first. @context as runProgram. */
 export function runInTurn(first: usize): i32 {
   let running: u32 = 0;
+  let victim = false;
   for (let program = first; program != 0; program = load32(program + PR_NEXT)) {
     begin(program);
     running++;
+    if (load32(program + PR_VICTIM) != 0) victim = true;
   }
   for (let program = first; running != 0 && program != 0; program = load32(program + PR_NEXT)) {
-    if (waitForStart(program)) firstDue(program);
-    else running = 0;
+    if (!waitForStart(program)) running = 0;
+    else if (load32(program + PR_AGAIN) == 0) firstDue(program);
   }
+  const leaveNs = drawLeave();
+  if (PERTURBED && victim) victimAwait();
   while (running != 0 && atomicLoad32(SH_STOP) == 0) {
     heartbeat();
+    if (PERTURBED && leaveNs != 0 && leaves(first, leaveNs, nowNs())) return allLeft(first);
     const idleUntilNs = round(first);
     if (idleUntilNs > 0) waitUntil(idleUntilNs);
     running = 0;
     for (let program = first; program != 0; program = load32(program + PR_NEXT)) running += 1 - load32(program + PR_OVER);
   }
-  store32(current + TASK_PROGRAM, 0);
   return <i32>load32(first + PR_VERDICT);
 }
 
 function begin(program: usize): void {
   store32(current + TASK_PROGRAM, <u32>program);
   store32(program + PR_TASK, <u32>current);
+  if (load32(program + PR_AGAIN) != 0) return;
   store32(program + PR_OVER, 0);
   store32(program + PR_VERDICT, <u32>END_STOPPED);
+}
+
+/** The thread leaves its actors; another goes on where they are. */
+function allLeft(first: usize): i32 {
+  for (let program = first; program != 0; program = load32(program + PR_NEXT)) {
+    store32(program + PR_AGAIN, 1);
+    store32(program + PR_TASK, 0);
+  }
+  return END_LEFT;
 }
 
 function firstDue(program: usize): void {

@@ -2,10 +2,12 @@
 // and DF_FLUSH), which is done once for all freed ones, when none is left. kernel: arch/x86/kvm/svm/sev.c sev_asid_new, sev_asid_free,
 // __sev_recycle_asids.
 import { LOCK_ASID } from '../abi/layout';
+import { COST_WBINVD } from '../abi/costs';
 import { EBUSY, EINVAL } from '../abi/errno';
 import {
   SNP_ASID_FLUSHES, SNP_ASID_LIMIT, SNP_ASID_RECLAIM, SNP_ASID_USED, SNP_MAX_ASID, SNP_MAX_ASID_DEFAULT, SNP_MIN_ASID,
 } from '../abi/snp';
+import { spend } from '../costs';
 import { load32, store32 } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 
@@ -41,8 +43,10 @@ function recycle(): bool {
     store32((n << 2) + SNP_ASID_USED, load32((n << 2) + SNP_ASID_USED) & ~freed);
     store32((n << 2) + SNP_ASID_RECLAIM, 0);
   }
-  if (any != 0) store32(SNP_ASID_FLUSHES, load32(SNP_ASID_FLUSHES) + 1);
-  return any != 0;
+  if (any == 0) return false;
+  spend(COST_WBINVD);
+  store32(SNP_ASID_FLUSHES, load32(SNP_ASID_FLUSHES) + 1);
+  return true;
 }
 
 /** An ASID for a new SNP guest, or -EBUSY. @context may sleep: takes LOCK_ASID. */

@@ -6,6 +6,7 @@ import { HOOK_SNP, PTRS_PER_2M, SH_HOOK } from '../abi/layout';
 import { PG_LEVEL_2M, PG_LEVEL_4K, SNPC_HOOK_PAGES, SNPC_LEAKED_PAGES } from '../abi/snp';
 import { V_B09, V_B55 } from '../abi/variants';
 import { snpLeakPages } from '../mm/page';
+import { perturbHook } from '../perturb';
 import { load32, load64, variant } from '../point';
 import { rmpRegionAssigned } from './access';
 import { assignLevel, snpMakePagePrivate, snpMakePageShared } from './convert';
@@ -47,6 +48,7 @@ function prepareLevel(slot: usize, gfn: u64, pfn: u32, order: u32): i32 {
  */
 export function sevGmemInvalidate(startPfn: u32, endPfn: u32): void {
   if (load32(SH_HOOK) != <u32>HOOK_SNP || variant(V_B55)) return;
+  perturbHook();
   sevGmemReset(startPfn, endPfn);
 }
 

@@ -1,10 +1,12 @@
 // The guest's RMP instructions: PVALIDATE, RMPADJUST, RMPQUERY. The caller has translated the guest's address (gpa, pfn); what the hardware
 // answers with an #NPF instead of a code is GUEST_NPF_RMP or GUEST_NPF_SIZEM. kernel: arch/x86/include/asm/sev.h, AMD APM volume 3.
+import { COST_PVALIDATE, COST_RMPADJUST } from '../abi/costs';
 import { PTRS_PER_2M } from '../abi/layout';
 import {
   GUEST_NPF_RMP, GUEST_NPF_SIZEM, PG_LEVEL_2M, PVALIDATE_NO_CHANGE, RMP_FAIL_INPUT, RMP_FAIL_INUSE, RMP_FAIL_PERMISSION,
   RMP_FAIL_SIZEMISMATCH, RMP_HI, RMP_OK,
 } from '../abi/snp';
+import { spend } from '../costs';
 import { atomicCas64, atomicLoad64, cpuRelax } from '../point';
 import { rmpLockEntry, rmpUnlockEntry } from './region';
 import {
@@ -41,6 +43,7 @@ function checkPage(asid: u32, gpa: u64, pfn: u32, level: i32): i32 {
  */
 export function pvalidate(asid: u32, gpa: u64, pfn: u32, level: i32, validate: bool): i32 {
   const wanted: u64 = validate ? RMP_VALIDATED : 0;
+  spend(COST_PVALIDATE);
   for (let round = 0; round < BUSY_ROUNDS; round++) {
     const code = checkPage(asid, gpa, pfn, level);
     if (code != RMP_OK) return code;
@@ -96,6 +99,7 @@ export function rmpadjust(asid: u32, vmpl: u32, gpa: u64, pfn: u32, level: i32, 
   if (targetVmpl > 3 || perms > 0xff || (vmsa && level == PG_LEVEL_2M)) return RMP_FAIL_INPUT;
   if (targetVmpl <= vmpl) return RMP_FAIL_PERMISSION;
   const entry = level == PG_LEVEL_2M ? rmpHeadEntry(pfn) : rmpEntry(pfn);
+  spend(COST_RMPADJUST);
   for (let round = 0; round < BUSY_ROUNDS; round++) {
     const code = checkPage(asid, gpa, pfn, level);
     if (code != RMP_OK) return code;

@@ -1,6 +1,7 @@
 // The SNP implementation of kvm_arch_invalidate_restricted_mem: before pages leave a guest, their RMP entries go back to the hypervisor.
 // Runs between begin (which has zapped the range and keeps it from being assigned again) and the freeing of the pages. It walks the pages that
 // are in the file; the one posted allocated every hole first (B07). kernel: SNP host RFC v8 patch 50, sev_invalidate_private_range.
+import { COST_RMPUPDATE } from '../abi/costs';
 import { NO_PFN, PTRS_PER_2M, SH_RMP } from '../abi/layout';
 import {
   KVM_ASID, KVM_MEM_PRIVATE, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_FLAGS, SLOT_KVM, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
@@ -8,6 +9,7 @@ import {
 import { FILE_F_MAPPING, MAPPING_PRIVATE_DATA, RM_MEMFD, SHMEM_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
 import { PG_LEVEL_2M, PG_LEVEL_4K, RMP_ENTRY_SIZE, SNPC_HOOK_PAGES, SNPC_LEAKED_PAGES, SNPC_RMPUPDATES } from '../abi/snp';
 import { V_B06, V_B07, V_B09 } from '../abi/variants';
+import { spend, spendMany } from '../costs';
 import { kvmRestrictedmemGetPfn } from '../kvm/restrictedmem_kvm';
 import { getPageUnlessZero, putPage, snpLeakPages } from '../mm/page';
 import { xaIsValue, xaLoad, xasFind, xasIndex, xasInit, xasPause, xasRetry, xaToValue } from '../mm/xarray';
@@ -150,6 +152,7 @@ function resetLeaf(w: usize, leaf: usize, last: u64): u32 {
   }
   // Whole instructions must not meet our own outstanding count.
   if (run != 0) rmpUncount(runHead, run);
+  spendMany(COST_RMPUPDATE, fast + run);
   store64(w + W_XAS + XAS_INDEX, index - first + min<u32>(offset, end));
   xasRetry(w + W_XAS, entry);
   return fast + run;
@@ -177,6 +180,7 @@ function resetShort(w: usize, offset: u64, pfn: u32): bool {
     if (!rmpUnassignFollower(rmpEntry(pfn), wanted)) return false;
     rmpUncount(rmpHeadEntry(pfn), 1);
   }
+  spend(COST_RMPUPDATE);
   snpCount(SNPC_RMPUPDATES, 1);
   store32(w + W_RESET, load32(w + W_RESET) + 1);
   return true;

@@ -1,10 +1,12 @@
 // RMPUPDATE of 4K pages: the instruction as the hardware executes it, with its codes and no retry. The 2M forms are in region.ts, the guest's
 // instructions in guest.ts. Words P1..P5 refer to the protocol in rmp.ts. kernel: AMD APM volume 3; codes as arch/x86/include/asm/sev.h.
 import { PTRS_PER_2M } from '../abi/layout';
+import { COST_RMPUPDATE } from '../abi/costs';
 import {
   PG_LEVEL_2M, PG_LEVEL_4K, RMP_ALREADY_ASSIGNED, RMP_ENTRY_SIZE, RMP_FAIL_INPUT, RMP_FAIL_INUSE, RMP_FAIL_OVERLAP, RMP_FAIL_PERMISSION, RMP_HI,
   RMP_OK, RMP_OPERAND_ASID, RMP_OPERAND_ASSIGNED, RMP_OPERAND_GPA, RMP_OPERAND_IMMUTABLE, RMP_OPERAND_PAGESIZE, SNP_ASID_LIMIT,
 } from '../abi/snp';
+import { spend } from '../costs';
 import { atomicCas64, atomicLoad64, atomicStore64, atomicSub64, load32, load64, load8 } from '../point';
 import { rmpupdate2m } from './region';
 import {
@@ -31,6 +33,7 @@ export function rmpupdateInsn(pfn: u32, state: u64, onlyIfFree: bool): i32 {
     return RMP_FAIL_INPUT;
   }
   if (state & RMP_PAGESIZE_2M) return rmpupdate2m(pfn, state, onlyIfFree);
+  spend(COST_RMPUPDATE);
   const entry = rmpEntry(pfn);
   const hi = atomicLoad64(entry + RMP_HI);
   if (hi != 0) return updateWithHi(pfn, entry, hi, state, onlyIfFree);

@@ -1,10 +1,12 @@
 // RMPUPDATE of 2M pages and PSMASH: the instructions that look at a whole 2M region. Both hold the LOCK bit of the head entry.
 // Words P1..P5 refer to the protocol in rmp.ts. kernel: AMD APM volume 3 (RMPUPDATE, PSMASH).
+import { COST_PSMASH, COST_RMPUPDATE_2M } from '../abi/costs';
 import { PTRS_PER_2M } from '../abi/layout';
 import {
   RMP_ALREADY_ASSIGNED, RMP_ENTRY_SIZE, RMP_FAIL_INPUT, RMP_FAIL_INUSE, RMP_FAIL_OVERLAP, RMP_FAIL_PERMISSION, RMP_HI, RMP_OK, SNP_IN_USE_SEEN,
 } from '../abi/snp';
 import { OOPS_RMP_HEAD_CHANGED, ORACLE_KERNEL_BUG } from '../abi/oops';
+import { spend } from '../costs';
 import { oops } from '../oops';
 import { atomicCas64, atomicLoad32, atomicLoad64, atomicStore64 } from '../point';
 import {
@@ -35,6 +37,8 @@ export function rmpupdate2m(pfn: u32, state: u64, onlyIfFree: bool): i32 {
   const head = rmpEntry(pfn);
   const hi = rmpLockEntry(head);
   if (hi == RMP_HI_BUSY) return RMP_FAIL_INUSE;
+  // Under the LOCK: for so long other CPUs find the entry in use.
+  spend(COST_RMPUPDATE_2M);
   const code = updateLocked(head, state, onlyIfFree);
   rmpUnlockEntry(head, code == RMP_OK ? 0 : hi);
   return code;
@@ -82,6 +86,7 @@ export function psmashInsn(pfn: u32): i32 {
   const head = rmpEntry(pfn);
   const hi = rmpLockEntry(head);
   if (hi == RMP_HI_BUSY) return RMP_FAIL_INUSE;
+  spend(COST_PSMASH);
   const lo = atomicLoad64(head);
   let code = RMP_OK;
   if ((lo & (RMP_ASSIGNED | RMP_PAGESIZE_2M)) != (RMP_ASSIGNED | RMP_PAGESIZE_2M)) code = RMP_FAIL_INPUT;

@@ -16,7 +16,7 @@ import {
 } from '../abi/layout';
 import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
 import { EV_GRACE_PERIOD } from '../abi/trace';
-import { kfree, kmalloc } from '../heap';
+import { kfree, kmallocSure } from '../heap';
 import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, nowNs, store32 } from '../point';
 import { taskAddress, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -135,7 +135,7 @@ export function kfreeRcu(p: usize, size: usize): void {
   const slot = current + TASK_RCU_CALLBACKS;
   let block: usize = atomicXchg32(slot, 0);
   if (block == 0) {
-    block = kmalloc(BLOCK_SIZE);
+    block = kmallocSure(BLOCK_SIZE);
     if (block == 0) {
       // No memory to remember it by, no right to wait, readers may be at it: the object is lost.
       atomicAdd32(LEAKED, 1);
