@@ -31,6 +31,8 @@ export class Surw implements Strategy {
   /** Those that two threads touch and one writes, and the sum of their accesses up to each. */
   #drawable: Variable[] = [];
   #sums: number[] = [];
+  /** A variable may have become drawable. */
+  #isNew = false;
   #counted = 0;
   #counting = true;
 
@@ -53,7 +55,7 @@ export class Surw implements Strategy {
       this.#parked = new Uint8Array(threads);
       this.#priorities = new Float64Array(threads);
     }
-    if (index % EXECUTIONS_BETWEEN_LOOKS < 2 && index > 0) this.#look();
+    if (this.#isNew || index % EXECUTIONS_BETWEEN_LOOKS === 0) this.#look();
     this.#counting = this.#counted < EXECUTIONS_COUNTED;
     this.#counted += this.#counting ? 1 : 0;
     this.#parked.fill(0);
@@ -67,6 +69,7 @@ export class Surw implements Strategy {
     const shared = (variable: Variable): boolean =>
       variable.writes && variable.byThread.filter((n) => n > 0).length > 1;
     let sum = 0;
+    this.#isNew = false;
     this.#drawable = [...this.#variables.values()].filter(shared);
     this.#sums = this.#drawable.map(({ byThread }) => (sum += byThread.reduce((a, b) => a + b, 0)));
   }
@@ -153,7 +156,9 @@ export class Surw implements Strategy {
       variable = { id, byThread: new Float64Array(this.#left.length), writes: false };
       this.#variables.set(id, variable);
     }
+    const isWrite = view.writes(thread);
+    this.#isNew ||= variable.byThread[thread] === 0 || (isWrite && !variable.writes);
     variable.byThread[thread]!++;
-    variable.writes ||= view.writes(thread);
+    variable.writes ||= isWrite;
   }
 }
