@@ -89,6 +89,8 @@ function half(target: Target, result: ExploreResult, { minimise, nowMs }: Reprod
   const tookMs = nowMs() - startMs;
   const { violation } = result;
   const counterexample =
-    violation === undefined ? undefined : counterexampleOf(target, violation, { ...minimise, nowMs });
+    violation === undefined
+      ? undefined
+      : counterexampleOf(target, violation, { ...minimise, nowMs, keepsScenario: true });
   return { target, result, counterexample, tookMs };
 }

@@ -7,6 +7,7 @@ import { UsageError } from '../host/errors.js';
 import type { Stopped } from '../explore/checkpoint.js';
 import type { Counterexample } from '../explore/counterexample.js';
 import type { ExploreResult } from '../explore/explore.js';
+import type { Scenario } from '../explore/scenario.js';
 import type { Target } from '../explore/target.js';
 import type { traceOf } from '../explore/trace-file.js';
 import type { Origin } from './explore-from.js';
@@ -145,6 +146,7 @@ async function explore(what: string, options: Options, { origin, from }: Before 
     const traceFile = path.join(out, 'trace.json');
     const how = { target: job.what, ...targetOptions, ...read.overrides, points: target.points };
     const small = await smallFailure(target, result, traceFile, how);
+    const smallest = small?.scenario && (await writeScenario(path.join(out, 'smallest.yaml'), small.scenario));
     const document = exploreDocument(target, result, small, {
       tookMs,
       partial: interrupt.signal.aborted,
@@ -157,7 +159,7 @@ async function explore(what: string, options: Options, { origin, from }: Before 
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(document)}\n`
-        : `${originText(origin)}${exploreText(target, result, small, tookMs)}results: ${out}\n${isKept ? `to go on: rmptorture explore --resume ${out}\n` : ''}`,
+        : `${originText(origin)}${exploreText(target, result, small, tookMs)}${smallest ?? ''}results: ${out}\n${isKept ? `to go on: rmptorture explore --resume ${out}\n` : ''}`,
     );
     return interrupt.exitCode ?? exitCode(result);
   } finally {
@@ -175,11 +177,26 @@ async function smallFailure(
   if (violation === undefined) return undefined;
   const { counterexampleOf } = await import('../explore/counterexample.js');
   const { traceOf: makeTrace } = await import('../explore/trace-file.js');
+  const { scenarioSchema } = await import('../explore/schema.js');
   const limits = { tries: MINIMISER_TRIES, milliseconds: MINIMISER_MS, nowMs: () => nowNs() / 1e6 };
   const small = counterexampleOf(target, violation, limits);
-  const trace = makeTrace(small.failure, { ...how, strategy, seed, threads: [...target.threadNames] });
+  const scenario = small.scenario === undefined ? {} : { scenario: scenarioSchema.parse(small.scenario) };
+  const trace = makeTrace(small.failure, {
+    ...how,
+    ...scenario,
+    strategy,
+    seed,
+    threads: [...small.target.threadNames],
+  });
   await writeFile(traceFile, `${JSON.stringify(trace)}\n`);
   return small;
+}
+
+/** Writes what is left of the scenario, as a file that `explore` takes; the line that says so. */
+async function writeScenario(file: string, scenario: Scenario): Promise<string> {
+  const { stringify } = await import('yaml');
+  await writeFile(file, stringify(scenario, { flowCollectionPadding: true, lineWidth: 0 }));
+  return `the operations that are left: ${file}\n`;
 }
 
 /** Files are found again from any folder; names stay names. */

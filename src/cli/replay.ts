@@ -1,7 +1,12 @@
 // `rmptorture replay <trace.json>`: runs one recorded interleaving again, step by step.
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
+import { nowNs } from '../host/clock.js';
+import type { Scenario } from '../explore/scenario.js';
 import { EXIT_INCONCLUSIVE, EXIT_VIOLATION } from './exit-codes.js';
+
+/** Time to learn which orders of steps the failure needs. */
+const ORDERS_MS = 1000;
 
 /** Builds the command; `done` receives the exit code. */
 export function replayCommand(done: (code: number) => void): Command {
@@ -19,28 +24,32 @@ async function replay(file: string, json: boolean): Promise<number> {
   const { loadTarget } = await import('./target.js');
   const { replayTrace } = await import('../explore/replay-trace.js');
   const { failureText } = await import('../report/explore.js');
+  const { scenarioTarget } = await import('../explore/scenario-target.js');
+  const { ordersOf } = await import('../explore/counterexample.js');
+  const { Budget } = await import('../explore/minimise.js');
   const trace = readTrace(file);
   const { points, stepLimit, spuriousWakeups, earlyTimeouts, frozenClock, races, locks, variants, protocol } = trace;
   const overrides = { ...(variants && { variants }), ...(protocol && { protocol }) };
-  const target = await loadTarget(
-    trace.target,
-    {
-      points,
-      stepLimit,
-      spuriousWakeups,
-      earlyTimeouts,
-      frozenClock,
-      ...(races === undefined ? {} : { races }),
-      ...(locks === undefined ? {} : { locks }),
-    },
-    overrides,
-  );
+  const how = {
+    points,
+    stepLimit,
+    spuriousWakeups,
+    earlyTimeouts,
+    frozenClock,
+    ...(races === undefined ? {} : { races }),
+    ...(locks === undefined ? {} : { locks }),
+  };
+  const target =
+    trace.scenario === undefined
+      ? await loadTarget(trace.target, how, overrides)
+      : scenarioTarget({ ...(trace.scenario as Scenario), ...overrides }, how);
   if (target.threadNames.join() !== trace.threads.join())
     throw new UsageError(
       'replay',
       `replay: ${file}: ${trace.target} has the threads ${target.threadNames.join(', ')} by now`,
     );
   const { failure, divergence } = replayTrace(target, trace);
+  const tries = new Budget(Infinity, ORDERS_MS, () => nowNs() / 1e6);
   const same =
     failure !== undefined && failure.kind === trace.failure.kind && failure.message === trace.failure.message;
   const verdict = same ? 'violation' : 'inconclusive';
@@ -57,7 +66,8 @@ async function replay(file: string, json: boolean): Promise<number> {
   } else if (divergence !== undefined) {
     process.stdout.write(`${divergence}\nINCONCLUSIVE: this is not the execution that was recorded\n`);
   } else if (same) {
-    process.stdout.write(`${failureText(target, failure)}\nFAILURE: ${failure.kind}, as recorded\n`);
+    const orders = ordersOf(target, failure, tries);
+    process.stdout.write(`${failureText(target, failure, orders)}\nFAILURE: ${failure.kind}, as recorded\n`);
   } else {
     process.stdout.write(
       `recorded: ${trace.failure.message}\nnow: ${failure?.message ?? 'it passes'}\nINCONCLUSIVE: the same steps end in another way\n`,

@@ -3,6 +3,8 @@
 import * as control from '../kernel/abi/control.js';
 import * as layout from '../kernel/abi/layout.js';
 import type { Finding } from './finding.js';
+import type { Recorder } from './recorder.js';
+import type { SourceLine } from './source-lines.js';
 import type { Target } from './target.js';
 
 /** One sleeper: the lock it waits for (0: only a word) and the threads that hold it. */
@@ -94,16 +96,23 @@ const WAITS: Record<number, string> = {
 /** Of these a lock of nobody's is no wonder: what they wait for is not held. */
 const UNHELD = new Set([layout.WAIT_RCUWAIT, layout.WAIT_IPI, layout.WAIT_BARRIER]);
 
-function describe(target: Target, { thread, lock, holders }: Sleeper): string {
+function describe(target: Target, sleeper: Sleeper): string {
   const { machine, threadNames } = target;
+  const { thread, lock } = sleeper;
   const name = threadNames[thread]!;
   const holds = held(target, thread).map((address) => target.nameOf(address));
-  const holding = holds.length === 0 ? '' : `, holding ${holds.join(', ')}`;
+  const holding = holds.length === 0 ? '' : `holds ${holds.join(', ')} and `;
   if (lock === 0) {
     const word = machine.address(thread);
     const changed = machine.memory.words[word >>> 2] !== machine.low(thread);
-    return `${name} sleeps on ${target.nameOf(word)}${changed ? ', whose value has changed since,' : ''}${holding}`;
+    return `${name} ${holding}sleeps on ${target.nameOf(word)}${changed ? ', whose value has changed since' : ''}`;
   }
+  return `${name} ${holding}${awaitedText(target, sleeper)}`;
+}
+
+/** `waits for spare, held by two`. */
+function awaitedText(target: Target, { thread, lock, holders }: Sleeper): string {
+  const { machine, threadNames } = target;
   const by = holders.map((holder) => {
     const gone = machine.status(holder) === control.STATUS_FINISHED ? ' (which has ended)' : '';
     return `${threadNames[holder]}${gone}`;
@@ -111,5 +120,36 @@ function describe(target: Target, { thread, lock, holders }: Sleeper): string {
   const kind = machine.memory.words[(machine.task(thread) + layout.TASK_WAIT_KIND) / 4]!;
   const unheld = UNHELD.has(kind) ? '' : ', which nobody holds';
   const state = by.length === 0 ? unheld : `, held by ${by.join(', ')}`;
-  return `${name} ${WAITS[kind] ?? 'waits for'} ${target.nameOf(lock)}${state}${holding}`;
+  return `${WAITS[kind] ?? 'waits for'} ${target.nameOf(lock)}${state}`;
+}
+
+/** A lock as a report speaks of it: name, where and in which step it was taken. */
+export interface LockNote {
+  lock: string;
+  isRead: boolean;
+  step: number;
+  place: SourceLine | undefined;
+}
+
+/** The locks of one thread where an execution ended. */
+export interface ThreadLocks {
+  thread: number;
+  held: readonly LockNote[];
+  /** `waits for spare, held by two`, with the place where it does. */
+  waits?: { text: string; place: SourceLine | undefined };
+}
+
+/** The lock stacks of all threads that hold a lock or wait for one. @context the execution that was recorded has just ended. */
+export function lockNotes(target: Target, { locks, places }: Pick<Recorder, 'locks' | 'places'>): ThreadLocks[] {
+  const { machine, threadNames } = target;
+  return threadNames.flatMap((_, thread) => {
+    const sleeper = sleeperOf(target, thread);
+    const waits = machine.status(thread) !== control.STATUS_FINISHED && sleeper.lock !== 0;
+    const stack = (locks?.of(thread) ?? [])
+      .filter(({ lock }) => !waits || lock !== sleeper.lock)
+      .map(({ lock, ...rest }): LockNote => ({ lock: target.nameOf(lock), ...rest }));
+    if (stack.length === 0 && !waits) return [];
+    const awaited = waits ? { waits: { text: awaitedText(target, sleeper), place: places[thread] } } : {};
+    return [{ thread, held: stack, ...awaited }];
+  });
 }

@@ -21,6 +21,7 @@ const FLAGS = [
 const MODULES: Record<string, string> = {
   assert: 'control/assert',
   heap: 'heap',
+  name: 'control/name',
   point: 'point',
   sync: 'sync/index',
   xarray: 'mm/xarray',

@@ -1,82 +1,73 @@
-// Why a schedule fails: of all pairs of events that raced in it, those whose other order alone makes it pass. They are the constraints that a schedule
-// must meet to fail; their number is what PCT calls the depth of the bug.
+// Why a schedule fails: of all pairs of conflicting events those whose other order alone makes it pass. They are the constraints that a schedule must meet to
+// fail; their number is what PCT calls the depth of the bug. A pair is turned round by holding the first one's thread until the second has come.
 import { conflict } from './dpor/dependence.js';
-import { TraceOrder, type Event, type ReversibleRace } from './dpor/trace.js';
+import type { Event } from './dpor/trace.js';
 
-/** Two events in conflict that could have come the other way round (indices), and whether the failure needs this order. */
-export interface Constraint extends ReversibleRace {
-  /** With the two the other way round the execution passes. */
-  root: boolean;
+/** Two events in conflict, of two threads: indices. */
+export interface Constraint {
+  earlier: number;
+  later: number;
 }
 
-/** The threads' order of steps that runs a race the other way round: everything else that does not depend on its first event stays before it. */
-export function reversed(events: readonly Event[], order: TraceOrder, { earlier, later }: ReversibleRace): number[] {
-  const threads = events.slice(0, earlier).map(({ thread }) => thread);
-  for (let n = earlier + 1; n < later; n++) {
-    if (!order.before(earlier, n)) threads.push(events[n]!.thread);
-  }
-  threads.push(events[later]!.thread);
-  for (let n = earlier; n < later; n++) {
-    if (n === earlier || order.before(earlier, n)) threads.push(events[n]!.thread);
-  }
-  // The rest as it was: what the default schedule would do instead is another change.
-  for (let n = later + 1; n < events.length; n++) threads.push(events[n]!.thread);
-  return threads;
+/** What came of an execution in another order. */
+export type Turned = 'passes' | 'fails' | 'not-turned';
+
+/** Which pairs are turned round. */
+export interface Pairs {
+  /** Only events of these (indices) are looked at (default: all). */
+  among?: ReadonlySet<number>;
+  /** Asked before each try: false ends it (default: never). */
+  goesOn?: () => boolean;
 }
 
-/**
- * Pairs in conflict that some order of the threads turns round: all but those where the later one's thread had already seen the earlier one. More than
- * DPOR's races, which are next to each other: the reason may lie behind another pair, which flipping does not cure.
- */
-function reversiblePairs(events: readonly Event[], order: TraceOrder): ReversibleRace[] {
-  const pairs: ReversibleRace[] = [];
-  for (const [later, { thread, operation, after }] of events.entries()) {
-    const previous = events.findLastIndex((event, n) => n < later && event.thread === thread);
-    for (let earlier = 0; earlier < later; earlier++) {
-      const other = events[earlier]!;
-      if (other.thread === thread || !conflict(other.operation, operation)) continue;
-      const seen = [previous, after].some((n) => n >= 0 && order.before(earlier, n));
-      if (!seen) pairs.push({ earlier, later });
-    }
-  }
-  return pairs;
+/** The events in an order that turns a pair round: all that comes between and is not of the earlier one's thread comes before it. */
+function turnedOrder(events: readonly Event[], { earlier, later }: Constraint): number[] {
+  const indices = events.map((_, n) => n);
+  const between = indices.slice(earlier, later + 1);
+  const isHeld = (n: number): boolean => events[n]!.thread === events[earlier]!.thread;
+  return [
+    ...indices.slice(0, earlier),
+    ...between.filter((n) => !isHeld(n)),
+    ...between.filter((n) => isHeld(n)),
+    ...indices.slice(later + 1),
+  ];
 }
 
-/** For each event its place in the order that turns a pair round. */
-function placesIn(events: readonly Event[], threads: readonly number[]): number[] {
-  const own = new Map<number, number[]>();
-  for (const [n, { thread }] of events.entries()) own.set(thread, [...(own.get(thread) ?? []), n]);
-  const places = events.map((_, n) => n);
-  for (const [place, thread] of threads.entries()) places[own.get(thread)!.shift()!] = place;
-  return places;
+/** The pairs in conflict, those first of which fewest events come between. */
+function conflictingPairs(events: readonly Event[], among: ReadonlySet<number> | undefined): Constraint[] {
+  const indices = events.map((_, n) => n).filter((n) => among?.has(n) ?? true);
+  const pairs = indices.flatMap((later, at) =>
+    indices
+      .slice(0, at)
+      .filter((earlier) => {
+        const [a, b] = [events[earlier]!, events[later]!];
+        return a.thread !== b.thread && conflict(a.operation, b.operation);
+      })
+      .map((earlier): Constraint => ({ earlier, later })),
+  );
+  return pairs.toSorted((a, b) => a.later - a.earlier - (b.later - b.earlier));
 }
 
 /**
- * The pairs in conflict of a failing execution (the last `most` of them), each flipped alone. `fails` runs a prefix of threads (as far as they can run;
- * then the default schedule) and says whether the same failure came. Turning one pair round may turn others: of roots that turn another root round as
- * well, only the innermost are kept.
+ * The orders that a failing execution needs. `outcome` runs the events (indices) in another order, as far as they come again, the pair being what is turned
+ * round. Turning one pair round may turn others: of those that turn another one round as well, only the innermost are kept.
  */
 export function constraintsOf(
   events: readonly Event[],
-  threadCount: number,
-  fails: (prefix: readonly number[]) => boolean,
-  most = Infinity,
+  outcome: (order: readonly number[], pair: Constraint) => Turned,
+  { among, goesOn = () => true }: Pairs = {},
 ): Constraint[] {
-  const order = new TraceOrder(events, threadCount);
-  const all = reversiblePairs(events, order);
-  const pairs = all.slice(Math.max(0, all.length - most));
-  const passing = pairs.flatMap((pair) => {
-    const threads = reversed(events, order, pair);
-    if (fails(threads)) return [];
-    const places = placesIn(events, threads);
-    return [{ pair, turned: new Set(pairs.filter(({ earlier, later }) => places[earlier]! > places[later]!)) }];
-  });
-  const isOuter = (one: (typeof passing)[number]): boolean =>
-    passing.some((other) => {
-      if (other === one || !one.turned.has(other.pair)) return false;
-      return !other.turned.has(one.pair) || other.turned.size < one.turned.size;
-    });
-  const innermost = passing.filter((one) => !isOuter(one));
-  const roots = new Set(innermost.map(({ pair }) => pair));
-  return pairs.map((pair) => ({ ...pair, root: roots.has(pair) }));
+  let roots: { pair: Constraint; places: number[] }[] = [];
+  const turns = (places: readonly number[], { earlier, later }: Constraint): boolean =>
+    places[earlier]! > places[later]!;
+  for (const pair of conflictingPairs(events, among)) {
+    const order = turnedOrder(events, pair);
+    const places: number[] = [];
+    for (const [place, event] of order.entries()) places[event] = place;
+    if (roots.some((root) => turns(places, root.pair))) continue;
+    if (!goesOn()) break;
+    if (outcome(order, pair) !== 'passes') continue;
+    roots = [...roots.filter((root) => !turns(root.places, pair)), { pair, places }];
+  }
+  return roots.map(({ pair }) => pair).toSorted((a, b) => a.earlier - b.earlier || a.later - b.later);
 }

@@ -1,9 +1,9 @@
 // The run loop of the strategies: one execution after another, each with its own seed, until a failure, the end of all interleavings or of the budget.
 // A failure is replayed twice from its tape before anybody is told of it.
+import { lockNotes, type ThreadLocks } from './blocked.js';
 import { type Finding, findingOf } from './finding.js';
 import { seedOf } from './random.js';
-import { type RecordedStep, Recorder } from './recorder.js';
-import type { SourceLines } from './source-lines.js';
+import { type RecordedStep, Recorder, type StepDetails } from './recorder.js';
 import { Divergence, Replay } from './strategies/replay.js';
 import { both, partingOf, REPEATED_EVERY } from './repeat.js';
 import type { Strategy } from './strategy.js';
@@ -34,6 +34,8 @@ export interface Failure extends Finding {
   switches: number;
   /** Of a livelock that comes back to a state: the step after which it was in the state it ends in. */
   repeatsFrom?: number;
+  /** The threads' locks at its end, if what a report says was looked up. */
+  locks?: readonly ThreadLocks[];
 }
 
 /** What an exploration has found, and how much it has seen. */
@@ -204,26 +206,36 @@ function confirm(target: Target, finding: Finding, executionIndex: number, seed:
 }
 
 /**
- * Runs a failing tape and writes down its steps, with their places in the source when `sources` are given; undefined when it does not fail. The machine's
+ * Runs a failing tape and writes down its steps, with what a report says of each when `withDetails`; undefined when it does not fail. The machine's
  * observer stays as it was.
  */
 export function recordFailure(
   target: Target,
   tape: readonly number[],
   { executionIndex, seed, repeatsFrom }: Pick<Failure, 'executionIndex' | 'seed' | 'repeatsFrom'>,
-  sources?: SourceLines,
+  withDetails = false,
 ): Failure | undefined {
   const { machine } = target;
   const before = machine.observer;
-  const reasonOf = sources === undefined ? undefined : (thread: number): string => switchReason(target, thread);
-  const recorder = new Recorder(machine, sources, reasonOf);
+  const recorder = new Recorder(machine, withDetails ? detailsOf(target) : undefined);
   machine.observer = recorder;
   const finding = replay(target, tape, repeatsFrom);
+  recorder.settle();
   machine.observer = before;
   if (finding === undefined) return undefined;
   const { steps, preemptions, switches } = recorder;
   const lasso = machine.repeatsFrom < 0 ? {} : { repeatsFrom: machine.repeatsFrom };
-  return { ...finding, executionIndex, seed, tape, steps, preemptions, switches, ...lasso };
+  const locks = recorder.locks === undefined ? {} : { locks: lockNotes(target, recorder) };
+  return { ...finding, executionIndex, seed, tape, steps, preemptions, switches, ...lasso, ...locks };
+}
+
+/** What a report says of each step. */
+export function detailsOf(target: Target): StepDetails {
+  return {
+    sources: target.sources(),
+    reasonOf: (thread) => switchReason(target, thread),
+    wordOf: (address) => target.wordOf(address),
+  };
 }
 
 /** Runs the execution of a tape; what it ends with. `keepAt`: the step after which the state is expected to come again. */

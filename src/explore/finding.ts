@@ -5,7 +5,7 @@ import type { Ending } from './machine.js';
 import { raceText } from './race-watch.js';
 import type { Target } from './target.js';
 
-/** Why an execution failed. `kind`: an oracle's name, 'deadlock', 'lost-wakeup', 'livelock', 'data-race', 'crash' or 'step-limit'. */
+/** Why an execution failed. `kind`: an oracle's name, 'deadlock', 'lost-wakeup', 'livelock', 'starvation', 'data-race', 'crash' or 'step-limit'. */
 export interface Finding {
   kind: string;
   message: string;
@@ -17,6 +17,8 @@ export function findingOf(target: Target, ending: Ending): Finding | undefined {
   switch (ending) {
     case 'given-up':
       return undefined;
+    case 'endless':
+      return raceOf(target);
     case 'finished':
       return target.atRest() ? raceOf(target) : oopsOf(target, 'at rest');
     case 'oops':
@@ -28,7 +30,7 @@ export function findingOf(target: Target, ending: Ending): Finding | undefined {
     case 'blocked':
       return blocked(target);
     case 'livelock':
-      return { kind: 'livelock', message: livelock(target), thread: '' };
+      return livelock(target);
     default: {
       const message = `no end within ${target.machine.step} steps; ${unfinished(target).join(', ')} still run`;
       return { kind: 'step-limit', message, thread: '' };
@@ -58,11 +60,23 @@ function unfinished(target: Target): string[] {
   return target.threadNames.filter((_, thread) => target.machine.status(thread) !== control.STATUS_FINISHED);
 }
 
-function livelock(target: Target): string {
-  const { repeatsFrom, step } = target.machine;
-  return repeatsFrom < 0
-    ? `${spinners(target)}: each turns its loop, and nobody writes`
-    : `${unfinished(target).join(', ')}: after step ${step} everything is as after step ${repeatsFrom}, and a fair scheduler does not end it`;
+/** Nobody gets on, or some do and others never. */
+function livelock(target: Target): Finding {
+  const { repeatsFrom, step, progressed } = target.machine;
+  if (repeatsFrom < 0)
+    return { kind: 'livelock', message: `${spinners(target)}: each turns its loop, and nobody writes`, thread: '' };
+  const round = `after step ${step} everything is as after step ${repeatsFrom}`;
+  const getsOn = (name: string): boolean => ((progressed >>> target.threadNames.indexOf(name)) & 1) !== 0;
+  const starving = unfinished(target).filter((name) => !getsOn(name));
+  const others = unfinished(target).filter(getsOn);
+  if (others.length === 0)
+    return {
+      kind: 'livelock',
+      message: `${starving.join(', ')}: ${round}, and a fair scheduler does not end it`,
+      thread: '',
+    };
+  const message = `${starving.join(', ')}: never gets on while ${others.join(', ')} always does: ${round}`;
+  return { kind: 'starvation', message, thread: starving[0]! };
 }
 
 function spinners(target: Target): string {

@@ -50,9 +50,12 @@ export class Lasso {
   #kept: Kept | undefined;
   #nextKept = LASSO_FROM;
   #growth = 2;
-  /** Since the state that is kept: threads that ran, and that could run all the time. */
+  /** Since the state that is kept: threads that ran, that could run all the time, and that could run at some time. */
   #ran = 0;
   #always = 0;
+  #ever = 0;
+  /** Of an execution that repeats itself: threads that say they get on in each round, as a bit mask. */
+  progressed = 0;
   /** Where states differed the last time: among the dirty blocks. */
   #hint = 0;
 
@@ -76,6 +79,7 @@ export class Lasso {
     let enabled = 0;
     for (let n = 0; n < machine.enabledCount; n++) enabled |= 1 << machine.enabled[n]!;
     this.#always &= enabled;
+    this.#ever |= enabled;
     if (step >= this.#nextKept) return true;
     const kept = this.#kept;
     if (kept === undefined || current !== kept.current || (this.#always & ~this.#ran) !== 0) return false;
@@ -88,7 +92,10 @@ export class Lasso {
    */
   look(allowances: number): number {
     const kept = this.#kept;
-    if (kept !== undefined && this.#isFair() && kept.allowances === allowances && this.#isSame(kept)) return kept.step;
+    if (kept !== undefined && this.#isFair() && kept.allowances === allowances && this.#isSame(kept)) {
+      this.progressed = this.#marked();
+      if (this.progressed === 0 || !this.#isPassedOver()) return kept.step;
+    }
     if (this.#machine.step >= this.#nextKept) this.#keep(allowances);
     return -1;
   }
@@ -96,6 +103,23 @@ export class Lasso {
   /** No thread could run all the time and did not. */
   #isFair(): boolean {
     return (this.#always & ~this.#ran) === 0;
+  }
+
+  /** Threads that have marked that they got on, since the marks were cleared. */
+  #marked(): number {
+    let mask = 0;
+    for (let thread = 0; thread < this.#machine.threadCount; thread++)
+      if (this.#words[this.#mark(thread)] !== 0) mask |= 1 << thread;
+    return mask;
+  }
+
+  #mark(thread: number): number {
+    return (this.#machine.task(thread) + layout.TASK_OPS) / 4;
+  }
+
+  /** Somebody could run at times and never did: where others get on, that is the schedule's fault, which another one has not. */
+  #isPassedOver(): boolean {
+    return (this.#ever & ~this.#ran) !== 0;
   }
 
   get #dirtyCount(): number {
@@ -120,9 +144,11 @@ export class Lasso {
     const stacks = Array.from({ length: threadCount }, (_, thread) => this.#stack(thread).slice());
     const [kind, address] = [machine.kind(current), machine.address(current)];
     this.#kept = { step, allowances, blocks, blockCount, threads, stacks, current, kind, address };
+    for (let thread = 0; thread < threadCount; thread++) this.#words[this.#mark(thread)] = 0;
     this.#nextKept = step * this.#growth;
     this.#ran = 0;
     this.#always = -1;
+    this.#ever = 0;
     this.#hint = 0;
   }
 

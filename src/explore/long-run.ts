@@ -1,5 +1,6 @@
 // What becomes of an execution that does not end: now and then somebody looks whether it repeats itself, its last quarter is scheduled fairly if the strategy
 // only samples, so that what does not end then is no fault of the schedule, and at the step limit it is cut.
+import * as control from '../kernel/abi/control.js';
 import { Lasso, LASSO_FROM } from './lasso.js';
 import { RoundRobin } from './round-robin.js';
 import type { Strategy } from './strategy.js';
@@ -51,6 +52,20 @@ export class LongRun {
     }
     if (strategy.endsFairly !== true || machine.step < this.#limit * FAIR_FROM) return strategy.pick(machine);
     return this.#turns.pick(machine, 1 + ((machine.step >> TURNS_SHIFT) % LENGTHS_OF_TURNS));
+  }
+
+  /** Lasso.progressed. */
+  get progressed(): number {
+    return this.#lasso.progressed;
+  }
+
+  /** Whether some thread that has not ended does not get on in an execution that repeats itself. */
+  get isAnyStarving(): boolean {
+    for (let thread = 0; thread < this.#machine.threadCount; thread++) {
+      const goesOn = this.#machine.status(thread) !== control.STATUS_FINISHED;
+      if (goesOn && ((this.progressed >>> thread) & 1) === 0) return true;
+    }
+    return false;
   }
 
   /** Lasso.look. @context nobody runs. */

@@ -17,8 +17,8 @@ export interface MachineExports {
   readonly table: WebAssembly.Table;
 }
 
-/** How an execution ended, as far as the machine can tell. */
-export type Ending = 'finished' | 'oops' | 'crash' | 'blocked' | 'livelock' | 'step-limit' | 'given-up';
+/** How an execution ended, as far as the machine can tell. `endless`: it repeats itself, and every thread that goes on gets on. */
+export type Ending = 'finished' | 'endless' | 'oops' | 'crash' | 'blocked' | 'livelock' | 'step-limit' | 'given-up';
 
 /** Watches executions step by step: race detector, trace, state hash. */
 export interface Observer {

@@ -47,6 +47,8 @@ export class Machine extends ThreadTable {
   tapeLength = 0;
   /** Of a livelock: the step at which the execution was in the state it ended in. */
   repeatsFrom = -1;
+  /** Likewise: threads that say they get on in each round, as a bit mask. */
+  progressed = 0;
   /** JavaScript stacks at the threads' first points, which no observer sees being announced. */
   readonly firstStacks: string[] = [];
   /** Where a trap was met, of a crash. */
@@ -123,7 +125,8 @@ export class Machine extends ThreadTable {
       const ending = this.advance();
       if (!this.#long.isPaused) return ending;
       this.repeatsFrom = this.#long.look((this.#spuriousLeft << 16) | this.#timeoutsLeft);
-      if (this.repeatsFrom >= 0) return 'livelock';
+      this.progressed = this.#long.progressed;
+      if (this.repeatsFrom >= 0) return this.#long.isAnyStarving ? 'livelock' : 'endless';
     }
   }
 

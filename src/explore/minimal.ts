@@ -1,9 +1,12 @@
 // From a failing execution to the smallest one that fails in the same way, and to the orders of steps without which it would pass. Both run the target
 // again and again from its saved state; what comes out is a tape like any other.
-import { type Deviation, DeviationRecorder, DeviationScheduler, defaultChoice } from './deviations.js';
+import * as control from '../kernel/abi/control.js';
+import * as layout from '../kernel/abi/layout.js';
+import { type Deviation, DeviationRecorder, DeviationScheduler } from './deviations.js';
 import type { Event } from './dpor/trace.js';
-import { type Constraint, constraintsOf } from './explain.js';
+import { type Constraint, constraintsOf, type Pairs, type Turned } from './explain.js';
 import { type Finding, findingOf } from './finding.js';
+import { GuidedOrder, type Planned } from './guided.js';
 import { type Budget, type Failing, minimiseSchedule } from './minimise.js';
 import { operationOf } from './operation.js';
 import { Replay } from './strategies/replay.js';
@@ -21,7 +24,13 @@ export function isSameFailure(a: Finding, b: Finding): boolean {
   if (a.kind === 'assertion') return a.message.split(' does not')[0] === b.message.split(' does not')[0];
   if (a.kind === 'data-race') return a.message.split(': nothing orders')[0] === b.message.split(': nothing orders')[0];
   // Who of several equal threads waits for whom is no difference.
-  return a.kind === 'deadlock' || a.kind === 'lost-wakeup' || a.kind === 'livelock' || text(a) === text(b);
+  return (
+    a.kind === 'deadlock' ||
+    a.kind === 'lost-wakeup' ||
+    a.kind === 'livelock' ||
+    a.kind === 'starvation' ||
+    text(a) === text(b)
+  );
 }
 
 /** Runs by any rule for threads, and by a list of answers for the other choices; writes down how that differs from the default schedule. */
@@ -31,6 +40,7 @@ class Followed implements Strategy {
   readonly recorder = new DeviationRecorder();
   readonly choices: number[] = [];
   readonly events: Event[] = [];
+  readonly planned: Planned[] = [];
   readonly #thread: (view: View, enabled: number) => number;
   readonly #choice: (count: number, kind: ChoiceKind, view: View, at: number) => number;
   /** By thread: its last step, which may have woken another one. */
@@ -57,6 +67,7 @@ class Followed implements Strategy {
     const after = waker < 0 ? -1 : (this.#last[waker] ?? -1);
     this.#last[thread] = this.events.length;
     this.events.push({ thread, operation: operationOf(view, thread), after });
+    this.planned.push({ thread, kind: view.kind(thread), address: view.address(thread) });
     return thread;
   }
 
@@ -133,21 +144,33 @@ export function minimise(target: Target, finding: Finding, tape: readonly number
 }
 
 /**
- * The pairs of steps (indices) in conflict of a failing execution, each with the answer whether the failure needs their order. At most `most` pairs are
- * tried, those of the last steps: a failure's reasons lie near its end.
+ * The orders of steps (indices) that a failing execution needs: with any one of them the other way round, and all else as it was as far as that can be, it
+ * passes.
  */
-export function reasons(target: Target, finding: Finding, tape: readonly number[], most = 200): Constraint[] {
+export function reasons(target: Target, finding: Finding, tape: readonly number[], pairs: Pairs = {}): Constraint[] {
   const { machine } = target;
   if (machine.threadCount > MOST_THREADS) return [];
-  const { events, choices } = follow(target, tape);
-  const fails = (prefix: readonly number[]): boolean => {
-    const followed = new Followed((view, enabled) => {
-      const wanted = prefix[view.step];
-      const able = wanted !== undefined && (enabled & (1 << wanted)) !== 0;
-      return able ? wanted : defaultChoice(enabled, view.current);
-    }, fromList(choices));
+  const { events, planned, choices } = follow(target, tape);
+  // What is allocated on the way lies elsewhere when two that allocate change places.
+  const fresh = firstFreshAddress(target);
+  const alike = planned.map((each) => (each.address < fresh ? each : { ...each, address: fresh }));
+  const outcome = (order: readonly number[], { earlier, later }: Constraint): Turned => {
+    const guided = new GuidedOrder(
+      order.map((n) => alike[n]!),
+      fresh,
+    );
+    const followed = new Followed((view, enabled) => guided.pick(view, enabled), fromList(choices));
     const found = findingOf(target, machine.run(followed));
-    return found !== undefined && isSameFailure(found, finding);
+    if (found !== undefined) return isSameFailure(found, finding) ? 'fails' : 'passes';
+    const [a, b] = [earlier, later].map((n) => guided.come.indexOf(order.indexOf(n)));
+    return b! >= 0 && (a! < 0 || b! < a!) ? 'passes' : 'not-turned';
   };
-  return constraintsOf(events, machine.threadCount, fails, most);
+  return constraintsOf(events, outcome, pairs);
+}
+
+/** Where the first memory lies that the kernel's heap had never given out when the execution began. */
+function firstFreshAddress({ machine: { memory } }: Target): number {
+  const { words } = memory;
+  const saved = words[control.CONTROL_SAVED / 4]! - words[control.CONTROL_STATE_START / 4]!;
+  return words[(saved + layout.SH_HEAP_NEXT) >>> 2]! >>> 0;
 }

@@ -1,5 +1,5 @@
-// Making a failing test case small: fewest threads and operations first, then fewest deviations from the default schedule, then fewest switches. The
-// caller says what is the same failure. After Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (ddmin), TSE 2002.
+// Making a failing schedule small: fewest threads that run, then fewest preemptions, then fewest switches (fewer.ts has taken needless operations away
+// before). The caller says what is the same failure. After Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (ddmin), TSE 2002.
 import { type Block, type Deviation, deviationsOf } from './deviations.js';
 
 /** Tries left, so that making it small ends in time even when a try is dear. */
@@ -76,7 +76,10 @@ export interface Failing {
   length: number;
 }
 
+const threadsOf = ({ blocks }: Failing): number => new Set(blocks.map(({ thread }) => thread)).size;
+
 function better(a: Failing, b: Failing): boolean {
+  if (threadsOf(a) !== threadsOf(b)) return threadsOf(a) < threadsOf(b);
   if (a.preemptions !== b.preemptions) return a.preemptions < b.preemptions;
   if (a.switches !== b.switches) return a.switches < b.switches;
   return a.deviations.length !== b.deviations.length ? a.deviations.length < b.deviations.length : a.length < b.length;
@@ -100,12 +103,18 @@ export function minimiseSchedule(
   for (let before: Failing | undefined; before !== best;) {
     before = best;
     ddmin(best.deviations, fails, budget);
-    for (const blocks of merged(best.blocks)) {
+    for (const blocks of [...withoutThread(best.blocks), ...merged(best.blocks)]) {
       if (!budget.take()) return best;
       fails(deviationsOf(blocks));
     }
   }
   return best;
+}
+
+/** The blocks of all threads but one. */
+function withoutThread(blocks: readonly Block[]): Block[][] {
+  const threads = [...new Set(blocks.map(({ thread }) => thread))];
+  return threads.length === 1 ? [] : threads.map((left) => blocks.filter(({ thread }) => thread !== left));
 }
 
 /** Each block joined with the next one of its thread. */

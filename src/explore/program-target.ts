@@ -8,7 +8,7 @@ import type { CompiledProgram } from './compile.js';
 import { Machine, type MachineExports } from './machine.js';
 import { setPoints } from './points.js';
 import { racyWords } from './racy-words.js';
-import { stateName } from './state-names.js';
+import { stateName, stateWord } from './state-names.js';
 import { type Target, type TargetOptions, lockSort, watchRaces } from './target.js';
 
 type Exports = MachineExports & {
@@ -26,7 +26,7 @@ export interface ProgramOptions extends TargetOptions {
 
 /** State without the tasks: shard header, names, lock-order graph, and room for the program's heap. */
 const STATE_BYTES = 192 * 1024;
-const NAMES = 16;
+const NAMES = 64;
 
 /** The threads of a program, by what the module exports. */
 export function programThreads(module: WebAssembly.Module, prefix = ''): number {
@@ -93,6 +93,7 @@ export function programTarget(program: CompiledProgram, options: ProgramOptions)
     },
     violations: () => readViolations(buffer),
     nameOf: (address) => stateName(named, threadNames, address),
+    wordOf: (address) => stateWord(named, threadNames, address),
     sources,
   };
 }

@@ -16,7 +16,7 @@ import { unmetExpectation } from './expectations.js';
 import { setPoints } from './points.js';
 import { racyWords } from './racy-words.js';
 import { SourceLines } from './source-lines.js';
-import { stateName } from './state-names.js';
+import { stateName, stateWord } from './state-names.js';
 import { type Target, type TargetOptions, lockSort, watchRaces } from './target.js';
 
 type Exports = MachineExports & KernelExports;
@@ -75,7 +75,9 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
     },
     violations: () => (unmet === undefined ? readViolations(view.buffer) : [unmet]),
     nameOf: (address) => stateName(view, threadNames, address),
+    wordOf: (address) => stateWord(view, threadNames, address),
     sources: kernelSources,
+    remake: { scenario, options },
   };
 }
 

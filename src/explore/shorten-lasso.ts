@@ -16,7 +16,7 @@ export function shortenLasso(target: Target, failure: Failure): ShortLasso {
   let best: ShortLasso = { tape: failure.tape, repeatsFrom: failure.repeatsFrom! };
   for (let [first, end] = [1, best.repeatsFrom]; first < end;) {
     const middle = (first + end) >>> 1;
-    if (comesAgain(target, failure.tape, middle)) {
+    if (comesAgain(target, failure, middle)) {
       best = { tape: [...machine.tape.subarray(0, machine.tapeLength)], repeatsFrom: middle };
       end = middle;
     } else first = middle + 1;
@@ -25,9 +25,9 @@ export function shortenLasso(target: Target, failure: Failure): ShortLasso {
 }
 
 /** Whether the state after a step comes again before the tape ends. */
-function comesAgain(target: Target, tape: readonly number[], step: number): boolean {
+function comesAgain(target: Target, { kind, tape }: Failure, step: number): boolean {
   try {
-    return replay(target, tape, step)?.kind === 'livelock' && target.machine.repeatsFrom === step;
+    return replay(target, tape, step)?.kind === kind && target.machine.repeatsFrom === step;
   } catch (error) {
     if (error instanceof Divergence) return false;
     throw error;

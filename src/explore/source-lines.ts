@@ -1,6 +1,7 @@
 // Where in the kernel's source a step was made: from the wasm frames of a JavaScript stack, taken inside an import, through the source map that asc
 // wrote. The accessors of point.ts are inlined, so the instruction itself maps into point.ts; the line that called the accessor is that of the nearest
-// instruction of the same function that maps elsewhere: it computed the address or the value just before.
+// instruction of the same function that maps elsewhere: it computed the address or the value just before. In the same way the line that called an inlined lock
+// is found. Which function a line belongs to the source says, not the frame: that one is of who inlined it.
 import { SourceMap, type SourceMapPayload } from 'node:module';
 
 /** A place in the kernel's source; lines count from 1. */
@@ -8,6 +9,8 @@ export interface SourceLine {
   function: string;
   file: string;
   line: number;
+  /** Of a step inside of a lock or another helper: where in there. The rest says who called it. */
+  inside?: { file: string; line: number };
 }
 
 /** A frame of the stack inside the module: its function's name and index, and the byte offset of the call in the file. */
@@ -21,6 +24,13 @@ const CODE_SECTION = 10;
 const IMPORT_SECTION = 2;
 /** What no reader wants to be shown as the place of a step: the accessors and asc's library. */
 const INNERMOST = /(?:^|\/)src\/kernel\/(?:point|task)\.ts$|^~lib\//;
+/** Locks, and what reads a word of the big tables: of interest is who calls them. */
+const HELPERS = /(?:^|\/)src\/kernel\/(?:sync\/|(?:oops|snp\/rmp|mm\/xarray-node|kvm\/tdp-spte)\.ts$)/;
+/** Where no step is made: the ways between a point and the import. */
+const BETWEEN = /(?:^|\/)src\/kernel\/(?:point|control\/threads)\.ts$/;
+const FUNCTION = /^\s*(?:export\s+)?(?:default\s+)?function\s+([\w$]+)/;
+const METHOD =
+  /^\s+(?:(?:static|private|protected|public)\s+)*(?!(?:if|for|while|switch|return)\b)([\w$]+)(?:<.*>)?\(.*\{\s*$/;
 
 /** The wasm frames of `new Error().stack`, innermost first. */
 export function wasmFrames(stack: string): WasmFrame[] {
@@ -121,21 +131,47 @@ export function functionStarts(wasm: Uint8Array): number[] {
 export class SourceLines {
   readonly #map: SourceMap;
   readonly #starts: number[];
+  readonly #texts: ReadonlyMap<string, string>;
+  readonly #split = new Map<string, readonly string[]>();
+  /** By stack. */
+  readonly #steps = new Map<string, SourceLine | undefined>();
 
   constructor(wasm: Uint8Array, map: SourceMapPayload) {
     this.#map = new SourceMap(map);
     this.#starts = functionStarts(wasm);
+    this.#texts = new Map(map.sources.map((file, n) => [file, map.sourcesContent?.[n] ?? '']));
   }
 
   /** The source lines of a stack's wasm frames, innermost first. Frames without a line (made by the compiler) are left out. */
   ofStack(stack: string): SourceLine[] {
     return wasmFrames(stack).flatMap((frame) => {
-      const line = this.#lineOf(frame);
-      return line === undefined ? [] : [line];
+      const line = this.#lineOf(frame, INNERMOST);
+      return line === undefined ? [] : [this.#named(line)];
     });
   }
 
-  #lineOf({ name, index, offset }: WasmFrame): SourceLine | undefined {
+  /** Where the step is made that a stack inside the point's import belongs to: outside of locks and helpers, if anything there calls them. */
+  ofStep(stack: string): SourceLine | undefined {
+    if (!this.#steps.has(stack)) this.#steps.set(stack, this.#stepOf(stack));
+    return this.#steps.get(stack);
+  }
+
+  #stepOf(stack: string): SourceLine | undefined {
+    let inside: SourceLine | undefined;
+    for (const frame of wasmFrames(stack)) {
+      const line = this.#lineOf(frame, INNERMOST);
+      if (line === undefined || BETWEEN.test(line.file)) continue;
+      if (inside === undefined && !HELPERS.test(line.file)) return this.#named(line);
+      inside ??= line;
+      const caller = HELPERS.test(line.file) ? this.#lineOf(frame, INNERMOST, HELPERS) : line;
+      if (caller !== undefined && !HELPERS.test(caller.file) && !INNERMOST.test(caller.file))
+        return { ...this.#named(caller), inside: { file: inside.file, line: inside.line } };
+    }
+    return inside && this.#named(inside);
+  }
+
+  /** The line of the nearest instruction, at the frame's or before it, that lies in none of the `passed` files; the first one when there is no other. */
+  #lineOf({ name, index, offset }: WasmFrame, ...passed: readonly RegExp[]): SourceLine | undefined {
     const start = this.#starts[index] ?? 0;
     let innermost: SourceLine | undefined;
     for (let at = offset; at >= start;) {
@@ -143,11 +179,22 @@ export class SourceLines {
       if (!('originalSource' in entry)) return innermost;
       if (entry.originalSource !== undefined) {
         const line = { function: name, file: entry.originalSource, line: entry.originalLine + 1 };
-        if (!INNERMOST.test(line.file)) return line;
+        if (!passed.some((files) => files.test(line.file))) return line;
         innermost ??= line;
       }
       at = entry.generatedColumn - 1;
     }
     return innermost;
+  }
+
+  /** With the function that the source says; that of the frame where the source is not there. */
+  #named(place: SourceLine): SourceLine {
+    const lines = this.#split.get(place.file) ?? this.#texts.get(place.file)?.split('\n') ?? [];
+    this.#split.set(place.file, lines);
+    for (let n = Math.min(place.line, lines.length) - 1; n >= 0; n--) {
+      const found = FUNCTION.exec(lines[n]!) ?? METHOD.exec(lines[n]!);
+      if (found !== null) return { ...place, function: found[1]! };
+    }
+    return { ...place, function: place.function.replace(/@varargs$/, '') };
   }
 }

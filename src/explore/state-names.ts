@@ -1,11 +1,28 @@
-// Names of places in the state: what the kernel itself has named (`vm0.mmu_lock`), entries of its big tables (`rmp[0x12].lo`, `page[0x12]`), members of tasks.
+// Names of places in the state: what the kernel itself has named (`vm0.mmu_lock`), entries of its big tables (`rmp[0x12]`, `page[0x12].refcount`, `vm0.spte[0x8]`),
+// slots of XArrays, members of tasks; and what sort of word it is, so that a report can say what its value means.
 import * as layout from '../kernel/abi/layout.js';
 import { objectName } from '../host/names.js';
 import type { Shard } from '../host/shard.js';
+import { tableName } from './page-table-names.js';
+
+/** What the value of a word is made of: `rmp` the first word of an RMP entry, `rmp-head` that of a 2M region's first page, `xarray` an entry. */
+export type WordSort = 'rmp' | 'rmp-head' | 'rmp-use' | 'page' | 'spte' | 'rwlock' | 'xarray' | 'other';
+
+/** A place, by name, and what is there. */
+export interface StateWord {
+  name: string;
+  sort: WordSort;
+}
+
+/** What names are read from. */
+export type Named = Pick<Shard, 'buffer' | 'words'>;
 
 /** Of an XArray node (src/kernel/mm/xarray-node.ts). */
 const NODE = { align: 64, bytes: 320, shift: 0, offset: 4, parent: 12, xa: 16, slots: 64 };
-const XARRAYS = /(?:i_pages|bindings|mem_attr_array)$/;
+const XARRAYS = /(?:i_pages|bindings|mem_attr_array|shared_pages)$/;
+const XARRAY_PARTS = /^(.*\.(?:i_pages|bindings|mem_attr_array|shared_pages))(\+0x(?:10|14))?$/;
+/** By offset: src/kernel/mm/xarray-node.ts. */
+const XARRAY_MEMBERS: Record<string, string> = { '': 'xa_lock', '+0x10': 'xa_head', '+0x14': 'xa_marks' };
 const RMP_ENTRY = 16;
 const PAGE_STRUCT = 8;
 const HEADER_WORDS = new Map<number, string>(
@@ -15,27 +32,55 @@ const HEADER_WORDS = new Map<number, string>(
 );
 
 /** The name of an address; threads are tasks 1, 2, ... */
-export function stateName(state: Pick<Shard, 'buffer' | 'words'>, threads: readonly string[], address: number): string {
+export function stateName(state: Named, threads: readonly string[], address: number): string {
+  return stateWord(state, threads, address).name;
+}
+
+/** What is at an address; threads are tasks 1, 2, ... */
+export function stateWord(state: Named, threads: readonly string[], address: number): StateWord {
   const word = (at: number): number => state.words[at / 4]! >>> 0;
   const within = (table: number, size: number): boolean => table !== 0 && address >= table && address < table + size;
   const pfns = word(layout.SH_PFN_COUNT);
   const rmp = word(layout.SH_RMP);
   if (within(rmp, Math.ceil(pfns / layout.PTRS_PER_2M) * layout.PTRS_PER_2M * RMP_ENTRY)) {
-    const half = (address - rmp) % RMP_ENTRY < RMP_ENTRY / 2 ? 'lo' : 'hi';
-    return `rmp[0x${Math.floor((address - rmp) / RMP_ENTRY).toString(16)}].${half}`;
+    const pfn = Math.floor((address - rmp) / RMP_ENTRY);
+    if ((address - rmp) % RMP_ENTRY >= RMP_ENTRY / 2) return { name: `rmp[${hex(pfn)}].hi`, sort: 'rmp-use' };
+    return { name: `rmp[${hex(pfn)}]`, sort: pfn % layout.PTRS_PER_2M === 0 ? 'rmp-head' : 'rmp' };
   }
   const pages = word(layout.SH_PAGES);
   if (within(pages, pfns * PAGE_STRUCT)) {
-    const member = (address - pages) % PAGE_STRUCT < 4 ? 'refcount' : 'content';
-    return `page[0x${Math.floor((address - pages) / PAGE_STRUCT).toString(16)}].${member}`;
+    const page = `page[${hex(Math.floor((address - pages) / PAGE_STRUCT))}]`;
+    const isCount = (address - pages) % PAGE_STRUCT < 4;
+    return isCount ? { name: `${page}.refcount`, sort: 'page' } : { name: `${page}.content`, sort: 'other' };
   }
   const tasks = word(layout.SH_TASKS);
   if (within(tasks, word(layout.SH_MAX_TASKS) * layout.TASK_SIZE)) {
     const task = Math.floor((address - tasks) / layout.TASK_SIZE);
     const owner = threads[task - 1] ?? 'set-up';
-    return `${owner}.${taskMember((address - tasks) % layout.TASK_SIZE)}`;
+    return { name: `${owner}.${taskMember((address - tasks) % layout.TASK_SIZE)}`, sort: 'other' };
   }
-  return HEADER_WORDS.get(address) ?? nodeName(state, address) ?? objectName(state, address);
+  const object = objectWord(state, address);
+  const global = object.name.startsWith('0x') ? HEADER_WORDS.get(address) : undefined;
+  return global === undefined ? object : { name: global, sort: 'other' };
+}
+
+/** Objects, what hangs from them, and the parts of an XArray that lies in one. */
+function objectWord(state: Named, address: number): StateWord {
+  const slot = nodeName(state, address);
+  if (slot !== undefined) return { name: slot, sort: slot.endsWith(']') ? 'xarray' : 'other' };
+  const name = objectName(state, address);
+  const table = name.startsWith('0x') ? tableName(state, address) : undefined;
+  if (table !== undefined) return table;
+  if (name.endsWith('.mmu_lock')) return { name, sort: 'rwlock' };
+  const [, array, part] = XARRAY_PARTS.exec(name) ?? [];
+  if (array === undefined) return { name, sort: 'other' };
+  const member = XARRAY_MEMBERS[part ?? ''];
+  if (member === undefined) return { name, sort: 'other' };
+  return { name: `${array}.${member}`, sort: member === 'xa_head' ? 'xarray' : 'other' };
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
 }
 
 const TASK_MEMBERS = new Map<number, string>(
@@ -51,7 +96,7 @@ function taskMember(offset: number): string {
 }
 
 /** `file0.memfd.i_pages[0x3]`, when the address lies in a node of an XArray that has a name. */
-function nodeName(state: Pick<Shard, 'buffer' | 'words'>, address: number): string | undefined {
+function nodeName(state: Named, address: number): string | undefined {
   const word = (at: number): number => state.words[at / 4]! >>> 0;
   const first = address - (address % NODE.align);
   for (let node = first; node > first - NODE.bytes && node > 0; node -= NODE.align) {

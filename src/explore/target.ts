@@ -3,7 +3,9 @@ import { UsageError, type Violation } from '../host/errors.js';
 import * as control from '../kernel/abi/control.js';
 import type { Machine } from './machine.js';
 import { canWatch, RaceWatch } from './race-watch.js';
+import type { Scenario } from './scenario.js';
 import type { SourceLines } from './source-lines.js';
+import type { StateWord } from './state-names.js';
 
 /** Which accesses are points: 'sync' atomics and futexes only, 'racy' also plain accesses to words that race, 'all' every one to shared memory. */
 export type PointSet = 'sync' | 'racy' | 'all';
@@ -19,10 +21,14 @@ export interface Target {
   violations(): Violation[];
   /** `vm0.mmu_lock` of an address. */
   nameOf(address: number): string;
+  /** The same, with what sort of word it is. */
+  wordOf(address: number): StateWord;
   /** Looks for data races, if it was asked to. */
   races?: RaceWatch | undefined;
   /** Source lines of its module; made when asked for. */
   sources(): SourceLines;
+  /** Of a scenario: what another target, of a smaller one, is made from. */
+  remake?: { scenario: Scenario; options: TargetOptions };
 }
 
 /** How a target is explored, whatever it is. */

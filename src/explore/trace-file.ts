@@ -5,12 +5,16 @@ import { z } from 'zod';
 import { UsageError } from '../host/errors.js';
 import { PROTOCOLS } from '../host/protocols.js';
 import type { Failure } from './explore.js';
+import { scenarioSchema } from './schema.js';
 
+const SCHEMA = 'rmptorture/trace/1';
 const step = z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()]);
 
 const traceSchema = z.object({
-  schema: z.literal('rmptorture/trace/1'),
+  schema: z.literal(SCHEMA),
   target: z.string(),
+  /** Instead of the target, where the failure needs only a part of it. */
+  scenario: scenarioSchema.optional(),
   variants: z.array(z.string()).optional(),
   protocol: z.enum(PROTOCOLS).optional(),
   points: z.enum(['sync', 'racy', 'all']),
@@ -47,7 +51,7 @@ export function traceOf(failure: Failure, origin: TraceOrigin): Trace {
     each.low,
   ]);
   return {
-    schema: 'rmptorture/trace/1',
+    schema: SCHEMA,
     ...origin,
     executionIndex,
     failure: { kind, message, thread },
@@ -65,11 +69,13 @@ export function readTrace(file: string): Trace {
   } catch (error) {
     throw new UsageError('replay', `replay: ${file}: ${(error as Error).message}`);
   }
+  const found = (value as { schema?: unknown } | null)?.schema;
+  if (found !== SCHEMA) {
+    const what = typeof found === 'string' ? `it is '${found}'` : 'it has no schema';
+    throw new UsageError('replay', `replay: ${file}: not a trace: ${what}; this version reads '${SCHEMA}'`);
+  }
   const parsed = traceSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  throw new UsageError(
-    'replay',
-    `replay: ${file}: not a trace of this version: ${issue.path.join('.')}: ${issue.message}`,
-  );
+  throw new UsageError('replay', `replay: ${file}: damaged: ${issue.path.join('.')}: ${issue.message}`);
 }

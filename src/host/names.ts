@@ -3,6 +3,7 @@ import * as kvm from '../kernel/abi/kvm.js';
 import * as layout from '../kernel/abi/layout.js';
 import * as mm from '../kernel/abi/mm.js';
 import * as names from '../kernel/abi/names.js';
+import * as vcpu from '../kernel/abi/vcpu.js';
 import type { Shard } from './shard.js';
 
 const PREFIXES: Record<number, string> = {
@@ -46,6 +47,28 @@ const MEMBERS: Record<number, [number, string][]> = {
     [kvm.KVM_TDP_ROOT, 'tdp_root'],
     [kvm.KVM_ONLINE_VCPUS, 'online_vcpus'],
     [kvm.KVM_BUGGED, 'vm_bugged'],
+    [kvm.KVM_USERS, 'users_count'],
+    [kvm.KVM_MMAP_LOCK, 'mmap_lock'],
+    [vcpu.MMU_VALID_GEN, 'mmu_valid_gen'],
+    [vcpu.MMU_ROOTS, 'tdp_mmu_roots'],
+    [vcpu.MMU_PAGES_LOCK, 'tdp_mmu_pages_lock'],
+    [vcpu.MMU_TABLES, 'tdp_mmu_pages'],
+    [vcpu.KVM_SHARED_PAGES, 'shared_pages'],
+  ],
+  [names.NT_VCPU]: [
+    [vcpu.VCPU_MUTEX, 'mutex'],
+    [vcpu.VCPU_MODE, 'mode'],
+    [vcpu.VCPU_REQUESTS, 'requests'],
+    [vcpu.VCPU_IPI_WAITERS, 'ipi_waiters'],
+    [vcpu.VCPU_ROOT, 'root'],
+    [vcpu.VCPU_TLB_TAG, 'tlb_tag'],
+    [vcpu.VCPU_VMSA_PFN, 'vmsa_pfn'],
+    [vcpu.VCPU_STATE_PROTECTED, 'guest_state_protected'],
+    [vcpu.VCPU_GHCB, 'ghcb'],
+  ],
+  [names.NT_PARTITION]: [
+    [mm.ZONE_LOCK, 'lock'],
+    [mm.ZONE_FREE_PAGES, 'free_pages'],
   ],
   [names.NT_RM]: [
     [mm.RM_LOCK, 'lock'],
@@ -57,10 +80,15 @@ const MEMBERS: Record<number, [number, string][]> = {
     [kvm.PROCESS_NOTIFIERS + mm.MN_LIST_LOCK, 'notifiers_lock'],
     [kvm.PROCESS_NOTIFIERS + mm.MN_LIST_SRCU, 'notifiers_srcu'],
   ],
-  [names.NT_SHMEM]: [[mm.SHMEM_I_PAGES, 'i_pages']],
+  [names.NT_SHMEM]: [
+    [mm.SHMEM_I_PAGES, 'i_pages'],
+    [mm.SHMEM_NRPAGES, 'nrpages'],
+    [mm.SHMEM_I_SIZE, 'i_size'],
+    [mm.SHMEM_REFS, 'refs'],
+  ],
 };
 /** Of these members a word inside is named, too: `mmu_lock+0x10`. */
-const STRUCTS = /lock|srcu|rcuwait|bindings|i_pages|mem_attr_array/;
+const STRUCTS = /lock|srcu|rcuwait|bindings|i_pages|mem_attr_array|shared_pages|mutex/;
 const STRUCT_BYTES = 64;
 
 const GLOBAL_LOCKS: [number, string][] = Object.entries(layout)
@@ -108,12 +136,21 @@ function findEntry(shard: Named, address: number): Entry | undefined {
 /** The name of the object at `address`, with the member if known; the address in hex when nothing is known of it. */
 export function objectName(shard: Named, address: number): string {
   const global = GLOBAL_LOCKS.find(([at]) => at === address);
-  if (global !== undefined) return global[1];
   const entry = findEntry(shard, address);
+  // Words of the header are a program's own, where it has named them.
+  if (global !== undefined && entry?.type !== names.NT_USER) return global[1];
   if (entry === undefined) return slotName(shard, address) ?? `0x${address.toString(16)}`;
+  if (entry.type === names.NT_USER)
+    return `${userText(shard, entry.index)}${member(entry.type, address - entry.start)}`;
   const own = PARTS[entry.type] ?? `${PREFIXES[entry.type] ?? 'object'}${entry.index}`;
   const full = entry.parent === 0 ? own : `${objectName(shard, entry.parent)}.${own}`;
   return `${full}${member(entry.type, address - entry.start)}`;
+}
+
+/** A name that a program has given: AssemblyScript's string at `address`. */
+function userText({ buffer, words }: Named, address: number): string {
+  const length = words[address / 4 - 1]! / 2;
+  return String.fromCharCode(...new Uint16Array(buffer, address, length));
 }
 
 /** A memslot without an entry, as those with high ids are: the struct itself says which it is, also for a time after it was freed. */

@@ -52,8 +52,8 @@ export function bugPage({ bug, buggy, fixed }: Reproduction): string {
     '',
   ];
   if (buggy.counterexample !== undefined) {
-    const { failure, constraints } = buggy.counterexample;
-    const table = failureText(buggy.target, failure, constraints).replaceAll(/(\.ts):\d+/g, '$1');
+    const { target, failure, constraints } = buggy.counterexample;
+    const table = failureText(target, failure, constraints).replaceAll(/(\.ts):\d+/g, '$1');
     lines.push('```', ...table.split('\n').map((line) => line.trimEnd()), '```', '');
   }
   lines.push('## Without it', `${outcome(fixed)}.`, '', `Again: \`npx rmptorture repro ${bug.id}\``, '');

@@ -54,8 +54,8 @@ export async function expectNoViolation(what: Scenario | string, budget: Budget 
   const { result } = exploration;
   if (result.violation !== undefined) {
     const limits = { ...MINIMISE, nowMs: () => nowNs() / 1e6 };
-    const { failure, constraints } = counterexampleOf(target, result.violation, limits);
-    throw new ViolationFound(target, result, failureText(target, failure, constraints));
+    const small = counterexampleOf(target, result.violation, limits);
+    throw new ViolationFound(target, result, failureText(small.target, small.failure, small.constraints));
   }
   if (result.nondeterminism !== undefined)
     throw new UsageError('explore', `${target.name}: inconclusive: ${result.nondeterminism}`);

@@ -2,6 +2,7 @@
 import { environmentFingerprint } from '../host/environment.js';
 import type { Counterexample } from '../explore/counterexample.js';
 import type { ExploreResult } from '../explore/explore.js';
+import { operationCount } from '../explore/fewer.js';
 import type { PointSet, Target } from '../explore/target.js';
 
 /** The document of an exploration: what `explore --json` prints, and `repro` for each of its two. `traceFile` is empty when none was written. */
@@ -41,11 +42,11 @@ export function exploreDocument(
     wallMs: run.tookMs,
     executionsPerSecond: result.executions / Math.max(run.tookMs / 1000, 1e-9),
     environment: environmentFingerprint(),
-    ...(small === undefined ? {} : { violation: violationOf(target, small, run.traceFile) }),
+    ...(small === undefined ? {} : { violation: violationOf(small, run.traceFile) }),
   };
 }
 
-function violationOf(target: Target, { failure, constraints, found }: Counterexample, traceFile: string) {
+function violationOf({ target, scenario, failure, constraints, found }: Counterexample, traceFile: string) {
   return {
     oracle: failure.kind,
     message: failure.message,
@@ -57,6 +58,12 @@ function violationOf(target: Target, { failure, constraints, found }: Counterexa
     switches: failure.switches,
     steps: failure.steps.length,
     found,
+    ...(scenario === undefined ? {} : { operations: operationCount(scenario), scenario }),
+    locks: (failure.locks ?? []).map(({ thread, held, waits }) => ({
+      thread: target.threadNames[thread],
+      held: held.map(({ lock, isRead, step, place }) => ({ lock, read: isRead, step, place })),
+      ...(waits === undefined ? {} : { waits: waits.text, at: waits.place }),
+    })),
     /** Pairs of steps, from 0, whose order the failure needs. */
     orders: constraints.map(({ earlier, later }) => [earlier, later]),
   };

@@ -1,80 +1,82 @@
 // The report of an exploration as text: what was covered, and a failing interleaving step by step.
 import * as points from '../kernel/abi/point.js';
+import { operationCount } from '../explore/fewer.js';
+import type { ThreadLocks } from '../explore/blocked.js';
 import type { Counterexample } from '../explore/counterexample.js';
+import { exchangingSteps } from '../explore/exchanges.js';
 import type { ExploreResult, Failure } from '../explore/explore.js';
 import { OPERATIONS } from '../explore/operation-names.js';
 import type { RecordedStep } from '../explore/recorder.js';
+import type { SourceLine } from '../explore/source-lines.js';
 import type { Target } from '../explore/target.js';
-import { type ConstraintRow, interleavingText, type StepRow } from './interleaving.js';
+import { type ConstraintRow, interleavingText, type LockRow, type StepRow } from './interleaving.js';
 import { showCount } from './units.js';
+import { readText, writeText } from './word-text.js';
 
 const READS = new Set<number>([points.POINT_LOAD, points.POINT_ATOMIC_LOAD, points.POINT_FUTEX_WAIT]);
 
-/** What a write leaves, by what was there and its operand. */
-const AFTER: Record<number, (before: number, operand: number) => number> = {
-  [points.POINT_STORE]: (_, operand) => operand,
-  [points.POINT_ATOMIC_STORE]: (_, operand) => operand,
-  [points.POINT_XCHG]: (_, operand) => operand,
-  [points.POINT_CAS]: (_, operand) => operand,
-  [points.POINT_ADD]: (before, operand) => before + operand,
-  [points.POINT_SUB]: (before, operand) => before - operand,
-  [points.POINT_OR]: (before, operand) => before | operand,
-  [points.POINT_AND]: (before, operand) => before & operand,
-};
-
-/** What a step does, in words: `cas vm0.mmu_lock 0 -> 255`, `load page[0x10].refcount = 1`. */
-export function stepText(target: Target, { kind, address, bytes, low, before, wrote, wokenBy }: RecordedStep): string {
+/** What a step does, in words: `cas vm0.mmu_lock free -> writer`, `load page[0x10].refcount = 1`. */
+export function stepText(target: Target, step: RecordedStep): string {
+  const { kind, address, bytes, low, wokenBy } = step;
   if (kind === 0) return wokenBy < 0 ? 'its wait ends by itself' : `woken by ${target.threadNames[wokenBy]}`;
   const name = OPERATIONS[kind] ?? `operation ${kind}`;
   if (kind === points.POINT_RELAX) return name;
-  const object = `${name} ${target.nameOf(address)}`;
-  if (READS.has(kind)) return `${object} = ${number(before)}`;
-  if (kind === points.POINT_CAS && !wrote) return `${object} stays ${number(before)}`;
-  if (kind === points.POINT_COPY) return `${object} from ${target.nameOf(low >>> 0)}, ${bytes} bytes`;
-  if (kind === points.POINT_FILL) return `${object}, ${bytes} bytes, with ${low}`;
-  const after = AFTER[kind];
-  return after === undefined ? object : `${object} ${number(before)} -> ${number(after(before, low) >>> 0)}`;
+  const word = step.word ?? target.wordOf(address);
+  if (kind === points.POINT_FUTEX_WAKE) return `${name} ${word.name}`;
+  if (kind === points.POINT_COPY) return `${name} ${word.name} from ${target.nameOf(low >>> 0)}, ${bytes} bytes`;
+  if (kind === points.POINT_FILL) return `${name} ${word.name}, ${bytes} bytes, with ${low}`;
+  const before = valueOf(step.before, step.beforeHigh, bytes);
+  if (READS.has(kind)) return `${name} ${readText(word, before)}`;
+  const after = valueOf(step.after, step.afterHigh, bytes);
+  if (kind === points.POINT_CAS && before === after)
+    return `${name} ${readText(word, before).replace(' = ', ' stays ')}`;
+  return `${name} ${writeText(word, before, after)}`;
 }
 
-/** Small numbers in decimal, others as the addresses and masks that they are. */
-function number(value: number): string {
-  return value > 0xffff ? `0x${value.toString(16)}` : String(value);
+function valueOf(low: number, high: number, bytes: number): bigint {
+  return bytes === 8 ? (BigInt(high) << 32n) | BigInt(low) : BigInt(low);
 }
 
-function rowOf(target: Target, step: RecordedStep, shared: ReadonlySet<number>): StepRow {
+/** `kvmMmuPageFault kvm/fault.ts:104`; of a lock's step where it was taken, and where in the lock. */
+function placeText({ function: name, file, line, inside }: SourceLine): string {
+  const short = (path: string): string => path.replace(/^.*src\/kernel\/|^program\//, '');
+  return `${name} ${short(file)}:${line}${inside === undefined ? '' : ` (${short(inside.file)}:${inside.line})`}`;
+}
+
+function rowOf(target: Target, step: RecordedStep, shown: boolean): StepRow {
   const { place, thread } = step;
   return {
     thread,
-    text: stepText(target, step),
-    place: place === undefined ? '' : `${place.function} ${place.file.replace(/^.*src\/kernel\//, '')}:${place.line}`,
-    local: step.kind !== 0 && !shared.has(step.address >>> 2),
+    // Most rows are folded: what they would say is not looked up.
+    get text() {
+      return stepText(target, step);
+    },
+    place: place === undefined ? '' : placeText(place),
+    within: place?.function ?? '',
+    local: !shown,
     switchReason: step.reason ?? '',
   };
 }
 
-/** Words that more than one thread touched, one of them by a write. */
-function sharedWords(steps: readonly RecordedStep[]): Set<number> {
-  const first = new Map<number, number>();
-  const several = new Set<number>();
-  const written = new Set<number>();
-  for (const { thread, kind, address } of steps) {
-    const word = address >>> 2;
-    const other = first.get(word);
-    if (other === undefined) first.set(word, thread);
-    else if (other !== thread) several.add(word);
-    if (kind !== points.POINT_LOAD && kind !== points.POINT_ATOMIC_LOAD) written.add(word);
-  }
-  return new Set([...several].filter((word) => written.has(word)));
+function lockRow({ threadNames }: Target, { thread, held, waits }: ThreadLocks): LockRow {
+  const at = (place: SourceLine | undefined): string => (place === undefined ? '' : `, at ${placeText(place)}`);
+  const name = threadNames[thread]!;
+  const taken = held.map(
+    ({ lock, isRead, step, place }) => `${lock}${isRead ? ' (read)' : ''}, taken in step ${step + 1}${at(place)}`,
+  );
+  return { thread: name, held: taken, waits: waits === undefined ? '' : `${waits.text}${at(waits.place)}` };
 }
 
 /** The failing interleaving as a table. */
 export function failureText(target: Target, failure: Failure, constraints: readonly ConstraintRow[] = []): string {
-  const shared = sharedWords(failure.steps);
+  const shown = exchangingSteps(failure.steps);
+  for (const { earlier, later } of constraints) shown.add(earlier).add(later);
   return interleavingText({
     threads: target.threadNames,
-    steps: failure.steps.map((step) => rowOf(target, step, shared)),
+    steps: failure.steps.map((step, n) => rowOf(target, step, shown.has(n))),
     constraints,
     failure: `${failure.kind}: ${failure.message}`,
+    locks: (failure.locks ?? []).map((each) => lockRow(target, each)),
     repeatsFrom: failure.repeatsFrom,
   });
 }
@@ -103,16 +105,28 @@ export function exploreText(
   if (stepLimitHits > 0)
     lines.push(`${stepLimitHits} executions were cut at the step limit: what comes behind it is unknown`);
   if (counterexample !== undefined) {
-    const { failure, constraints, found } = counterexample;
+    const { failure, constraints } = counterexample;
     lines.push(
       '',
-      failureText(target, failure, constraints),
-      `execution ${failure.executionIndex}; made small: ${found.steps} steps, ${found.preemptions} preemptions, ${found.switches} switches before, ` +
-        `${failure.steps.length}, ${failure.preemptions}, ${failure.switches} now`,
+      failureText(counterexample.target, failure, constraints),
+      `execution ${failure.executionIndex}; ${madeSmall(counterexample)}`,
     );
   }
   lines.push('', verdictLine(result));
   return `${lines.join('\n')}\n`;
+}
+
+/** `made small: 2 threads, 9 operations, 301 steps, 15 preemptions, 18 switches before; 2, 3, 252, 2, 3 now`. */
+function madeSmall({ target, scenario, failure, found }: Counterexample): string {
+  const rows: [number | undefined, number | undefined, string][] = [
+    [found.threads, target.threadNames.length, 'threads'],
+    [found.operations, scenario === undefined ? found.operations : operationCount(scenario), 'operations'],
+    [found.steps, failure.steps.length, 'steps'],
+    [found.preemptions, failure.preemptions, 'preemptions'],
+    [found.switches, failure.switches, 'switches'],
+  ];
+  const known = rows.filter(([before]) => before !== undefined);
+  return `made small: ${known.map(([before, , what]) => `${before} ${what}`).join(', ')} before; ${known.map(([, now]) => now).join(', ')} now`;
 }
 
 function verdictLine({ verdict, complete, violation, loops }: ExploreResult): string {

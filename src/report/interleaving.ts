@@ -9,6 +9,8 @@ export interface StepRow {
   text: string;
   /** Function, file and line: `kvmMmuPageFault kvm/fault.ts:104`. Empty when unknown. */
   place: string;
+  /** The function alone. */
+  within: string;
   /** No other thread could tell whether it happened: folded with its neighbours. */
   local: boolean;
   /** Why another thread than the one before runs here. Empty when the scheduler had no choice of ours to explain. */
@@ -21,12 +23,22 @@ export interface ConstraintRow {
   later: number;
 }
 
+/** A thread's locks at the end: each that it holds, and what it waits for, in words. */
+export interface LockRow {
+  thread: string;
+  held: readonly string[];
+  /** Empty when it waits for none. */
+  waits: string;
+}
+
 export interface Interleaving {
   threads: readonly string[];
   steps: readonly StepRow[];
   constraints: readonly ConstraintRow[];
   /** The violation, as the oracle says it. */
   failure: string;
+  /** Of threads that hold locks or wait for one. */
+  locks?: readonly LockRow[];
   /** Of a livelock: so many steps lead into the loop, which the others are. */
   repeatsFrom?: number | undefined;
 }
@@ -34,6 +46,7 @@ export interface Interleaving {
 const STEP_WIDTH = 5;
 const PLACE_WIDTH = 44;
 const MIN_COLUMN = 18;
+const MOST_FUNCTIONS = 3;
 const ELLIPSIS = '..';
 const MOST_LINES = 400;
 const FIRST_LINES = 150;
@@ -47,12 +60,25 @@ function fit(text: string, width: number): string {
   return `${text.slice(0, width - tail.length - ELLIPSIS.length)}${ELLIPSIS}${tail}`;
 }
 
+/** Cells of a row; a long one may go on over empty ones to its right. */
+function rowOf(cells: readonly string[], count: number, column: number): string {
+  let row = '';
+  for (let n = 0; n < count; n++) {
+    if ((cells[n] ?? '') === '') continue;
+    const next = cells.findIndex((cell, at) => at > n && cell !== '');
+    const start = n * (column + 2);
+    const end = next < 0 ? count * (column + 2) - 2 : next * (column + 2) - 2;
+    row = row.padEnd(start) + fit(cells[n]!, end - start);
+  }
+  return row.padEnd(count * (column + 2) - 2);
+}
+
 /** The table of an interleaving, `width` characters wide at most (as far as its threads fit), and what made it fail. */
 export function interleavingText(interleaving: Interleaving, width = 150): string {
   const { threads, steps, failure, repeatsFrom } = interleaving;
   const column = Math.max(MIN_COLUMN, Math.floor((width - STEP_WIDTH - PLACE_WIDTH - 2) / threads.length) - 2);
   const line = (step: string, cells: readonly string[], place: string): string =>
-    `${step.padStart(STEP_WIDTH)}  ${threads.map((_, n) => fit(cells[n] ?? '', column)).join('  ')}  ${place}`.trimEnd();
+    `${step.padStart(STEP_WIDTH)}  ${rowOf(cells, threads.length, column)}  ${place}`.trimEnd();
   const only = (thread: number, text: string): string[] => threads.map((_, n) => (n === thread ? text : ''));
   const lines = [
     line('step', threads, 'at'),
@@ -68,11 +94,12 @@ export function interleavingText(interleaving: Interleaving, width = 150): strin
     // From the thread's column on, however long: it is what the reader wants to know.
     if (switchReason !== '') lines.push(`${' '.repeat(STEP_WIDTH + 2 + thread * (column + 2))}<- ${switchReason}`);
     const folded = foldedSteps(steps, n, repeatsFrom);
-    if (folded > 1) lines.push(line('', only(thread, `(${folded} steps on its own)`), ''));
+    if (folded > 1)
+      lines.push(line('', only(thread, `(${folded} steps on its own)`), functionsOf(steps.slice(n, n + folded))));
     else lines.push(line(String(n + 1), only(thread, text), place));
     n += Math.max(1, folded);
   }
-  return `${[...shortened(lines), line('', [], ''), failure, ...constraintLines(interleaving)].join('\n')}\n`;
+  return `${[...shortened(lines), line('', [], ''), failure, ...lockLines(interleaving), ...constraintLines(interleaving)].join('\n')}\n`;
 }
 
 /** A table that nobody would read to its end, as of a livelock, without its middle. */
@@ -93,19 +120,33 @@ function foldedSteps(steps: readonly StepRow[], n: number, repeatsFrom: number |
   return end - n;
 }
 
+/** Functions that steps were made in, from the first to the last: three at most. */
+function functionsOf(steps: readonly StepRow[]): string {
+  const names = steps.map(({ within }) => within).filter((name, n, all) => name !== '' && name !== all[n - 1]);
+  return names.length <= MOST_FUNCTIONS ? names.join(', ') : `${names[0]} .. ${names.at(-1)}`;
+}
+
+function lockLines({ locks = [] }: Interleaving): string[] {
+  const width = Math.max(0, ...locks.map(({ thread }) => thread.length));
+  const lines = locks.flatMap(({ thread, held, waits }) =>
+    [...held.map((text) => `holds ${text}`), ...(waits === '' ? [] : [waits])].map(
+      (text, n) => `  ${(n === 0 ? thread : '').padEnd(width)}  ${text}`,
+    ),
+  );
+  return lines.length === 0 ? [] : ['', 'Locks at the end:', ...lines];
+}
+
 function constraintLines({ threads, steps, constraints }: Interleaving): string[] {
   if (constraints.length === 0) return [];
   const side = (n: number): string => {
     const { thread, text, place } = steps[n]!;
-    return `${threads[thread]}: ${text}${place === '' ? '' : ` (${place})`}`;
+    return `step ${n + 1}, ${threads[thread]}: ${text}${place === '' ? '' : `, at ${place}`}`;
   };
   return [
     '',
     constraints.length === 1
       ? 'It needs this order; the other way round it passes:'
-      : 'It needs each of these orders; any one the other way round and it passes:',
-    ...constraints.map(
-      ({ earlier, later }) => `  step ${earlier + 1} before ${later + 1}:  ${side(earlier)}  before  ${side(later)}`,
-    ),
+      : 'It needs each of these orders; with any one the other way round it passes:',
+    ...constraints.flatMap(({ earlier, later }) => [`  ${side(earlier)}`, `    before ${side(later)}`]),
   ];
 }

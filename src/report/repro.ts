@@ -70,8 +70,8 @@ function outcome(half: Half): string {
 export function failingText(bug: Bug, buggy: Half): string {
   const lines = [caseText(bug), '', `with the mistake (variant ${bug.variants.join(', ')}): ${outcome(buggy)}`];
   if (buggy.counterexample !== undefined) {
-    const { failure, constraints } = buggy.counterexample;
-    lines.push('', failureText(buggy.target, failure, constraints));
+    const { target, failure, constraints } = buggy.counterexample;
+    lines.push('', failureText(target, failure, constraints));
   }
   return `${lines.join('\n')}\n`;
 }
@@ -80,7 +80,8 @@ export function failingText(bug: Bug, buggy: Half): string {
 export function fixedText({ bug, fixed, confirmed }: Reproduction): string {
   const lines = ['', `without it: ${outcome(fixed)}`];
   if (fixed.counterexample !== undefined) {
-    lines.push('', failureText(fixed.target, fixed.counterexample.failure, fixed.counterexample.constraints));
+    const { target, failure, constraints } = fixed.counterexample;
+    lines.push('', failureText(target, failure, constraints));
   }
   lines.push(
     '',

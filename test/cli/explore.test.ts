@@ -37,6 +37,22 @@ threads:
   b: [{ op: punch-hole, file: memory, start: 2, pages: 2 }]
 `;
 
+/** A fault that does not look whether its page was invalidated meanwhile, and a third thread. */
+const THREE = `
+name: three
+vms: { guest: {} }
+files: { memory: { pages: 4 }, other: { pages: 4 } }
+variants: [no-retry-check]
+setup:
+  - { op: set-slot, vm: guest, slot: 0, gfn: 8, pages: 4, flags: 4, file: memory }
+  - { op: set-private, vm: guest, gfn: 8, pages: 4 }
+  - { op: allocate, file: memory, start: 0, pages: 4 }
+threads:
+  punch: [{ op: punch-hole, file: memory, start: 0, pages: 1 }, { op: punch-hole, file: memory, start: 1, pages: 2 }]
+  fault: [{ op: touch, vm: guest, gfn: 8, write: true }, { op: touch, vm: guest, gfn: 9, write: true }, { op: touch, vm: guest, gfn: 9 }]
+  idle: [{ op: open-file, file: memory }, { op: close-file, file: memory }, { op: allocate, file: other, start: 3, pages: 1 }]
+`;
+
 const PROGRAM = `
 import { atomicAdd32 } from 'rmptorture/point';
 function add(): void { for (let n = 0; n < 3; n++) atomicAdd32(65672, 1); }
@@ -172,13 +188,15 @@ describe('explore', () => {
   it('fails with 1, a table with source lines, and a trace that replay shows to fail again', async () => {
     const found = await explore('fault-punch-hole', '--variant', 'no-retry-check', '--out', at('failed'));
     expect(found.code).toBe(1);
-    expect(found.stdout).toMatch(/vm0\.mmu_lock \d+ -> \d+ +\w+ sync\/rwlock\.ts:\d+/);
-    expect(found.stdout).toMatch(/cas rmp\[0x11\]\.lo \d+ -> \d+ +rmpupdateInsn snp\/instructions\.ts:\d+/);
-    expect(found.stdout).toContain('It needs each of these orders');
-    expect(found.stdout).toMatch(/, 1, 2 now$/m);
+    expect(found.stdout).toMatch(/cas vm0\.mmu_lock free -> writer +\w+ kvm\/\S+\.ts:\d+ \(sync\/rwlock\.ts:\d+\)/);
+    expect(found.stdout).toMatch(/cas rmp\[0x1\d\]\.assigned \d -> \d \(gfn 0x\d.* snp\/instructions\.ts:\d+/);
+    expect(found.stdout).toMatch(/^It needs (?:each of these orders|this order)/m);
+    expect(found.stdout).toMatch(
+      /^execution \d+; made small: 2 threads, \d+ operations, .* before; 2, \d, \d+, 1, \d now$/m,
+    );
     expect(found.stdout).toMatch(/^FAILURE: (?:host-page|stale-mapping)$/m);
     const document = JSON.parse(readFileSync(at('failed/result.json'), 'utf8')) as { violation: object };
-    expect(document.violation).toMatchObject({ threads: 2, preemptions: 1, switches: 2 });
+    expect(document.violation).toMatchObject({ threads: 2, preemptions: 1 });
     const again = await run('replay', at('failed/trace.json'));
     expect(again.code).toBe(1);
     expect(again.stdout).toMatch(/^FAILURE: \S+, as recorded$/m);
@@ -190,8 +208,25 @@ describe('explore', () => {
     writeFileSync(at('changed.json'), JSON.stringify({ ...trace, variants: [] }));
     const { code, stdout } = await run('replay', at('changed.json'));
     expect(code).toBe(4);
-    expect(stdout).toMatch(/^step \d+: /);
+    expect(stdout).toMatch(/^step \d+: expected (?:fault|write|punch|\w+): .+; (?:there is|but this thread) /);
   });
+
+  it('leaves out the threads and operations that the failure does not need, and writes what is left', async () => {
+    writeFileSync(at('three.yaml'), THREE);
+    const found = await explore(at('three.yaml'), '--out', at('three'));
+    expect(found.code).toBe(1);
+    const { violation } = JSON.parse(readFileSync(path.join(at('three'), 'result.json'), 'utf8')) as {
+      violation: { threads: number; operations: number; found: { threads: number; operations: number } };
+    };
+    expect(violation.found).toMatchObject({ threads: 3, operations: 11 });
+    expect(violation.threads).toBe(2);
+    expect(violation.operations).toBeLessThan(11);
+    const again = await run('replay', path.join(at('three'), 'trace.json'));
+    expect(again.code).toBe(1);
+    expect(again.stdout).not.toContain('idle');
+    const smallest = await explore(path.join(at('three'), 'smallest.yaml'), '--out', at('smallest'));
+    expect(smallest.code).toBe(1);
+  }, 60_000);
 
   it('lists the scenarios, a line each, when none is named', async () => {
     for (const args of [[], ['--list']]) {
@@ -266,11 +301,30 @@ describe('a mistake', () => {
     expect(existsSync(at('nowhere'))).toBe(false);
   });
 
+  it.each([
+    ['no JSON', 'x', /: Unexpected token/],
+    ['no schema', '{}', /: not a trace: it has no schema; this version reads 'rmptorture\/trace\/1'\n$/],
+    [
+      'an older version',
+      '{"schema":"rmptorture/trace/0"}',
+      /: not a trace: it is 'rmptorture\/trace\/0'; this version/,
+    ],
+    ['only a part of one', '{"schema":"rmptorture/trace/1","target":"punch-punch"}', /: damaged: points: /],
+  ])('in a trace file, %s, is one line', async (_, text, message) => {
+    writeFileSync(at('damaged.json'), text);
+    const { code, stdout, stderr } = await run('replay', at('damaged.json'));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^replay: \S+damaged\.json: [^\n]*\n$/);
+    expect(stderr).toMatch(message);
+  });
+
   it('in a trace file is named', async () => {
     writeFileSync(at('no-trace.json'), '{"schema":"rmptorture/torture/1"}');
     const { code, stderr } = await run('replay', at('no-trace.json'));
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^replay: \S+no-trace\.json: not a trace of this version: schema: .*\n$/);
+    expect(stderr).toMatch(
+      /^replay: \S+no-trace\.json: not a trace: it is 'rmptorture\/torture\/1'; this version reads 'rmptorture\/trace\/1'\n$/,
+    );
   });
 });
 

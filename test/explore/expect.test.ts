@@ -31,7 +31,7 @@ describe('expectNoViolation', () => {
     expect(error).toBeInstanceOf(ViolationFound);
     const { message, result } = error as ViolationFound;
     expect(message).toMatch(/^mapped-punch-hole: stale-mapping \(execution \d+ of seed 1, strategy portfolio\)\n/);
-    expect(message).toMatch(/snp\/hook\.ts:\d+/);
+    expect(message).toMatch(/ mm\/\w+\.ts:\d+/);
     expect(result.violation?.kind).toBe('stale-mapping');
   });
 

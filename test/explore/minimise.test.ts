@@ -8,7 +8,7 @@ import {
   defaultChoice,
   deviationsOf,
 } from '#src/explore/deviations.js';
-import { constraintsOf } from '#src/explore/explain.js';
+import { constraintsOf, type Turned } from '#src/explore/explain.js';
 import { Budget, ddmin, type Failing, minimiseSchedule } from '#src/explore/minimise.js';
 import { add, lock, read, type ToyProgram, ToyRun, type ToyStep, unlock, write } from './dpor/toy.js';
 
@@ -159,16 +159,16 @@ describe('the reasons of a failure', () => {
     const failing = byDeviations(LOST_UPDATE, [{ from: 0, steps: 5, to: 1 }]);
     expect(lostUpdate(failing)).toBe(true);
     const { events } = failing.run;
-    const fails = (prefix: readonly number[]): boolean => {
+    const outcome = (order: readonly number[]): Turned => {
       let at = 0;
-      return lostUpdate(
-        play(LOST_UPDATE, (enabled, current) => {
-          const wanted = prefix[at++];
-          return wanted !== undefined && (enabled & (1 << wanted)) !== 0 ? wanted : defaultChoice(enabled, current);
-        }),
-      );
+      const again = play(LOST_UPDATE, (enabled, current) => {
+        const wanted = order[at++];
+        const able = wanted !== undefined && (enabled & (1 << events[wanted]!.thread)) !== 0;
+        return able ? events[wanted]!.thread : defaultChoice(enabled, current);
+      });
+      return lostUpdate(again) ? 'fails' : 'passes';
     };
-    const roots = constraintsOf(events, 3, fails).filter(({ root }) => root);
+    const roots = constraintsOf(events, outcome);
     const described = roots.map(({ earlier, later }) =>
       [earlier, later]
         .map((n) => `${events[n]!.thread}${events[n]!.operation.touches[0]!.write ? 'w' : 'r'}`)

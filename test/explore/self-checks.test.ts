@@ -20,7 +20,16 @@ import { LC_USER } from '#src/kernel/abi/classes.js';
 import * as oops from '#src/kernel/abi/oops.js';
 
 /** Verdicts that are no oracle of the kernel's. */
-const OWN_VERDICTS = ['deadlock', 'lost-wakeup', 'livelock', 'crash', 'expectation', 'data-race', 'step-limit'];
+const OWN_VERDICTS = [
+  'deadlock',
+  'lost-wakeup',
+  'livelock',
+  'starvation',
+  'crash',
+  'expectation',
+  'data-race',
+  'step-limit',
+];
 const ORACLES = Object.keys(oops)
   .filter((name) => name.startsWith('ORACLE_'))
   .map((name) => name.slice('ORACLE_'.length).toLowerCase().replaceAll('_', '-'));
@@ -47,6 +56,7 @@ const PROGRAMS: [verdict: string, program: string, within: number][] = [
   ['lost-wakeup', 'sleep', 100],
   ['livelock', 'spin', 100],
   ['livelock', 'polite', 100],
+  ['starvation', 'skipped', 100],
   ['crash', 'trap', 100],
   ['data-race', 'racy', 1],
 ];
@@ -94,7 +104,7 @@ BUSY.threads = {
 };
 
 const SOURCE = `
-import { check } from 'rmptorture/assert';
+import { check, progress } from 'rmptorture/assert';
 import { kmalloc } from 'rmptorture/heap';
 import { atomicAdd32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake, load32, store32 } from 'rmptorture/point';
 import {
@@ -163,6 +173,11 @@ function polite(mine: usize, theirs: usize): void {
 }
 export function polite_thread0(): void { polite(A, B); atomicStore32(A, 0); }
 export function polite_thread1(): void { polite(B, A); atomicStore32(B, 0); }
+// A turn that never comes: whose it is alternates between 0 and 1.
+export function skipped_thread0(): void { for (;;) { atomicStore32(A, 1); progress(); atomicStore32(A, 0); } }
+export function skipped_thread1(): void { while (atomicLoad32(A) != 2) atomicLoad32(B); }
+export function server_thread0(): void { for (;;) { atomicStore32(A, 1); progress(); } }
+export function server_thread1(): void { for (;;) { if (atomicLoad32(A) == 1) atomicStore32(A, 0); progress(); } }
 let times: i32 = 0;
 export function global_thread0(): void { atomicLoad32(B); times++; if ((times & 1) != 0) atomicAdd32(A, 1); else atomicAdd32(B, 1); }
 export function global_thread1(): void { atomicAdd32(A, 1); }
@@ -240,6 +255,11 @@ describe('what is planted is found', () => {
       expect(nondeterminism).toMatch(/^execution 0 did not come again .*: step \d: thread0: .* the second$/);
     },
   );
+
+  it('no livelock where threads go round for ever and each gets on in every round', () => {
+    const target = programTarget(module, { name: 'server', prefix: 'server_', stepLimit: 20_000 });
+    expect(sample(target, 50)).toMatchObject({ verdict: 'no-violation', executions: 50, stepLimitHits: 0 });
+  });
 
   it('step-limit: executions that do not end are counted, and make the result inconclusive', () => {
     expect(sample(program('endless'), 2)).toMatchObject({ verdict: 'inconclusive', stepLimitHits: 2 });

@@ -67,7 +67,7 @@ describe('names in reports', () => {
     expect(objectName(guest.k, rm + mm.RM_LOCK)).toBe('file0.rm.lock');
     expect(objectName(guest.k, rm + mm.RM_BINDINGS)).toBe('file0.rm.bindings');
     expect(objectName(guest.k, memfd + mm.SHMEM_I_PAGES)).toBe('file0.memfd.i_pages');
-    expect(objectName(guest.k, memfd + mm.SHMEM_I_SIZE)).toBe('file0.memfd+0x40');
+    expect(objectName(guest.k, memfd + mm.SHMEM_I_SIZE)).toBe('file0.memfd.i_size');
     expect(namedLocks(guest.k)).toEqual(expect.arrayContaining([rm + mm.RM_LOCK, guest.vm + kvm.KVM_MMU_LOCK]));
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Interleaving, interleavingText, type StepRow } from '#src/report/interleaving.js';
 
 function row(thread: number, text: string, place = '', more: Partial<StepRow> = {}): StepRow {
-  return { thread, text, place, local: false, switchReason: '', ...more };
+  return { thread, text, place, within: place.split(' ')[0]!, local: false, switchReason: '', ...more };
 }
 
 const LOST_UPDATE: Interleaving = {
@@ -39,9 +39,11 @@ describe('the table of an interleaving', () => {
 
 [user] counter is 1, two threads have added 1
 
-It needs each of these orders; any one the other way round and it passes:
-  step 3 before 5:  task0 add: counter: read 0 (add sync/counter.ts:7)  before  task1 add: counter: 0 -> 1 (add sync/counter.ts:8)
-  step 4 before 6:  task1 add: counter: read 0 (add sync/counter.ts:7)  before  task0 add: counter: 0 -> 1 (add sync/counter.ts:8)
+It needs each of these orders; with any one the other way round it passes:
+  step 3, task0 add: counter: read 0, at add sync/counter.ts:7
+    before step 5, task1 add: counter: 0 -> 1, at add sync/counter.ts:8
+  step 4, task1 add: counter: read 0, at add sync/counter.ts:7
+    before step 6, task0 add: counter: 0 -> 1, at add sync/counter.ts:8
 `.slice(1),
     );
   });
@@ -64,6 +66,7 @@ It needs each of these orders; any one the other way round and it passes:
       thread: n % 2,
       text: `turn ${n}`,
       place: '',
+      within: '',
       local: false,
       switchReason: '',
     });
@@ -76,7 +79,7 @@ It needs each of these orders; any one the other way round and it passes:
   });
 
   it('keeps the new value of a text that is too long', () => {
-    const steps = [row(0, 'vm0.memslots.set1.generation_that_is_long: 12 -> 13')];
+    const steps = [row(1, 'vm0.memslots.set1.generation_that_is_long: 12 -> 13')];
     const text = interleavingText({ ...LOST_UPDATE, steps, constraints: [] }, 110);
     expect(text).toMatch(/vm0\.memslots\.set1\.g\.\. -> 13/);
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(110);

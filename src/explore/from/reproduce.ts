@@ -2,7 +2,8 @@
 // operations are taken away as long as it still fails alike.
 import { UsageError } from '../../host/errors.js';
 import { Exploration } from '../explore.js';
-import type { Operation, Scenario } from '../scenario.js';
+import { withoutNeedless } from '../fewer.js';
+import type { Scenario } from '../scenario.js';
 import { scenarioTarget } from '../scenario-target.js';
 import { strategyNamed } from '../strategies/named.js';
 import type { TargetOptions } from '../target.js';
@@ -88,34 +89,17 @@ function tryOut(
   return other === undefined ? { executions } : { executions, oracle: other[0] };
 }
 
-/** Takes threads away, then operations from the end of each thread, then touches of the set-up; keeps what still fails with the oracle. */
+/** Takes away what the scenario can do without; of the set-up only touches. */
 function shrink(from: Reproduced, foundAfter: number, options: ReproduceOptions): Reproduced {
   const wanted = from.oracle!;
   const limit = Math.min(SHRINK_MOST, options.executions, Math.max(SHRINK_LEAST, foundAfter * SHRINK_FACTOR));
-  let best = from;
-  const keep = (scenario: Scenario): void => {
-    if (options.over()) return;
-    const { executions, oracle } = tryOut(scenario, wanted, options, limit);
-    best = { ...best, executions: best.executions + executions, ...(oracle === wanted ? { scenario } : {}) };
+  let { executions } = from;
+  const fails = (scenario: Scenario): boolean => {
+    if (options.over()) return false;
+    const tried = tryOut(scenario, wanted, options, limit);
+    executions += tried.executions;
+    return tried.oracle === wanted;
   };
-  for (const thread of Object.keys(best.scenario.threads).toReversed()) {
-    const { [thread]: _, ...threads } = best.scenario.threads;
-    if (Object.keys(threads).length > 0) keep({ ...best.scenario, threads });
-  }
-  for (const thread of Object.keys(best.scenario.threads)) {
-    for (let n = best.scenario.threads[thread]!.length - 1; n >= 0; n--) {
-      const operations = without(best.scenario.threads[thread]!, n);
-      const threads = { ...best.scenario.threads, [thread]: operations };
-      if (operations.length > 0) keep({ ...best.scenario, threads });
-    }
-  }
-  for (let n = (best.scenario.setup ?? []).length - 1; n >= 0; n--) {
-    const setup = best.scenario.setup ?? [];
-    if (setup[n]!.op === 'touch') keep({ ...best.scenario, setup: without(setup, n) });
-  }
-  return best;
-}
-
-function without(operations: readonly Operation[], index: number): Operation[] {
-  return operations.filter((_, n) => n !== index);
+  const scenario = withoutNeedless(from.scenario, fails, ({ op }) => op === 'touch');
+  return { ...from, scenario, executions };
 }

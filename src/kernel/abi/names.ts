@@ -19,3 +19,4 @@ export const NT_KVM_LOCK = 9; // <parent>.<member>, index = lock class
 export const NT_RM = 10; // <parent>.rm: the restrictedmem object of a file
 export const NT_SHMEM = 11; // <parent>.memfd: its hidden shmem file
 export const NT_PROCESS = 12; // process<index>: a VMM's
+export const NT_USER = 13; // of a program of the explorer: index = address of a string, its length in bytes in the word before it

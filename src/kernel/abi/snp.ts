@@ -4,6 +4,18 @@
 export const RMP_ENTRY_SIZE = 16;
 export const RMP_LO = 0; // u64, atomic
 export const RMP_HI = 8; // u64, atomic
+// Bit numbers in the two words; what each means and who changes it: snp/rmp.ts.
+export const RMP_LO_ASSIGNED = 0;
+export const RMP_LO_PAGESIZE = 1;
+export const RMP_LO_IMMUTABLE = 2;
+export const RMP_LO_COUNT = 3; // 9 bits, of a 2M region's first entry; of the others this one bit is MARK
+export const RMP_LO_GFN = 12; // 39 bits
+export const RMP_LO_ASID = 51; // 10 bits
+export const RMP_LO_VMSA = 61;
+export const RMP_LO_VALIDATED = 62;
+export const RMP_LO_FIRMWARE = 63;
+export const RMP_USE_VMRUN = 62;
+export const RMP_USE_LOCK = 63;
 
 export const PG_LEVEL_4K = 1;
 export const PG_LEVEL_2M = 2;

@@ -34,31 +34,31 @@ import { PTRS_PER_2M, SH_PFN_COUNT, SH_RMP } from '../abi/layout';
 import {
   LEAVER_FIRMWARE, LEAVER_GUEST, LEAVER_HOST, PG_LEVEL_2M, PG_LEVEL_4K, PS_CONTEXT, PS_DEFAULT, PS_FIRMWARE, PS_GUEST_INVALID,
   PS_GUEST_VALID, PS_HV_FIXED, PS_HYPERVISOR, PS_METADATA, PS_PRE_GUEST, PS_PRE_SWAP, PS_RECLAIM, RMP_ENTRY_SIZE, RMP_HI,
-  RMP_OPERAND_ASID, RMP_OPERAND_ASSIGNED, RMP_OPERAND_GPA, RMP_OPERAND_IMMUTABLE, RMP_OPERAND_PAGESIZE, RMP_OPERAND_SIZE, SNP_DIRECT_MAP,
-  SNP_ENABLED, SNP_TABLE_PFNS,
+  RMP_LO_ASID, RMP_LO_ASSIGNED, RMP_LO_COUNT, RMP_LO_FIRMWARE, RMP_LO_IMMUTABLE, RMP_LO_PAGESIZE, RMP_LO_VALIDATED, RMP_LO_VMSA, RMP_OPERAND_ASID, RMP_OPERAND_ASSIGNED, RMP_OPERAND_GPA, RMP_OPERAND_IMMUTABLE, RMP_OPERAND_PAGESIZE, RMP_OPERAND_SIZE, RMP_USE_LOCK, RMP_USE_VMRUN,
+  SNP_DIRECT_MAP, SNP_ENABLED, SNP_TABLE_PFNS,
 } from '../abi/snp';
 import { EINVAL, ENXIO } from '../abi/errno';
 import { vmalloc } from '../heap';
 import { atomicAdd64, atomicLoad64, atomicStore64, fillBytes, load32, store32, store64, store8 } from '../point';
 
-export const RMP_ASSIGNED: u64 = 1;
-export const RMP_PAGESIZE_2M: u64 = 2;
-export const RMP_IMMUTABLE: u64 = 4;
-export const RMP_COUNT_ONE: u64 = 1 << 3;
+export const RMP_ASSIGNED: u64 = (<u64>1) << RMP_LO_ASSIGNED;
+export const RMP_PAGESIZE_2M: u64 = (<u64>1) << RMP_LO_PAGESIZE;
+export const RMP_IMMUTABLE: u64 = (<u64>1) << RMP_LO_IMMUTABLE;
+export const RMP_COUNT_ONE: u64 = (<u64>1) << RMP_LO_COUNT;
 export const RMP_COUNT_MASK: u64 = 0xff8;
-export const RMP_MARK: u64 = 1 << 3;
+export const RMP_MARK: u64 = RMP_COUNT_ONE;
 export const RMP_GPA_MASK: u64 = 0x0007fffffffff000;
-export const RMP_ASID_SHIFT: u64 = 51;
+export const RMP_ASID_SHIFT: u64 = RMP_LO_ASID;
 export const RMP_ASID_MASK: u64 = 0x3ff;
 export const RMP_OWNER_MASK: u64 = 0x1ffffffffffff001; // assigned, gpa, asid
-export const RMP_VMSA: u64 = 1 << 61;
-export const RMP_VALIDATED: u64 = 1 << 62;
-export const RMP_FIRMWARE_BIT: u64 = 1 << 63;
+export const RMP_VMSA: u64 = (<u64>1) << RMP_LO_VMSA;
+export const RMP_VALIDATED: u64 = (<u64>1) << RMP_LO_VALIDATED;
+export const RMP_FIRMWARE_BIT: u64 = (<u64>1) << RMP_LO_FIRMWARE;
 
 export const RMP_HI_PERMS: u64 = 0xffffffff;
-export const RMP_HI_IN_USE: u64 = 1 << 62;
-export const RMP_HI_LOCK: u64 = 1 << 63;
-export const RMP_HI_BUSY: u64 = 3 << 62; // IN_USE or LOCK
+export const RMP_HI_IN_USE: u64 = (<u64>1) << RMP_USE_VMRUN;
+export const RMP_HI_LOCK: u64 = (<u64>1) << RMP_USE_LOCK;
+export const RMP_HI_BUSY: u64 = RMP_HI_IN_USE | RMP_HI_LOCK;
 
 /** Bytes from the start of the table in memory (RMP_BASE) to the entry of physical page 0: processor bookkeeping. */
 const RMP_BOOKKEEPING_BYTES: u64 = 0x4000;
