@@ -30,6 +30,7 @@ import { B30 } from './b30.js';
 import { B31 } from './b31.js';
 import { B32 } from './b32.js';
 import { B33 } from './b33.js';
+import { B34 } from './b34.js';
 import { B36 } from './b36.js';
 import { B39 } from './b39.js';
 import { B40 } from './b40.js';
@@ -38,8 +39,10 @@ import { B43 } from './b43.js';
 import { B44 } from './b44.js';
 import { B45 } from './b45.js';
 import { B46 } from './b46.js';
+import { B47 } from './b47.js';
 import { B48 } from './b48.js';
 import { B49 } from './b49.js';
+import { B50 } from './b50.js';
 import { B52 } from './b52.js';
 import { B53 } from './b53.js';
 import { B54 } from './b54.js';
@@ -81,6 +84,7 @@ export const BUGS: readonly Bug[] = [
   B31,
   B32,
   B33,
+  B34,
   B36,
   B39,
   B40,
@@ -89,8 +93,10 @@ export const BUGS: readonly Bug[] = [
   B44,
   B45,
   B46,
+  B47,
   B48,
   B49,
+  B50,
   B52,
   B53,
   B54,

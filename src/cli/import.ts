@@ -32,7 +32,7 @@ async function run(path: string, { json, out, explain }: Options): Promise<numbe
   const { importLog } = await import('../import/import.js');
   // The kernel's own decoder names the page states: a small shard to ask.
   const { x } = createShard({ build: 'fast', pfnCount: 1024, maxTasks: 1, memoryPages: 1024 });
-  const result = importLog(path, (lo, hi) => x.pageState(lo, hi));
+  const result = importLog(path, (lo, hi) => x.pageState(lo, hi), { explain: explain === true });
   const written = explain === true ? [] : await writeDocuments(result, resolve(out ?? '.'));
   process.stdout.write(json === true ? `${JSON.stringify({ ...result, written })}\n` : importText(result, written));
   return EXIT_PASSED;

@@ -44,7 +44,17 @@ export function bootScenario({ x, words }: ScenarioMemory, scenario: Scenario, m
   words[layout.SH_NAMES_MAX / 4] = NAMES;
   const error = x.bootKernel();
   if (error !== 0) throw new UsageError('host', `host: ${pages} pages: the kernel does not boot: ${errnoName(error)}`);
-  x.addMemory(FIRST_PFN, FIRST_PFN + pages);
+  const table = scenario.host?.rmpTable;
+  if (table === undefined) return x.addHostMemory(FIRST_PFN, FIRST_PFN + pages);
+  const [start, end] = [table.start, table.start + table.pages];
+  if (start < FIRST_PFN || end > FIRST_PFN + pages)
+    throw new UsageError(
+      'host',
+      `host.rmpTable: pages ${start} to ${end} are not among ${FIRST_PFN} to ${FIRST_PFN + pages}`,
+    );
+  x.rmpSetFirmwareRange(start, end);
+  x.addHostMemory(FIRST_PFN, start);
+  x.addHostMemory(end, FIRST_PFN + pages);
 }
 
 /** Makes the scenario's objects and its set-up; each thread's task gets its list of calls. Throws UsageError when a part of it fails. */

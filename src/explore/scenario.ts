@@ -53,15 +53,28 @@ export type Operation =
   | { op: 'write-cached'; vm: string; value: number }
   /** KVM_SEV_SNP_LAUNCH_FINISH. */
   | { op: 'launch-finish'; vm: string }
+  /** The guest starts vCPU `vcpu` with its private page `gfn` as the VMSA; stops it, and takes the page back. They return the hardware's code. */
+  | { op: 'ap-create'; vm: string; vcpu: number; gfn: number }
+  | { op: 'ap-destroy'; vm: string; vcpu: number }
   /** The guest writes to a vCPU's GHCB; the vCPU exits with what is there. */
   | { op: 'ghcb-write'; vm: string; vcpu?: number; offset: number; value: number }
   | { op: 'vmgexit'; vm: string; vcpu?: number }
-  | { op: 'psmash'; pfn: number }
+  | RmpOperation
   /** The host writes to a page through its direct map. */
   | { op: 'host-write'; pfn: number }
   /** The page becomes immutable for this guest and gfn, as while firmware works on it. */
   | { op: 'firmware-page'; vm: string; gfn: number; pfn: number }
   | OtherOperation;
+
+/** The RMP as the hardware has it, for what a log shows of one. */
+export type RmpOperation =
+  | { op: 'psmash'; pfn: number }
+  /** The instruction, once: it returns the hardware's code. With `vm` the page is assigned to it at `gfn`, else it goes back to the host. */
+  | { op: 'rmpupdate'; pfn: number; level?: 1 | 2; vm?: string; gfn?: number }
+  /** Puts a raw entry in place: 64-bit words, hexadecimal. */
+  | { op: 'rmp-entry'; pfn: number; lo: string; hi?: string }
+  /** A VMRUN uses the page from now on. */
+  | { op: 'mark-in-use'; pfn: number };
 
 /** Calls to parts of KVM beside its memory. */
 export type OtherOperation =
@@ -108,7 +121,8 @@ export interface Scenario {
   name: string;
   /** What may go wrong here, in a sentence. */
   about: string;
-  host?: { pages?: number; partitions?: number };
+  /** `rmpTable`: pages of the host where the RMP table itself lies. Pages are numbered from 16. */
+  host?: { pages?: number; partitions?: number; rmpTable?: { start: number; pages: number } };
   protocol?: Protocol;
   hook?: 'none' | 'snp';
   variants?: readonly string[];
@@ -254,11 +268,16 @@ function simpleCall(
     case 'ghcb-write':
     case 'vmgexit':
     case 'interrupt':
+    case 'ap-create':
+    case 'ap-destroy':
       return vcpuCall(operation, vcpuOf(operation, vm));
     case 'fault-file':
       return { code: calls.CALL_FAULT_FILE, args: [vm(operation.vm).address, file(operation.file), operation.page] };
     case 'psmash':
-      return { code: calls.CALL_PSMASH, args: [operation.pfn] };
+    case 'rmpupdate':
+    case 'rmp-entry':
+    case 'mark-in-use':
+      return rmpCall(operation, vm);
     default:
       return otherCall(operation, vm(operation.vm));
   }
@@ -289,7 +308,10 @@ function vmCall(
 }
 
 function vcpuCall(
-  operation: Extract<Operation, { op: 'pvalidate' | 'ghcb-write' | 'vmgexit' | 'interrupt' }>,
+  operation: Extract<
+    Operation,
+    { op: 'pvalidate' | 'ghcb-write' | 'vmgexit' | 'interrupt' | 'ap-create' | 'ap-destroy' }
+  >,
   vcpu: number,
 ): Call {
   switch (operation.op) {
@@ -299,8 +321,30 @@ function vcpuCall(
       return { code: calls.CALL_GHCB_WRITE, args: [vcpu, operation.offset, operation.value] };
     case 'vmgexit':
       return { code: calls.CALL_VMGEXIT, args: [vcpu] };
+    case 'ap-create':
+      return { code: calls.CALL_AP_CREATE, args: [vcpu, operation.gfn] };
+    case 'ap-destroy':
+      return { code: calls.CALL_AP_DESTROY, args: [vcpu] };
     default:
       return { code: calls.CALL_INTERRUPT, args: [vcpu, operation.vector ?? 0] };
+  }
+}
+
+function rmpCall(operation: RmpOperation, vm: (name: string) => Guest): Call {
+  switch (operation.op) {
+    case 'rmpupdate': {
+      const { pfn, level = 1, vm: name, gfn = 0 } = operation;
+      return { code: calls.CALL_RMPUPDATE, args: [pfn, level, name === undefined ? 0 : vm(name).address, gfn] };
+    }
+    case 'rmp-entry': {
+      const [lo, hi] = [BigInt(operation.lo), BigInt(operation.hi ?? 0)];
+      const low = (word: bigint): number => Number(word & 0xffffffffn);
+      return { code: calls.CALL_RMP_ENTRY, args: [operation.pfn, low(lo), Number(lo >> 32n), low(hi)] };
+    }
+    case 'psmash':
+      return { code: calls.CALL_PSMASH, args: [operation.pfn] };
+    default:
+      return { code: calls.CALL_MARK_IN_USE, args: [operation.pfn] };
   }
 }
 

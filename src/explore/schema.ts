@@ -5,6 +5,7 @@ import { PROTOCOLS } from '../host/protocols.js';
 const name = z.string().min(1);
 const pages = z.number().int().min(0);
 const gfn = z.number().int().min(0);
+const word = z.string().regex(/^0x[0-9a-f]{1,16}$/i, 'a 64-bit word such as "0x8000000000000005"');
 
 const operation = z.discriminatedUnion('op', [
   z.strictObject({
@@ -73,7 +74,26 @@ const operation = z.discriminatedUnion('op', [
     value: z.number().min(0),
   }),
   z.strictObject({ op: z.literal('vmgexit'), vm: name, vcpu: z.number().int().min(0).optional() }),
+  z.strictObject({ op: z.literal('ap-create'), vm: name, vcpu: z.number().int().min(0), gfn }),
+  z.strictObject({ op: z.literal('ap-destroy'), vm: name, vcpu: z.number().int().min(0) }),
   z.strictObject({ op: z.literal('psmash'), pfn: pages }),
+  z.strictObject({
+    op: z.literal('rmpupdate'),
+    pfn: pages,
+    level: z
+      .union([z.literal(1), z.literal(2)])
+      .optional()
+      .describe('1: 4K (default), 2: 2M'),
+    vm: name.optional().describe('assigned to this guest; without: back to the host'),
+    gfn: gfn.optional(),
+  }),
+  z.strictObject({
+    op: z.literal('rmp-entry'),
+    pfn: pages,
+    lo: word.describe("the raw entry's first 8 bytes, as a dump has them"),
+    hi: word.optional(),
+  }),
+  z.strictObject({ op: z.literal('mark-in-use'), pfn: pages }),
   z.strictObject({ op: z.literal('host-write'), pfn: pages }),
   z.strictObject({ op: z.literal('firmware-page'), vm: name, gfn, pfn: pages }),
   z.strictObject({ op: z.literal('register-device'), vm: name, gfn }),
@@ -108,6 +128,10 @@ export const scenarioSchema = z.strictObject({
     .strictObject({
       pages: z.number().int().min(16).max(8192).optional(),
       partitions: z.number().int().min(1).max(8).optional(),
+      rmpTable: z
+        .strictObject({ start: pages, pages: z.number().int().min(1) })
+        .optional()
+        .describe('where the RMP table itself lies, in pages'),
     })
     .optional(),
   protocol: z.enum(PROTOCOLS).optional(),

@@ -38,8 +38,8 @@ export function bootShards(
 ): Shard[] {
   return maps.map(({ base, pfnCount, usable, rmp }) => {
     const shard = createShard({ ...options, pfnBase: base, pfnCount }, environment);
-    for (const { start, end } of usable) shard.x.addMemory(start, end);
     if (rmp !== undefined) shard.x.rmpSetFirmwareRange(rmp.start, rmp.end);
+    for (const { start, end } of usable) shard.x.addHostMemory(start, end);
     return shard;
   });
 }

@@ -104,7 +104,7 @@ export const frameGrammar: Grammar<FrameFact | ReportFact> = {
 };
 
 const ABOUT =
-  /^(?:CPU: \d+ .*PID: \d+ Comm: |Hardware name: |<\/?TASK>$|<\/?IRQ>$|RIP: [0-9a-f]+:|Code: |R[A-Z0-9]{2}: |={10,}$|The buggy address |which belongs to the cache |freed \d+-byte region |The buggy address belongs|page: refcount:|page_owner )/;
+  /^(?:CPU: \d+ .*PID: \d+ Comm: |Hardware name: |<\/?TASK>$|<\/?IRQ>$|RIP: [0-9a-f]+:|Code: |R[A-Z0-9]{2}: |={10,}$|The buggy address |BUG: unable to handle (?:kernel )?(?:page fault|paging request)|#PF: (?:supervisor|user) (?:read|write|instruction)|PGD [0-9a-f]+ |Oops: |CR2: |Modules linked in:|---\[ end trace |which belongs to the cache |freed \d+-byte region |The buggy address belongs|page: refcount:|page_owner )/;
 
 export const reportGrammar: Grammar<ReportFact> = {
   name: 'kernel log report, other lines',

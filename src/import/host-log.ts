@@ -29,6 +29,8 @@ const KEXEC_TYPES: Record<string, string> = { 1: 'usable', 2: 'reserved', 3: 'ac
 
 export const rmpTableGrammar: Grammar<RmpTableFact> = {
   name: 'kernel log SEV-SNP: RMP table physical range',
+  expected: '`RMP table physical range [0x<hex> - 0x<hex>]`',
+  resembles: /\bRMP table physical\b/,
   read(text, line) {
     const found = /\bRMP table physical (?:address|range) \[(0x[0-9a-f]+) - (0x[0-9a-f]+)\]/i.exec(text);
     return found === null ? undefined : { kind: 'rmp-table', line, start: hex(found[1]!), end: hex(found[2]!) + 1 };
@@ -37,6 +39,8 @@ export const rmpTableGrammar: Grammar<RmpTableFact> = {
 
 export const memoryGrammar: Grammar<MemoryFact> = {
   name: 'kernel log memory map (e820)',
+  expected: '`BIOS-e820: [mem 0x<hex>-0x<hex>] <type>`, or `<16 digits>-<16 digits> (<type>)`',
+  resembles: /\be820: \[mem\b/,
   read(text, line) {
     const bios = /\be820: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] (.+?)\s*$/i.exec(text);
     if (bios !== null) {
@@ -104,6 +108,22 @@ export function layoutDocument(
     'ranges:',
     ...ranges.map(({ start, end, type }) => `  - { start: ${number(start)}, end: ${number(end)}, type: ${type} }`),
     ...(rmp === undefined ? [] : [`rmp: { start: ${number(rmp.start)}, end: ${number(rmp.end)} }`]),
+    '',
+  ].join('\n');
+}
+
+/** A profile of a load on the host. */
+export function layoutProfile(name: string, source: string): string {
+  return [
+    `# A load on the host of ${source}: its memory map and its RMP table.`,
+    `host:     { layout: ./${name}.layout.yaml, partitions: 4 }`,
+    'vms:',
+    '  - { name: guest, count: 2, vcpus: 2, memory: 1GiB }',
+    'actors:',
+    '  - { kind: vcpu, threads: 4, touch: { distribution: zipf-shuffled, write: 0.3 } }',
+    '  - { kind: invalidator, threads: 1, range: { pages: [1, 512] }, touch: { distribution: zipf-shuffled } }',
+    '  - { kind: converter, threads: 1, range: { pages: [1, 64] }, touch: { distribution: zipf-shuffled } }',
+    'duration: 10s',
     '',
   ].join('\n');
 }

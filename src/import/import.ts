@@ -7,17 +7,32 @@ import {
 } from './call-trace.js'; // prettier-ignore
 import { explainGraph, graphGrammar } from './function-graph.js';
 import {
-  asidGrammar, explainHost, layoutDocument, memoryGrammar, rmpTableGrammar, type AsidFact, type MemoryFact, type RmpTableFact,
+  asidGrammar, explainHost, layoutDocument, layoutProfile, memoryGrammar, rmpTableGrammar, type AsidFact, type MemoryFact, type RmpTableFact,
 } from './host-log.js'; // prettier-ignore
-import { readLog, refuseForeign, type Fact, type Grammar, type Unread } from './log.js';
-import { explainMemslots, memslotGrammar, memslotsDocument, type MemslotFact } from './memslots.js';
+import { readLog, refuseDamaged, refuseForeign, type Fact, type Grammar, type Unread } from './log.js';
+import { explainInitialMemory, initialMemoryGrammar, ramEntryGrammar } from './initial-memory.js';
+import { explainMemslots, memslotGrammar, memslotsDocument, memslotsProfile, type MemslotFact } from './memslots.js';
 import {
-  explainRmp, leakGrammar, type PageState, rmpDecodedGrammar, rmpEntryGrammar, rmpFaultGrammar, rmpUpdateGrammar, unassignedGrammar,
+  explainRmp, iommuFaultGrammar, leakGrammar, type PageState, rmpDecodedGrammar, rmpEntryGrammar, rmpFaultGrammar, rmpUpdateGrammar, unassignedGrammar,
 } from './rmp-log.js'; // prettier-ignore
-import { explainTrace, faultGrammar, otherEventGrammar, spteGrammar, stuckFaultGrammar } from './trace-log.js';
+import { rmpScenario } from './rmp-scenario.js';
+import { scenarioDocument } from './scenarios.js';
+import {
+  explainTrace,
+  faultGrammar,
+  otherEventGrammar,
+  probedFaultGrammar,
+  spteGrammar,
+  stuckFaultGrammar,
+  unmapGrammar,
+} from './trace-log.js';
+import { traceProfile } from './trace-profile.js';
+import { traceScenario } from './trace-scenario.js';
 
 const GRAMMARS: readonly Grammar<Fact>[] = [
   memslotGrammar,
+  initialMemoryGrammar,
+  ramEntryGrammar,
   rmpTableGrammar,
   memoryGrammar,
   asidGrammar,
@@ -27,10 +42,13 @@ const GRAMMARS: readonly Grammar<Fact>[] = [
   leakGrammar,
   rmpFaultGrammar,
   unassignedGrammar,
+  iommuFaultGrammar,
   faultGrammar,
   spteGrammar,
+  unmapGrammar,
   otherEventGrammar,
   stuckFaultGrammar,
+  probedFaultGrammar,
   graphGrammar,
   kasanGrammar,
   kasanAccessGrammar,
@@ -41,7 +59,7 @@ const GRAMMARS: readonly Grammar<Fact>[] = [
 
 /** A document made from the log, for a file of this name. */
 export interface ImportedDocument {
-  kind: 'memslots' | 'layout';
+  kind: 'memslots' | 'layout' | 'scenario' | 'profile';
   fileName: string;
   text: string;
 }
@@ -59,8 +77,11 @@ export interface ImportResult {
   documents: ImportedDocument[];
 }
 
-/** Reads the log at `path`. Throws UsageError (file:line) when there is no such file or none of its lines is known. */
-export function importLog(path: string, pageState: PageState): ImportResult {
+/**
+ * Reads the log at `path`. Throws UsageError (file:line) when there is no such file, none of its lines is known, or, unless it is only to be explained, a line is damaged that a
+ * document would be made of.
+ */
+export function importLog(path: string, pageState: PageState, { explain = false } = {}): ImportResult {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -71,16 +92,9 @@ export function importLog(path: string, pageState: PageState): ImportResult {
   const log = readLog(text, GRAMMARS);
   refuseForeign(path, log, GRAMMARS);
   const of = <F extends Fact>(kind: string): F[] => log.facts.filter((fact) => fact.kind === kind) as F[];
-  const [memslots, tables, memory] = [
-    of<MemslotFact>('memslot'),
-    of<RmpTableFact>('rmp-table'),
-    of<MemoryFact>('memory'),
-  ];
+  const documents = documentsOf(path, log.facts);
+  if (!explain) for (const { kind } of documents) refuseDamaged(path, log, MADE_OF[kind]);
   const asids = of<AsidFact>('asids').map(({ what, first, last }) => `${what}: ASIDs ${first} to ${last}`);
-  const name = basename(path)
-    .replace(/\.\w+$/, '')
-    .replaceAll(/[^\w.-]+/g, '-');
-  const layout = layoutDocument(name, basename(path), tables, memory);
   return {
     schema: 'rmptorture/import/1',
     command: 'import',
@@ -90,25 +104,52 @@ export function importLog(path: string, pageState: PageState): ImportResult {
     kinds: log.counts,
     unread: log.unread,
     explanation: [
-      ...explainMemslots(memslots),
-      ...explainHost(tables, memory),
+      ...explainMemslots(of<MemslotFact>('memslot')),
+      ...explainInitialMemory(log.facts),
+      ...explainHost(of<RmpTableFact>('rmp-table'), of<MemoryFact>('memory')),
       ...asids,
       ...explainRmp(log.facts, pageState),
       ...explainTrace(log.facts),
       ...explainGraph(log.facts),
       ...explainStacks(log.facts),
     ],
-    documents: [
-      ...(memslots.length === 0
-        ? []
-        : [
-            {
-              kind: 'memslots' as const,
-              fileName: `${name}.memslots.yaml`,
-              text: memslotsDocument(name, basename(path), memslots),
-            },
-          ]),
-      ...(layout === undefined ? [] : [{ kind: 'layout' as const, fileName: `${name}.layout.yaml`, text: layout }]),
-    ],
+    documents,
   };
+}
+
+const SCENARIO_LINES: readonly Grammar<Fact>[] = [
+  rmpEntryGrammar,
+  rmpUpdateGrammar,
+  rmpDecodedGrammar,
+  faultGrammar,
+  spteGrammar,
+  probedFaultGrammar,
+];
+
+/** The lines that documents of each kind are made of. */
+const MADE_OF: Record<ImportedDocument['kind'], readonly Grammar<Fact>[]> = {
+  memslots: [memslotGrammar],
+  profile: [memslotGrammar, memoryGrammar, rmpTableGrammar],
+  layout: [memoryGrammar, rmpTableGrammar],
+  scenario: SCENARIO_LINES,
+};
+
+/** What is made of the facts: at most one document of each kind. */
+function documentsOf(path: string, facts: readonly Fact[]): ImportedDocument[] {
+  const source = basename(path);
+  const name = source.replace(/\.\w+$/, '').replaceAll(/[^\w.-]+/g, '-');
+  const of = <F extends Fact>(kind: string): F[] => facts.filter((fact) => fact.kind === kind) as F[];
+  const documents: ImportedDocument[] = [];
+  const add = (kind: ImportedDocument['kind'], text: string | undefined): void => {
+    if (text !== undefined) documents.push({ kind, fileName: `${name}.${kind}.yaml`, text });
+  };
+  const memslots = of<MemslotFact>('memslot');
+  const layout = layoutDocument(name, source, of<RmpTableFact>('rmp-table'), of<MemoryFact>('memory'));
+  if (memslots.length > 0) add('memslots', memslotsDocument(name, source, memslots));
+  add('layout', layout);
+  if (memslots.length > 0) add('profile', memslotsProfile(name, source, memslots));
+  else add('profile', layout === undefined ? traceProfile(name, source, facts) : layoutProfile(name, source));
+  const scenario = rmpScenario(name, facts) ?? traceScenario(name, facts);
+  add('scenario', scenario && scenarioDocument(scenario, source));
+  return documents;
 }

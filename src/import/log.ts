@@ -27,6 +27,8 @@ export interface Grammar<F extends Fact> {
 export interface Unread {
   line: number;
   reason: string;
+  /** The grammar whose lines look like it, if one's do: the line is damaged. */
+  damaged?: string;
 }
 
 export interface ReadLog {
@@ -99,7 +101,14 @@ export function readLog(text: string, grammars: readonly Grammar<Fact>[]): ReadL
   for (const [n, { line, text: record }] of records.entries()) {
     const found = read(record, line);
     if (found === undefined) {
-      log.unread.push({ line, reason: `${reasonOf(record, grammars)}: ${shortened(record)}` });
+      const damaged = OTHERS.some(([pattern]) => pattern.test(record)) ? undefined : damagedOf(record, grammars);
+      const reason =
+        damaged === undefined ? reasonOf(record) : `damaged ${damaged.name} line, expected ${damaged.expected}`;
+      log.unread.push({
+        line,
+        reason: `${reason}: ${shortened(record)}`,
+        ...(damaged === undefined ? {} : { damaged: damaged.name }),
+      });
       continue;
     }
     log.facts.push(found.fact);
@@ -113,7 +122,7 @@ export function readLog(text: string, grammars: readonly Grammar<Fact>[]): ReadL
 const OTHERS: readonly [RegExp, string][] = [
   [/^\s*(?:\.{2,}|-{2,}|\[\.\.\.\])\s*$/, 'lines were left out here'],
   [/^@\w*\[.*\]: /, 'a bpftrace map, nothing is made of it'],
-  [/^(?:tdx->|kvm_tdx_)/, 'TDX, which is not modelled'],
+  [/^(?:tdx->(?!ram_entries)|kvm_tdx_(?!init_mem_region))/, 'TDX, which is not modelled'],
   [/^cpus=\d+$/, 'header of trace-cmd report'],
   [
     /\b(?:Loaded \w+|nr_segments|segment\[\d+\]|kexec_file_load|E820 memmap:|physical RAM map:)/,
@@ -121,12 +130,14 @@ const OTHERS: readonly [RegExp, string][] = [
   ],
 ];
 
-/** Why a record was not understood: left out by hand, damaged, or of a kind that nothing here is made of. */
-function reasonOf(text: string, grammars: readonly Grammar<Fact>[]): string {
+function damagedOf(text: string, grammars: readonly Grammar<Fact>[]): Grammar<Fact> | undefined {
+  return grammars.find(({ resembles }) => resembles?.test(text));
+}
+
+/** Why an undamaged record was not understood: left out by hand, or of a kind that nothing here is made of. */
+function reasonOf(text: string): string {
   const other = OTHERS.find(([pattern]) => pattern.test(text));
   if (other !== undefined) return other[1];
-  const damaged = grammars.find(({ resembles }) => resembles?.test(text));
-  if (damaged !== undefined) return `damaged ${damaged.name} line, expected ${damaged.expected}`;
   const event = /^\s*\S.*-\d+\s+\[\d+\].*?\d+\.\d{6}: (\w+):/.exec(text)?.[1];
   if (event !== undefined) return `trace event ${event} is not read, or is damaged`;
   return /^\s*\[[ +]*\d+\.\d+\] /.test(text) ? 'kernel log line about something else' : 'no known kind of line';
@@ -145,5 +156,19 @@ export function refuseForeign(path: string, log: ReadLog, grammars: readonly Gra
   throw new UsageError(
     'import',
     `${path}:${first?.line ?? 1}: ${first?.reason ?? 'the file is empty'}; expected one of: ${expected}`,
+  );
+}
+
+/**
+ * Refuses to make a document of a log in which a line of these grammars is damaged: a sequence with a step missing is another sequence. Throws UsageError: file:line, what would be
+ * right.
+ */
+export function refuseDamaged(path: string, { unread }: ReadLog, grammars: readonly Grammar<Fact>[]): void {
+  const names = new Set(grammars.map(({ name }) => name));
+  const found = unread.find(({ damaged }) => damaged !== undefined && names.has(damaged));
+  if (found === undefined) return;
+  throw new UsageError(
+    'import',
+    `${path}:${found.line}: ${found.reason}; nothing was written (--explain shows the rest)`,
   );
 }

@@ -57,8 +57,10 @@ export interface UnassignedFact extends Fact {
 
 export const rmpEntryGrammar: Grammar<RmpEntryFact> = {
   name: 'kernel log raw RMP entry',
+  expected: '`PFN: 0x<hex>, [0x<16 digits> - 0x<16 digits>]`, or `PFN 0x<hex>, RMP entry: [...]`',
+  resembles: /\bPFN:? 0x\S*, (?:RMP entry: )?\[/,
   read(text, line) {
-    const found = /\bPFN: 0x([0-9a-f]+), \[0x([0-9a-f]{1,16}) - 0x([0-9a-f]{1,16})\]/i.exec(text);
+    const found = /\bPFN:? 0x([0-9a-f]+), (?:RMP entry: )?\[0x([0-9a-f]{1,16}) - 0x([0-9a-f]{1,16})\]/i.exec(text);
     if (found === null) return undefined;
     return { kind: 'rmp-entry', line, pfn: hex(found[1]!), lo: BigInt(`0x${found[2]}`), hi: BigInt(`0x${found[3]}`) };
   },
@@ -66,6 +68,9 @@ export const rmpEntryGrammar: Grammar<RmpEntryFact> = {
 
 export const rmpUpdateGrammar: Grammar<RmpUpdateFact> = {
   name: 'kernel log RMPUPDATE failed',
+  expected:
+    '`RMPUPDATE failed for PFN <hex>, pg_level: <n>, ret: <n>`, or `rmpupdate failed, ret: <n>, pfn: <hex>, npages: <n>, level: <n>, retrying (max: <n>)`',
+  resembles: /\brmpupdate failed\b/i,
   read(text, line) {
     const now = /\bRMPUPDATE failed for PFN ([0-9a-f]+), pg_level: (\d+), ret: (\d+)/i.exec(text);
     if (now !== null) {
@@ -98,6 +103,9 @@ export const rmpUpdateGrammar: Grammar<RmpUpdateFact> = {
 
 export const rmpDecodedGrammar: Grammar<RmpDecodedFact> = {
   name: 'kernel log decoded RMP entry',
+  expected:
+    '`RMPEntry paddr 0x<hex> [assigned=<0|1> immutable=<0|1> pagesize=<0|1> gpa=0x<hex> asid=<n> vmsa=<0|1> validated=<0|1>]`',
+  resembles: /\bRMPEntry\b/,
   read(text, line) {
     const found =
       /\bpaddr 0x([0-9a-f]+) \[assigned=(\d) immutable=(\d) pagesize=(\d) gpa=0x([0-9a-f]+) asid=(\d+) vmsa=(\d) validated=(\d)\]/i.exec(
@@ -122,6 +130,8 @@ export const rmpDecodedGrammar: Grammar<RmpDecodedFact> = {
 
 export const leakGrammar: Grammar<LeakFact> = {
   name: 'kernel log leaked pages',
+  expected: '`Leaking PFN range 0x<hex>-0x<hex>`',
+  resembles: /\bLeaking PFN range\b/,
   read(text, line) {
     const found = /\bLeaking PFN range (0x[0-9a-f]+)-(0x[0-9a-f]+)/i.exec(text);
     return found === null ? undefined : { kind: 'leak', line, start: hex(found[1]!), end: hex(found[2]!) };
@@ -133,6 +143,19 @@ export const rmpFaultGrammar: Grammar<RmpFaultFact> = {
   read(text, line) {
     const found = /#PF: error_code\((0x[0-9a-f]+)\) - RMP violation/i.exec(text);
     return found === null ? undefined : { kind: 'rmp-fault', line, errorCode: hex(found[1]!) };
+  },
+};
+
+export interface IommuFaultFact extends Fact {
+  kind: 'iommu-rmp-fault';
+  gpa: bigint;
+}
+
+export const iommuFaultGrammar: Grammar<IommuFaultFact> = {
+  name: 'kernel log RMP fault of a device',
+  read(text, line) {
+    const found = /\bAMD-Vi: Event logged \[RMP_(?:PAGE_FAULT|HW_ERROR) .*\b(?:gpa|spa)=0x([0-9a-f]+)/i.exec(text);
+    return found === null ? undefined : { kind: 'iommu-rmp-fault', line, gpa: BigInt(`0x${found[1]}`) };
   },
 };
 
@@ -150,7 +173,7 @@ export const unassignedGrammar: Grammar<UnassignedFact> = {
 
 const CODES: Record<number, string> = {
   [RMP_FAIL_INPUT]: 'FAIL_INPUT',
-  [RMP_FAIL_PERMISSION]: 'FAIL_PERMISSION: the page is immutable, the firmware holds it',
+  [RMP_FAIL_PERMISSION]: 'FAIL_PERMISSION: the firmware holds the page, or its 2M region has the end of the RMP table',
   [RMP_FAIL_INUSE]: 'FAIL_INUSE: another CPU or a VMRUN uses the entry',
   [RMP_FAIL_OVERLAP]: 'FAIL_OVERLAP: 4K and 2M entries overlap',
   [RMP_FAIL_SIZEMISMATCH]: 'FAIL_SIZEMISMATCH',
@@ -209,7 +232,7 @@ function entryLines(entries: readonly RmpEntryFact[], pageState: PageState): str
 }
 
 function otherLines(fact: Fact): string[] {
-  const known = fact as RmpUpdateFact | RmpDecodedFact | LeakFact | RmpFaultFact | UnassignedFact;
+  const known = fact as RmpUpdateFact | RmpDecodedFact | LeakFact | RmpFaultFact | UnassignedFact | IommuFaultFact;
   switch (known.kind) {
     case 'rmpupdate-failed': {
       const retries = known.retries === undefined ? '' : `, retried up to ${known.retries} times`;
@@ -233,6 +256,8 @@ function otherLines(fact: Fact): string[] {
       ];
     case 'rmp-fault':
       return [`host write refused by the RMP, #PF error code 0x${known.errorCode.toString(16)}`];
+    case 'iommu-rmp-fault':
+      return [`access of a device refused by the RMP, address 0x${known.gpa.toString(16)}: the page is not the host's`];
     case 'rmp-unassigned':
       return [
         `pfn 0x${known.pfn.toString(16)} itself is not assigned: the reason lies elsewhere in its 2M region, or the page is in use`,

@@ -12,8 +12,8 @@ interface TraceFact extends Fact {
 
 export interface FaultFact extends TraceFact {
   kind: 'fault';
-  /** Page fault, or a nested-page-fault exit (npf): the same event seen earlier. */
-  from: 'kvm_page_fault' | 'kvm_exit';
+  /** Page fault, a nested-page-fault exit (npf), which is the same event seen earlier, or a probe on the function, which says nothing of time. */
+  from: 'kvm_page_fault' | 'kvm_exit' | 'direct_page_fault';
   vcpu: number | undefined;
   gfn: number;
   errorCode: bigint;
@@ -27,6 +27,13 @@ export interface SpteFact extends TraceFact {
   pfn: number | undefined;
   old: bigint | undefined;
   new: bigint | undefined;
+}
+
+export interface UnmapFact extends TraceFact {
+  kind: 'unmap';
+  /** Host addresses [start, end). */
+  start: bigint;
+  end: bigint;
 }
 
 export interface OtherEventFact extends TraceFact {
@@ -117,6 +124,8 @@ function spteOf(event: string, body: string): Omit<SpteFact, keyof TraceFact> | 
 
 export const faultGrammar: Grammar<FaultFact> = {
   name: 'trace kvm_page_fault, kvm_exit npf',
+  expected: '`kvm_page_fault: [vcpu <n> rip 0x<hex>] address <hex> error_code <hex>`',
+  resembles: /\[\d+\].* kvm_page_fault:/,
   read(text, line) {
     const trace = tracePrefix(text);
     const fault = trace && faultOf(trace.event, trace.body);
@@ -126,10 +135,25 @@ export const faultGrammar: Grammar<FaultFact> = {
 
 export const spteGrammar: Grammar<SpteFact> = {
   name: 'trace kvm_mmu_spte_requested, kvm_mmu_set_spte, kvm_tdp_mmu_spte_changed',
+  expected:
+    '`gfn <hex> pfn <hex> level <n>`, `gfn <hex> spte <hex> (<rights>) level <n> at <hex>` or `as id <n> gfn <hex> level <n> old_spte <hex> new_spte <hex>`',
+  resembles: /\[\d+\].* kvm_(?:mmu_spte_requested|mmu_set_spte|tdp_mmu_spte_changed):/,
   read(text, line) {
     const trace = tracePrefix(text);
     const spte = trace && spteOf(trace.event, trace.body);
     return spte && { kind: 'spte', line, ...trace.at, ...spte };
+  },
+};
+
+export const unmapGrammar: Grammar<UnmapFact> = {
+  name: 'trace kvm_unmap_hva_range',
+  expected: '`kvm_unmap_hva_range: mmu notifier unmap range: 0x<hex> -- 0x<hex>`',
+  resembles: /\[\d+\].* kvm_unmap_hva_range:/,
+  read(text, line) {
+    const trace = tracePrefix(text);
+    const found = /^mmu notifier unmap range: (?:0x)?([0-9a-f]+) -- (?:0x)?([0-9a-f]+)/i.exec(trace?.body ?? '');
+    if (trace?.event !== 'kvm_unmap_hva_range' || found === null) return undefined;
+    return { kind: 'unmap', line, ...trace.at, start: BigInt(`0x${found[1]}`), end: BigInt(`0x${found[2]}`) };
   },
 };
 
@@ -144,6 +168,24 @@ export const otherEventGrammar: Grammar<OtherEventFact> = {
     if (trace === undefined || !OTHERS.test(`${trace.event}: ${trace.body}`.replace(/^(kvm_mmu_\w+):/, '$1')))
       return undefined;
     return { kind: 'event', line, ...trace.at, event: trace.event };
+  },
+};
+
+/** A fault line of a bpftrace script on direct_page_fault: no time, no CPU. */
+export const probedFaultGrammar: Grammar<FaultFact> = {
+  name: 'bpftrace fault line',
+  expected: '`pid(<n>) comm(<name>) vcpu(<address>) gpa(<hex>) error_code(<hex>)`',
+  resembles: /^\s*pid\(.*\bcomm\(/,
+  read(text, line) {
+    const found =
+      /^\s*pid\((\d+)\) comm\((.*)\) vcpu\((?:0x)?[0-9a-f]+\) gpa\((?:0x)?([0-9a-f]+)\) error_code\((?:0x)?([0-9a-f]+)\)\s*$/i.exec(
+        text,
+      );
+    if (found === null) return undefined;
+    const [, pid, task, gpa, code] = found;
+    const errorCode = BigInt(`0x${code}`);
+    const at = { task: task!, pid: Number(pid), cpu: 0, timeUs: line };
+    return { kind: 'fault', line, from: 'direct_page_fault', vcpu: undefined, gfn: frame(gpa!), errorCode, ...at };
   },
 };
 
@@ -180,37 +222,102 @@ export function explainTrace(facts: readonly Fact[]): string[] {
   const faults = facts.filter((fact): fact is FaultFact => fact.kind === 'fault');
   const sptes = facts.filter((fact): fact is SpteFact => fact.kind === 'spte');
   const stuck = facts.filter((fact): fact is StuckFaultFact => fact.kind === 'stuck-fault');
-  return [...explainFaults(faults), ...explainSptes(sptes), ...explainStuck(stuck)];
+  const unmaps = facts.filter((fact): fact is UnmapFact => fact.kind === 'unmap');
+  return [...explainFaults(faults), ...explainSptes(sptes), ...explainUnmaps(unmaps), ...explainStuck(stuck)];
 }
 
 function group<T>(items: readonly T[], key: (item: T) => number): [number, T[]][] {
   const groups = new Map<number, T[]>();
-  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  for (const item of items) {
+    const same = groups.get(key(item));
+    if (same === undefined) groups.set(key(item), [item]);
+    else same.push(item);
+  }
   return [...groups];
 }
 
-function explainFaults(faults: readonly FaultFact[]): string[] {
-  return group(faults, ({ gfn }) => gfn).map(([gfn, ofPage]) => {
-    const threads = new Set(ofPage.map(({ pid }) => pid)).size;
-    const within = Math.max(...ofPage.map(({ timeUs }) => timeUs)) - Math.min(...ofPage.map(({ timeUs }) => timeUs));
-    const codes = [...new Set(ofPage.map(({ errorCode }) => `0x${errorCode.toString(16)}`))].join(', ');
-    const who = threads === 1 ? 'one vCPU' : `${threads} vCPUs within ${within} us`;
-    return `${page(gfn)}: ${ofPage.length} fault lines of ${who}, error code ${codes}`;
+/** Least and greatest of many: a trace may have more lines than a call may have arguments. */
+function boundsOf(values: readonly number[]): { least: number; most: number } {
+  return values.reduce(({ least, most }, value) => ({ least: Math.min(least, value), most: Math.max(most, value) }), {
+    least: Infinity,
+    most: -Infinity,
   });
 }
 
+/** Pages that are told one by one. */
+const PAGES_SHOWN = 20;
+
+/** Pages by how many vCPUs wanted them, then by how often; the rest in one line. */
+function explainFaults(faults: readonly FaultFact[]): string[] {
+  const pages = group(faults, ({ gfn }) => gfn).map(([gfn, ofPage]) => ({
+    gfn,
+    ofPage,
+    threads: new Set(ofPage.map(({ pid }) => pid)).size,
+  }));
+  const ranked =
+    pages.length <= PAGES_SHOWN
+      ? pages
+      : pages.toSorted((a, b) => b.threads - a.threads || b.ofPage.length - a.ofPage.length);
+  const rest = ranked.slice(PAGES_SHOWN);
+  const contended = pages.filter(({ threads }) => threads > 1).length;
+  const lines = ranked.slice(0, PAGES_SHOWN).map(({ gfn, ofPage, threads }) => {
+    const times = boundsOf(ofPage.map(({ timeUs }) => timeUs));
+    const codes = [...new Set(ofPage.map(({ errorCode }) => `0x${errorCode.toString(16)}`))].join(', ');
+    const timed = ofPage.every(({ from }) => from !== 'direct_page_fault')
+      ? ` within ${times.most - times.least} us`
+      : '';
+    const who = threads === 1 ? 'one vCPU' : `${threads} vCPUs${timed}`;
+    return `${page(gfn)}: ${ofPage.length} fault lines of ${who}, error code ${codes}`;
+  });
+  if (rest.length === 0) return lines;
+  const others = rest.reduce((sum, { ofPage }) => sum + ofPage.length, 0);
+  return [
+    `${faults.length} fault lines of ${pages.length} pages, ${contended} of them wanted by several vCPUs; the most wanted:`,
+    ...lines,
+    `and ${rest.length} more pages, ${others} fault lines`,
+  ];
+}
+
+/** A present entry that is taken out. */
+export function isZap({ event, new: to, old }: SpteFact): boolean {
+  return event === 'changed' && (to === REMOVED_SPTE || to === 0n) && old !== 0n;
+}
+
+/** The first 2M mapping that was put over small entries: some below it are taken out in the same trace. */
+export function largeOver(sptes: readonly SpteFact[]): SpteFact | undefined {
+  return sptes.find(
+    (large) =>
+      isLarge(large) && sptes.some((small) => small.level === 1 && isZap(small) && small.gfn >> 9 === large.gfn >> 9),
+  );
+}
+
+const isLarge = ({ event, level, new: to }: SpteFact): boolean =>
+  event === 'changed' && level === 2 && to !== REMOVED_SPTE && to !== 0n;
+
+/** A fault that is retried for ever with a sequence number whose bit 31 is set, and no invalidation open (B30). */
+export function isSignExtended(fact: Fact): boolean {
+  if (fact.kind !== 'stuck-fault') return false;
+  const { seq, inProgress } = fact as StuckFaultFact;
+  return (seq & 0x80000000n) !== 0n && inProgress === 0;
+}
+
+/** Pages mapped more than twice with hardly another page in between. */
+const endless = (sptes: readonly SpteFact[]): [number, SpteFact[]][] =>
+  group(
+    sptes.filter(({ event }) => event === 'requested'),
+    ({ gfn }) => gfn,
+  ).filter(([, same]) => same.length > 2 && new Set(same.map(({ pfn }) => pfn)).size <= 2);
+
+/** Gfns whose fault makes no progress. */
+export function endlessGfns(sptes: readonly SpteFact[]): number[] {
+  return endless(sptes).map(([gfn]) => gfn);
+}
+
 function explainSptes(sptes: readonly SpteFact[]): string[] {
-  const requested = sptes.filter(({ event }) => event === 'requested');
-  const again = group(requested, ({ gfn }) => gfn).filter(
-    ([, same]) => same.length > 2 && new Set(same.map(({ pfn }) => pfn)).size <= 2,
-  );
-  const zapped = sptes.filter(
-    ({ event, new: to, old }) => event === 'changed' && (to === REMOVED_SPTE || to === 0n) && old !== 0n,
-  );
-  const large = sptes.filter(
-    ({ event, level, new: to }) => event === 'changed' && level === 2 && to !== REMOVED_SPTE && to !== 0n,
-  );
-  const gfns = zapped.map(({ gfn }) => gfn);
+  const again = endless(sptes);
+  const zapped = sptes.filter(isZap);
+  const large = sptes.filter(isLarge);
+  const gfns = boundsOf(zapped.map(({ gfn }) => gfn));
   return [
     ...again.map(
       ([gfn, same]) =>
@@ -219,7 +326,16 @@ function explainSptes(sptes: readonly SpteFact[]): string[] {
     ...large.map(({ gfn }) => `${page(gfn)}: a 2M mapping is put over its 512 pages`),
     ...(zapped.length === 0
       ? []
-      : [`${zapped.length} present entries zapped, between ${page(Math.min(...gfns))} and ${page(Math.max(...gfns))}`]),
+      : [`${zapped.length} present entries zapped, between ${page(gfns.least)} and ${page(gfns.most)}`]),
+  ];
+}
+
+function explainUnmaps(unmaps: readonly UnmapFact[]): string[] {
+  if (unmaps.length === 0) return [];
+  const pages = unmaps.map(({ start, end }) => Number((end - start) >> 12n));
+  const { least, most } = boundsOf(pages);
+  return [
+    `${unmaps.length} ranges taken away by the host's mm (mmu notifier), ${least === most ? `${most}` : `${least} to ${most}`} pages each`,
   ];
 }
 
@@ -227,10 +343,9 @@ function explainStuck(stuck: readonly StuckFaultFact[]): string[] {
   return group(stuck, ({ tid }) => tid).flatMap(([tid, lines]) => {
     const last = lines.at(-1)!;
     const hits = last.hits - lines[0]!.hits;
-    const sign = (last.seq & 0x80000000n) !== 0n;
     return [
       `thread ${tid}: ${hits} faults of ${page(last.gfn)} in these lines (${last.hits} in all), mmu_invalidate_seq 0x${last.seq.toString(16)}, ${last.inProgress === 0 ? 'no invalidation open' : `${last.inProgress} invalidations open`}`,
-      ...(sign && last.inProgress === 0
+      ...(isSignExtended(last)
         ? [
             '  the sequence has bit 31 set: kept in an int it is sign-extended, never equals the counter again, and the fault is retried for ever (B30)',
           ]

@@ -8,7 +8,7 @@ export function importText(result: ImportResult, written: readonly string[]): st
   const { file, lines, understood, kinds, unread, explanation } = result;
   const left = unread.length - UNREAD_SHOWN;
   const parts = [
-    `${file}: ${understood} of ${lines} lines understood${unread.length === 0 ? '; the rest is blank or comment' : ''}`,
+    `${file}: ${understood} of ${lines} lines understood${unread.length === 0 && understood < lines ? '; the rest is blank or comment' : ''}`,
     ...Object.entries(kinds).map(([kind, count]) => `  ${String(count).padStart(6)}  ${kind}`),
     '',
     ...explanation,

@@ -28,7 +28,7 @@ const MAY_IMPORT: [room: string, imports: string[]][] = [
   ['src/torture/', HOST],
   ['src/explore/', HOST],
   ['src/catalogue/', ENGINES],
-  ['src/import/', [...HOST, 'src/catalogue/']],
+  ['src/import/', [...HOST, 'src/explore/', 'src/catalogue/']],
   ['src/report/', [...ENGINES, 'src/catalogue/', 'src/import/']],
   ['src/cli/', [...ENGINES, 'src/catalogue/', 'src/import/', 'src/report/', 'bench/']],
   ['src/build/', []],

@@ -41,6 +41,11 @@ export const CALL_OWN_SLOT = 40; // (kvm, gfn, hva page): KVM's own memslot, of 
 export const CALL_PROCESS_DISCARD = 41; // (process, page, pages): somebody takes pages of the VMM away
 export const CALL_PROCESS_EXIT = 42; // (process)
 export const CALL_PROCESS_RECLAIM = 43; // (process, page, pages): to swap
+export const CALL_RMPUPDATE = 44; // (pfn, level PG_LEVEL_*, kvm or 0: back to the hypervisor, gfn): the instruction, once; its code
+export const CALL_RMP_ENTRY = 45; // (pfn, bits 0-31 of lo, bits 32-63 of lo, bits 0-31 of hi): as a dump of a host shows it
+export const CALL_MARK_IN_USE = 46; // (pfn): a VMRUN uses the page
+export const CALL_AP_CREATE = 47; // (vcpu, gfn): the guest starts the vCPU with its page as the VMSA
+export const CALL_AP_DESTROY = 48; // (vcpu): and stops it
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

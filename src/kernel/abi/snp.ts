@@ -81,6 +81,8 @@ export const SNP_HV_IN_USE_WRITE_ALLOWED = 75284; // u32: 1 = CPUs with HvInUseW
 export const SNP_MIN_ASID = 75288; // u32, host may set it before the first sevAsidNew; 0: 1
 export const SNP_MAX_ASID = 75292; // u32, last one; 0: SNP_MAX_ASID_DEFAULT
 export const SNP_ASID_FLUSHES = 75296; // u32: WBINVD + DF_FLUSH rounds that made freed ASIDs usable again
+export const SNP_TABLE_START = 75300; // u32: first PFN of the RMP table itself
+export const SNP_TABLE_END = 75304; // u32: the first behind it; 0: it lies in no memory of this host
 export const SNP_ASID_USED = 75328; // bitmap of 1024 bits: given to a VM; LOCK_ASID
 export const SNP_ASID_RECLAIM = 75456; // bitmap of 1024 bits: freed, not flushed yet; LOCK_ASID
 export const SNP_MAX_ASID_DEFAULT = 1006;

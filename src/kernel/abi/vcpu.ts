@@ -25,7 +25,7 @@ export const VCPU_RETRY_SEQ = 248; // u64 mmu_invalidate_seq at that time
 export const VCPU_RETRY_OPEN = 256; // u32 mmu_invalidate_in_progress at that time | 1 << 31 when it was the protocol that said retry
 export const VCPU_RETRY_COUNT = 260; // u32 retries in a row with these three unchanged, 0: none
 export const VCPU_APIC_PFN = 264; // u32 page of its APIC registers + 1, 0: no APIC in the kernel; fixed
-export const VCPU_AVIC = 268; // u32 1: VMRUN takes that page into use (AVIC); fixed
+export const VCPU_AVIC = 268; // u32 VCPU_AVIC_*: pages that VMRUN takes into use; the vCPU's own task
 export const VCPU_VMSA_PFN = 272; // u32 page of its encrypted registers + 1, 0: none yet; kvm->lock
 export const VCPU_STATE_PROTECTED = 276; // u32 1: the VMSA is encrypted and the guest's (guest_state_protected); kvm->lock
 export const VCPU_GHCB = 280; // u32 address of its GHCB, 0: not used yet; set once
@@ -34,6 +34,12 @@ export const VCPU_PSC_GFN = 288; // u64 page that user space is to convert; vcpu
 export const VCPU_PSC_PRIVATE = 296; // u32 1: to private
 export const VCPU_BUS = 300; // u32 V_B41: the MMIO bus before the guest ran
 export const VCPU_BUS_EXPECTED = 304; // u32 0, or 1 + KVM_BUS_REMOVALS when the guest could know of a device at the gfn it is about to touch
+export const VCPU_AP_GFN = 312; // u64 atomic: its VMSA is the guest's page at this gfn - 1; 0: the host's; all ones: the guest has stopped it
+export const VCPU_GUEST_VMSA_PFN = 448; // u32 that page + 1; the vCPU's own task
+export const VCPU_FLUSH_RANGE = 456; // u64 atomic: gfns to forget with KVM_REQ_TLB_FLUSH_RANGE, first >> 9 | end >> 9 (rounded up) << 32; 0: none
+export const VCPU_AVIC_APIC = 1; // its APIC registers (AVIC)
+export const VCPU_AVIC_VMSA = 2; // a VMSA that the guest made
+export const VCPU_AVIC_STOPPED = 4; // not a page: it does not run at all
 
 // Counters: u64 each, only the task in KVM_RUN adds.
 export const VCPU_COUNTERS = 320;
@@ -70,6 +76,8 @@ export const KVM_REQ_MMU_FREE_OBSOLETE_ROOTS = 1;
 export const KVM_REQ_VM_DEAD = 2; // KVM_RUN fails with -EIO from now on
 export const KVM_REQ_INTERRUPT = 3; // a signal for the thread: KVM_RUN returns -EINTR
 export const KVM_REQ_EVENT = 4; // an interrupt is pending in the APIC
+export const KVM_REQ_UPDATE_PROTECTED_GUEST_STATE = 5; // the guest has given it another VMSA, or none
+export const KVM_REQ_TLB_FLUSH_RANGE = 6; // V_B34: of the gfns in VCPU_FLUSH_RANGE
 
 // --- TLB entry: key u64, value u64. Written by its own vCPU only; others read it at rest ---
 export const TLB_ENTRY_SIZE = 16;

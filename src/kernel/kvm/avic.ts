@@ -7,7 +7,7 @@ import { NO_PFN } from '../abi/layout';
 import { PAGE_CONTENT } from '../abi/mm';
 import { SNP_ENABLED, SNP_HV_IN_USE_WRITE_ALLOWED } from '../abi/snp';
 import { V_B46 } from '../abi/variants';
-import { KVM_REQ_EVENT, VCPU_APIC_PFN, VCPU_AVIC, VCPU_KVM } from '../abi/vcpu';
+import { KVM_REQ_EVENT, VCPU_APIC_PFN, VCPU_AVIC, VCPU_AVIC_APIC, VCPU_KVM } from '../abi/vcpu';
 import { allocPages, pageAddress, putPage } from '../mm/page';
 import { atomicOr32, atomicStore32, cpuRelax, load32, store32, variant } from '../point';
 import { rmpClearInUse, rmpMarkInUse } from '../snp/firmware';
@@ -31,7 +31,7 @@ export function apicInitVcpu(kvm: usize, vcpu: usize): i32 {
   if (pfn == <u32>NO_PFN) return -ENOMEM;
   store32(vcpu + VCPU_APIC_PFN, pfn + 1);
   // Builds without variants deliver every interrupt by a request: there is nothing to compare it with.
-  if (VARIANTS && avicAllowed()) store32(vcpu + VCPU_AVIC, 1);
+  if (VARIANTS && avicAllowed()) store32(vcpu + VCPU_AVIC, VCPU_AVIC_APIC);
   return 0;
 }
 
@@ -61,7 +61,7 @@ export function svmDeliverInterrupt(vcpu: usize, vector: u32): i32 {
   const ret = hostWritePfn(pfn - 1);
   if (ret != 0) return ret;
   atomicOr32(pageAddress(pfn - 1) + PAGE_CONTENT, <u32>1 << (vector & 31));
-  if (load32(vcpu + VCPU_AVIC) != 0) return 0; // the doorbell: the hardware finds the bit
+  if ((load32(vcpu + VCPU_AVIC) & VCPU_AVIC_APIC) != 0) return 0; // the doorbell: the hardware finds the bit
   kvmMakeRequest(vcpu, KVM_REQ_EVENT);
   kvmVcpuKick(vcpu);
   return 0;

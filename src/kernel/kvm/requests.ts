@@ -16,11 +16,11 @@ import { WAIT_IPI } from '../abi/layout';
 import { COST_TLB_FLUSH_IPI, COST_TLB_FLUSH_TARGET } from '../abi/costs';
 import { EV_FLUSH } from '../abi/trace';
 import {
-  EXITING_GUEST_MODE, GUEST_MODE_MASK, IN_GUEST_MODE, KVM_REQ_TLB_FLUSH, MMU_REMOTE_FLUSHES, OUTSIDE_GUEST_MODE, VCPU_IPI_WAITERS, VCPU_MODE,
+  EXITING_GUEST_MODE, GUEST_MODE_MASK, IN_GUEST_MODE, KVM_REQ_TLB_FLUSH, KVM_REQ_TLB_FLUSH_RANGE, MMU_REMOTE_FLUSHES, OUTSIDE_GUEST_MODE, VCPU_FLUSH_RANGE, VCPU_IPI_WAITERS, VCPU_MODE,
   VCPU_REQUESTS,
 } from '../abi/vcpu';
 import { spend, spendMany } from '../costs';
-import { atomicAdd32, atomicAdd64, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicSub32, cpuRelax, load32 } from '../point';
+import { atomicAdd32, atomicAdd64, atomicAnd32, atomicCas32, atomicCas64, atomicLoad32, atomicLoad64, atomicOr32, atomicSub32, cpuRelax, load32 } from '../point';
 import { park, spinTurns } from '../sync/word';
 import { waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -77,6 +77,15 @@ export function kvmMakeAllCpusRequest(kvm: usize, request: i32, wait: bool): voi
   }
 }
 
+/** Sets a request on one vCPU and kicks it; with `wait` it returns when the vCPU has left the guest code it was running. @context as kvmMakeAllCpusRequest. kernel: kvm_make_request_and_kick(). */
+export function kvmMakeVcpuRequest(vcpu: usize, request: i32, wait: bool): void {
+  kvmMakeRequest(vcpu, request);
+  kvmVcpuKick(vcpu);
+  if (!wait) return;
+  const mode = atomicLoad32(vcpu + VCPU_MODE);
+  if ((mode & GUEST_MODE_MASK) == EXITING_GUEST_MODE) awaitExit(vcpu, mode);
+}
+
 /**
  * While no vCPU is counted, kvm_for_each_vcpu() goes over [0, online - 1], which is everything: it finds the one that is being created, as soon as that is in the array.
  * So nothing may get there that could still go away (B39).
@@ -103,11 +112,32 @@ function awaitExit(vcpu: usize, mode: u32): void {
  * When it returns no vCPU uses a translation that was cached before the call.
  * @context any, also under mmu_lock. kernel: kvm_flush_remote_tlbs().
  */
-export function kvmFlushRemoteTlbs(kvm: usize): void {
+export function kvmFlushRemoteTlbs(kvm: usize): void { flushRemote(kvm, KVM_REQ_TLB_FLUSH); }
+
+function flushRemote(kvm: usize, request: i32): void {
   atomicAdd64(kvm + MMU_REMOTE_FLUSHES, 1);
   const since = traceBegin();
-  kvmMakeAllCpusRequest(kvm, KVM_REQ_TLB_FLUSH, true);
+  kvmMakeAllCpusRequest(kvm, request, true);
   spend(COST_TLB_FLUSH_IPI);
   spendMany(COST_TLB_FLUSH_TARGET, load32(kvm + KVM_ONLINE_VCPUS));
   traceEnd(EV_FLUSH, since, load32(kvm + KVM_ID), 0, 0, 0);
+}
+
+/**
+ * When it returns no vCPU uses a translation of gfns [start, end) that was cached before the call; others may. By whole 2M pages.
+ * @context any, also under mmu_lock. kernel: kvm_flush_remote_tlbs_range(), where the architecture has one.
+ */
+export function kvmFlushRemoteTlbsRange(kvm: usize, start: u64, end: u64): void {
+  const range = start >> 9 | (end + 511) >> 9 << 32;
+  const online = atomicLoad32(kvm + KVM_ONLINE_VCPUS);
+  for (let n: u32 = 0; n < online; n++) {
+    const wanted = kvmGetVcpu(kvm, n) + VCPU_FLUSH_RANGE;
+    let old = atomicLoad64(wanted);
+    while (true) {
+      const seen = atomicCas64(wanted, old, old == 0 ? range : min<u64>(old & 0xffffffff, range & 0xffffffff) | max<u64>(old >> 32, range >> 32) << 32);
+      if (seen == old) break;
+      old = seen;
+    }
+  }
+  flushRemote(kvm, KVM_REQ_TLB_FLUSH_RANGE);
 }

@@ -3,12 +3,12 @@
 import { KVM_MMU_LOCK } from '../abi/kvm';
 import { PTRS_PER_2M } from '../abi/layout';
 import { MMU_ROOTS, MMU_YIELDS, MMU_ZAPPED, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
-import { V_B31, V_B33, V_B43 } from '../abi/variants';
+import { V_B31, V_B33, V_B34, V_B43 } from '../abi/variants';
 import { atomicAdd32, atomicAdd64, atomicStore64, atomicXchg64, load32, load64, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
-import { kvmFlushRemoteTlbs } from './requests';
+import { kvmFlushRemoteTlbs, kvmFlushRemoteTlbsRange } from './requests';
 import { tdpRootGet, tdpRootObsolete, tdpRootPut } from './tdp-root';
 import { noteDirty, SPTE_LARGE, SPTE_PRESENT, SPTE_STABLE, spteIsPresent, spteTable, tdpEntry, tdpNextGfn } from './tdp-spte';
 
@@ -64,6 +64,7 @@ function zapLeafs(kvm: usize, root: usize, start: u64, end: u64, canYield: bool,
   let total: u32 = 0;
   let tables: u32 = 0;
   let gfn = start;
+  let restart = start;
   while (gfn < end) {
     const top = load64(tdpEntry(rootTable, gfn, 4));
     if (!spteIsPresent(top)) {
@@ -82,15 +83,18 @@ function zapLeafs(kvm: usize, root: usize, start: u64, end: u64, canYield: bool,
     if (canYield && ++tables % TABLES_PER_LOOK == 0 && rwlockNeedbreak(kvm + KVM_MMU_LOCK)) {
       yieldZap(kvm, pending);
       pending = false;
+      restart = gfn;
     }
   }
   if (total != 0) atomicAdd64(kvm + MMU_ZAPPED, total);
-  return pending;
+  if (!variant(V_B34) || restart == start || total == 0) return pending;
+  kvmFlushRemoteTlbsRange(kvm, restart, end);
+  return false;
 }
 
 /** Flushes what is pending and lets waiters of mmu_lock through. The root survives by the caller's reference. @context mmu_lock for write: renewed. */
 function yieldZap(kvm: usize, flush: bool): void {
-  if (flush) kvmFlushRemoteTlbs(kvm);
+  if (flush && !variant(V_B34)) kvmFlushRemoteTlbs(kvm);
   rcuReadUnlock();
   writeUnlock(kvm + KVM_MMU_LOCK);
   heartbeat();

@@ -3,11 +3,11 @@
 import { PTRS_PER_2M } from '../abi/layout';
 import {
   LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SPTE, LEAF_WRITABLE, TLB_2M_BIT, TLB_2M_ENTRIES, TLB_4K_ENTRIES, TLB_CIPHER_BIT,
-  TLB_ENTRY_SIZE, TLB_GENERATION_MAX, TLB_GENERATION_SHIFT, TLB_PRIVATE_SHIFT, TLB_VALID_BIT, TLB_WRITABLE_BIT, VCPU_COUNT_FLUSHES, VCPU_TLB_2M,
+  TLB_ENTRY_SIZE, TLB_GENERATION_MAX, TLB_GENERATION_SHIFT, TLB_PRIVATE_SHIFT, TLB_VALID_BIT, TLB_WRITABLE_BIT, VCPU_COUNT_FLUSHES, VCPU_FLUSH_RANGE, VCPU_TLB_2M,
   VCPU_TLB_4K, VCPU_TLB_TAG,
 } from '../abi/vcpu';
 import { PG_LEVEL_2M, PG_LEVEL_4K } from '../abi/snp';
-import { fillBytes, load64, store32, store64 } from '../point';
+import { atomicXchg64, fillBytes, load64, store32, store64 } from '../point';
 
 export const TLB_WRITABLE: u64 = (<u64>1) << TLB_WRITABLE_BIT;
 export const TLB_LARGE: u64 = (<u64>1) << TLB_2M_BIT;
@@ -71,6 +71,18 @@ export function tlbFlush(vcpu: usize): void {
   }
   fillBytes(vcpu + VCPU_TLB_4K, 0, (TLB_4K_ENTRIES + TLB_2M_ENTRIES) * TLB_ENTRY_SIZE);
   store64(vcpu + VCPU_TLB_TAG, GENERATION_ONE);
+}
+
+/** Forgets the translations that KVM_REQ_TLB_FLUSH_RANGE speaks of. @context as tlbFlush. */
+export function tlbFlushRange(vcpu: usize): void {
+  const range = atomicXchg64(vcpu + VCPU_FLUSH_RANGE, 0);
+  const first = range & 0xffffffff;
+  const end = range >> 32;
+  for (let n = 0; n < TLB_4K_ENTRIES + TLB_2M_ENTRIES; n++) {
+    const entry = vcpu + VCPU_TLB_4K + <usize>n * TLB_ENTRY_SIZE;
+    const frame = (load64(entry) & GFN_MASK) >> (n < TLB_4K_ENTRIES ? 9 : 0);
+    if (frame >= first && frame < end) store64(entry, 0);
+  }
 }
 
 /**

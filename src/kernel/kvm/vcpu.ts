@@ -5,11 +5,11 @@ import { COST_VMRUN } from '../abi/costs';
 import { EINTR, EINVAL, EIO, EMFILE, ENOMEM } from '../abi/errno';
 import { KVM_CREATED_VCPUS, KVM_EXIT_INTR, KVM_EXIT_UNKNOWN, KVM_LOCK, KVM_MAX_VCPUS, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
 import { NT_VCPU } from '../abi/names';
-import { V_B39 } from '../abi/variants';
+import { V_B34, V_B39 } from '../abi/variants';
 import { SH_STOP } from '../abi/layout';
 import {
-  GUEST_MODE_MASK, GUEST_SESSIONS_CONTROLLED, GUEST_SESSION_ONE, IN_GUEST_MODE, KVM_REQ_INTERRUPT, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_VM_DEAD,
-  KVM_REQ_EVENT, OUTSIDE_GUEST_MODE, TLB_GENERATION_SHIFT, VCPU_AVIC, VCPU_COUNT_EXITS, VCPU_COUNT_IPIS, VCPU_EXIT_REASON, VCPU_INDEX, VCPU_IPI_WAITERS, VCPU_KVM,
+  GUEST_MODE_MASK, GUEST_SESSIONS_CONTROLLED, GUEST_SESSION_ONE, IN_GUEST_MODE, KVM_REQ_INTERRUPT, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_TLB_FLUSH_RANGE, KVM_REQ_UPDATE_PROTECTED_GUEST_STATE, KVM_REQ_VM_DEAD,
+  KVM_REQ_EVENT, OUTSIDE_GUEST_MODE, TLB_GENERATION_SHIFT, VCPU_AP_GFN, VCPU_AVIC, VCPU_COUNT_EXITS, VCPU_COUNT_IPIS, VCPU_EXIT_REASON, VCPU_INDEX, VCPU_IPI_WAITERS, VCPU_KVM,
   VCPU_MAGIC, VCPU_MAGIC_VALUE, VCPU_MMIO_VALUE, VCPU_MODE, VCPU_MUTEX, VCPU_REQUESTS, VCPU_ROOT, VCPU_SIZE, VCPU_TLB_TAG,
 } from '../abi/vcpu';
 import { spend } from '../costs';
@@ -18,11 +18,12 @@ import { nameObject, unnameObject } from '../names';
 import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, store32, store64, variant } from '../point';
 import { sevFreeVcpu } from '../snp/launch';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
-import { apicFreeVcpu, apicInitVcpu, avicVmexit, avicVmrun, kvmInjectPendingEvents } from './avic';
+import { snpUpdateVmsa, vmexitPages, vmrunPages } from './ap';
+import { apicFreeVcpu, apicInitVcpu, kvmInjectPendingEvents } from './avic';
 import { ghcbFree } from './ghcb';
 import { kvmCheckRequest, kvmGetVcpu } from './requests';
 import { kvmMmuFreeObsoleteRoots, kvmMmuLoad, kvmMmuUnload } from './tdp-root';
-import { tlbFlush } from './tlb';
+import { tlbFlush, tlbFlushRange } from './tlb';
 
 export { kvmFlushRemoteTlbs, kvmMakeAllCpusRequest } from './requests';
 
@@ -108,8 +109,15 @@ export function vcpuEnterGuest(vcpu: usize): i32 {
   if (load32(vcpu + VCPU_ROOT) == 0) return vcpuEnterSlow(vcpu);
   setInGuest(vcpu);
   if (atomicLoad32(vcpu + VCPU_REQUESTS) != 0) return vcpuEnterSlow(vcpu);
-  if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) avicVmrun(vcpu);
+  if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) return vcpuVmrun(vcpu);
   return 0;
+}
+
+/** The pages of the vCPU's that the RMP protects while it runs. 0, or why it is out again: -EAGAIN stopped by the guest, -EINVAL its VMSA is none. @context as vcpuEnterGuest. */
+function vcpuVmrun(vcpu: usize): i32 {
+  const ret = vmrunPages(vcpu);
+  if (ret != 0) leaveGuestMode(vcpu);
+  return ret;
 }
 
 /** The store is the first half of the Dekker pair, sequentially consistent; a new session number makes this stay distinguishable. */
@@ -125,13 +133,13 @@ function setInGuest(vcpu: usize): void {
 
 function vcpuEnterSlow(vcpu: usize): i32 {
   while (true) {
-    if ((atomicLoad32(vcpu + VCPU_MODE) & GUEST_MODE_MASK) != OUTSIDE_GUEST_MODE) vcpuExitGuest(vcpu);
+    if ((atomicLoad32(vcpu + VCPU_MODE) & GUEST_MODE_MASK) != OUTSIDE_GUEST_MODE) leaveGuestMode(vcpu);
     let ret = handleRequests(vcpu);
     if (ret == 0 && load32(vcpu + VCPU_ROOT) == 0) ret = kvmMmuLoad(vcpu);
     if (ret != 0) return ret;
     setInGuest(vcpu);
     if (atomicLoad32(vcpu + VCPU_REQUESTS) != 0) continue;
-    if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) avicVmrun(vcpu);
+    if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) return vcpuVmrun(vcpu);
     return 0;
   }
   return 0;
@@ -141,7 +149,14 @@ function vcpuEnterSlow(vcpu: usize): i32 {
 // @ts-ignore: decorator
 @inline
 export function vcpuExitGuest(vcpu: usize): void {
-  if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) avicVmexit(vcpu);
+  if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) vmexitPages(vcpu);
+  leaveGuestMode(vcpu);
+}
+
+/** The mode alone: no page is in use. */
+// @ts-ignore: decorator
+@inline
+function leaveGuestMode(vcpu: usize): void {
   const session = atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK);
   const old = atomicXchg32(vcpu + VCPU_MODE, session | OUTSIDE_GUEST_MODE);
   if ((old & GUEST_MODE_MASK) != IN_GUEST_MODE) acknowledgeIpi(vcpu);
@@ -159,7 +174,10 @@ function handleRequests(vcpu: usize): i32 {
   if (((atomicLoad32(vcpu + VCPU_REQUESTS) >>> KVM_REQ_VM_DEAD) & 1) != 0) return -EIO;
   if (kvmCheckRequest(vcpu, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS)) kvmMmuFreeObsoleteRoots(vcpu);
   if (kvmCheckRequest(vcpu, KVM_REQ_TLB_FLUSH)) tlbFlush(vcpu);
+  if (variant(V_B34) && kvmCheckRequest(vcpu, KVM_REQ_TLB_FLUSH_RANGE)) tlbFlushRange(vcpu);
   if (kvmCheckRequest(vcpu, KVM_REQ_EVENT)) kvmInjectPendingEvents(vcpu);
+  // Whoever makes the request has written the gfn before; guests that start no vCPU are spared the look.
+  if (VARIANTS && load64(vcpu + VCPU_AP_GFN) != 0 && kvmCheckRequest(vcpu, KVM_REQ_UPDATE_PROTECTED_GUEST_STATE)) snpUpdateVmsa(vcpu);
   if (kvmCheckRequest(vcpu, KVM_REQ_INTERRUPT)) return vcpuExitIntr(vcpu);
   return 0;
 }

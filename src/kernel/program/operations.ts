@@ -1,12 +1,13 @@
 // The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
 import {
-  CALL_ARGS, CALL_CACHE_GFN, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DEVICE_WORK, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FAULT_FILE,
+  CALL_AP_CREATE, CALL_AP_DESTROY, CALL_ARGS, CALL_CACHE_GFN, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DEVICE_WORK, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FAULT_FILE,
   CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_LAUNCH_UPDATE, CALL_MEMORY_FAILURE,
-  CALL_OWN_SLOT, CALL_PROCESS_DISCARD, CALL_PROCESS_EXIT, CALL_PROCESS_RECLAIM, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED, CALL_REGISTER_DEVICE,
-  CALL_REGISTER_REGION, CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE, CALL_TOUCH,
+  CALL_MARK_IN_USE, CALL_OWN_SLOT, CALL_PROCESS_DISCARD, CALL_PROCESS_EXIT, CALL_PROCESS_RECLAIM, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED,
+  CALL_REGISTER_DEVICE, CALL_REGISTER_REGION, CALL_RMP_ENTRY, CALL_RMPUPDATE, CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE, CALL_TOUCH,
   CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT, CALL_WRITE_CACHED, CALL_XA_LOAD, CALL_XA_STORE,
 } from '../abi/calls';
 import { LC_XA_LOCK } from '../abi/classes';
+import { PG_LEVEL_2M } from '../abi/snp';
 import { PAGE_SHIFT, TASK_PROGRAM } from '../abi/layout';
 import { KVM_ASID } from '../abi/kvm';
 import { FILE_INODE, INODE_I_MAPPING } from '../abi/mm';
@@ -14,6 +15,7 @@ import { OOPS_XA_INTERNAL, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_KVM, VCPU_VALUE } from '../abi/vcpu';
 import { kzalloc } from '../heap';
 import { vcpuAccess } from '../kvm/access';
+import { snpApCreate, snpApDestroy } from '../kvm/ap';
 import { svmDeliverInterrupt } from '../kvm/avic';
 import { guestWriteGhcb, vcpuVmgexit } from '../kvm/ghcb';
 import { kvmIoBusRegisterDev, kvmIoBusUnregisterDev } from '../kvm/bus';
@@ -30,10 +32,12 @@ import { current, load32, loadF64, store32 } from '../point';
 import { fgetFile } from '../mm/restrictedmem-file';
 import { xaInit, xaIsValue, xaLoad, xaMkValue, xaStoreRange, XARRAY_SIZE } from '../mm/xarray';
 import { oops } from '../oops';
+import { rmpMarkInUse } from '../snp/firmware';
 import { rmpMakePrivate, snpRmptablePsmash } from '../snp/helpers';
+import { rmpupdateInsn } from '../snp/instructions';
 import { snpLaunchFinish } from '../snp/launch';
 import { sevRegisterRegion, sevUnregisterRegion } from '../snp/regions';
-import { rmpLevel } from '../snp/rmp';
+import { rmpLevel, RMP_PAGESIZE_2M, rmpSetRaw, rmpState } from '../snp/rmp';
 import { guestRead, guestTag } from '../oracle/guest';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import {
@@ -106,7 +110,18 @@ function makeOther(call: usize, object: usize, code: u32): i32 {
   if (code == CALL_SHADOW_ROOT) return kvmFirstShadowRoot(object);
   if (code == CALL_XA_STORE) return xaStoreRange(object, <u64>arg(call, 1), <u64>arg(call, 2), arg(call, 3) == 0 ? 0 : xaMkValue(<u32>arg(call, 3)));
   if (code == CALL_XA_LOAD) return loadChecked(object, <u64>arg(call, 1));
+  if (code == CALL_RMPUPDATE) return rmpupdateOnce(<u32>object, <i32>arg(call, 1), <usize>arg(call, 2), <u64>arg(call, 3));
+  if (code == CALL_RMP_ENTRY) return rmpSetRaw(<u32>object, <u64>arg(call, 1) | <u64>arg(call, 2) << 32, <u64>arg(call, 3));
+  if (code == CALL_AP_CREATE) return snpApCreate(object, <u64>arg(call, 1));
+  if (code == CALL_AP_DESTROY) return snpApDestroy(object);
+  if (code == CALL_MARK_IN_USE) return rmpMarkInUse(<u32>object);
   return 0;
+}
+
+/** RMPUPDATE as the hardware executes it, without the kernel's retries: the code that a log has. No guest: the page goes back to the hypervisor. */
+function rmpupdateOnce(pfn: u32, level: i32, kvm: usize, gfn: u64): i32 {
+  if (kvm == 0) return rmpupdateInsn(pfn, level == PG_LEVEL_2M ? RMP_PAGESIZE_2M : 0, false);
+  return rmpupdateInsn(pfn, rmpState(gfn << PAGE_SHIFT, level, load32(kvm + KVM_ASID), false), false);
 }
 
 /** A look-up gives what somebody stored, or nothing. */

@@ -10,3 +10,4 @@ export * from './helpers';
 export * from './hook';
 export * from './instructions';
 export * from './rmp';
+export * from './table';

@@ -39,7 +39,7 @@ import {
 } from '../abi/snp';
 import { EINVAL, ENXIO } from '../abi/errno';
 import { vmalloc } from '../heap';
-import { atomicAdd64, atomicLoad64, atomicStore64, fillBytes, load32, store32, store64, store8 } from '../point';
+import { atomicAdd64, atomicLoad64, atomicStore64, atomicSub64, fillBytes, load32, store32, store64, store8 } from '../point';
 
 export const RMP_ASSIGNED: u64 = (<u64>1) << RMP_LO_ASSIGNED;
 export const RMP_PAGESIZE_2M: u64 = (<u64>1) << RMP_LO_PAGESIZE;
@@ -198,16 +198,20 @@ export function rmpInit(): void {
 }
 
 /**
- * Marks [startPfn, endPfn), where this host keeps its RMP table, as firmware pages: the host reads them, never writes. An end that is
- * no multiple of 2M puts ordinary pages into a region that the host may not write by a 2M mapping.
- * @context boot, before any page of these regions is used.
+ * Puts an entry in place as a raw dump of a host has it, whoever wrote it there; the count of others in a head's word is not taken over but kept by the model, and of hi the permissions
+ * are. 0, or -EINVAL for a page that the table does not cover or a 2M entry that is none.
+ * @context set-up: nobody else changes entries of the region.
  */
-export function rmpSetFirmwareRange(startPfn: u32, endPfn: u32): void {
-  for (let pfn = startPfn; pfn < endPfn; pfn++) {
-    const entry = rmpEntry(pfn);
-    atomicStore64(entry, (atomicLoad64(entry) & RMP_COUNT_MASK) | RMP_FIRMWARE_BIT | RMP_IMMUTABLE | RMP_ASSIGNED);
-    if (!rmpIsHead(pfn)) atomicAdd64(rmpHeadEntry(pfn), RMP_COUNT_ONE);
-  }
+export function rmpSetRaw(pfn: u32, lo: u64, hi: u64): i32 {
+  if (!rmpCovers(pfn) || ((lo & RMP_PAGESIZE_2M) != 0 && !rmpIsHead(pfn))) return -EINVAL;
+  const entry = rmpEntry(pfn);
+  const before = atomicLoad64(entry);
+  atomicStore64(entry + RMP_HI, hi & RMP_HI_PERMS);
+  atomicStore64(entry, (lo & ~RMP_COUNT_MASK) | (rmpIsHead(pfn) ? before & RMP_COUNT_MASK : 0));
+  if (rmpIsHead(pfn) || (before & RMP_ASSIGNED) == (lo & RMP_ASSIGNED)) return 0;
+  if (lo & RMP_ASSIGNED) atomicAdd64(rmpHeadEntry(pfn), RMP_COUNT_ONE);
+  else atomicSub64(rmpHeadEntry(pfn), RMP_COUNT_ONE);
+  return 0;
 }
 
 /** The raw words of an entry, for dumps and tests. */

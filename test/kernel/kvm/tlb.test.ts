@@ -56,6 +56,27 @@ describe('TLB', () => {
     expect(look(1024, false)).toBe(0n);
   });
 
+  it('forgets the 2M pages of a ranged request and keeps the others', () => {
+    for (const gfn of [511, 512, 700, 2048]) fill(gfn, true, gfn);
+    fill(1024, false, 512, 2);
+    fill(1536, false, 1024, 2);
+    const request = (first: bigint, end: bigint): void => {
+      k.setU64(vcpu + abi.VCPU_FLUSH_RANGE, first | (end << 32n));
+      k.x.tlbFlushRange(vcpu);
+    };
+    request(1n, 3n);
+    expect([511, 512, 700, 2048].map((gfn) => look(gfn, true) !== 0n)).toEqual([true, false, false, true]);
+    expect([1024, 1536].map((gfn) => look(gfn, false) !== 0n)).toEqual([false, true]);
+    expect(k.u64(vcpu + abi.VCPU_FLUSH_RANGE)).toBe(0n);
+  });
+
+  it('joins ranges that are requested before the vCPU runs again', () => {
+    const kvm = k.u32(vcpu + abi.VCPU_KVM);
+    k.x.kvmFlushRemoteTlbsRange(kvm, 1024n, 1025n);
+    k.x.kvmFlushRemoteTlbsRange(kvm, 3000n, 4096n);
+    expect(k.u64(vcpu + abi.VCPU_FLUSH_RANGE)).toBe(2n | (8n << 32n));
+  });
+
   it('brings no old entry back when the generation wraps', () => {
     const tag = vcpu + abi.VCPU_TLB_TAG;
     k.setU64(tag, 1n << BigInt(abi.TLB_GENERATION_SHIFT));

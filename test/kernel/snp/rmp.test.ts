@@ -81,6 +81,23 @@ describe('raw entries of real hosts', () => {
     expect(rawLo(k, 4608 + 256)).toBe(0n);
   });
 
+  it('a page that shares its 2M region with the end of the table cannot be assigned: code 2, as real hosts answer', () => {
+    expect(k.x.rmpupdateInsn(4608 + 300, 0x0008000000003001n, 0)).toBe(2);
+    expect(rawLo(k, 4608)).toBe(0x80000000000007fdn);
+    expect(k.x.rmpupdateInsn(5120 + 300, 0x0008000000003001n, 0)).toBe(0);
+    expect(k.x.rmpupdateInsn(5120 + 300, 0n, 0)).toBe(0);
+  });
+
+  it('a raw entry keeps the count of its region', () => {
+    expect(k.x.rmpSetRaw(6144, 0x8000000000000ffdn, 0n)).toBe(0);
+    expect(k.x.rmpSetRaw(6145, 0x0018000000007001n, 0x1fn)).toBe(0);
+    expect([rawLo(k, 6144), rawLo(k, 6145)]).toEqual([0x800000000000000dn, 0x0018000000007001n]);
+    expect(k.x.rmpSetRaw(6145, 0n, 0n)).toBe(0);
+    expect(k.x.rmpSetRaw(6144, 0n, 0n)).toBe(0);
+    expect(rawLo(k, 6144)).toBe(0n);
+    expect(k.x.rmpSetRaw(6145, 0x3n, 0n)).toBe(-22);
+  });
+
   it('RMPREAD converts to the architectural form and says whether the region has assigned pages', () => {
     const operand = k.alloc(16);
     k.x.rmpMakePrivate(1025, 0x12345000n, PG_LEVEL_4K, 77, 0);
