@@ -81,14 +81,14 @@ export function scenarioTarget(scenario: Scenario, options: TargetOptions = {}):
   };
 }
 
-/** What a guest counts and nobody reads while its threads run (the retries in a row only as a limit: a search sees the loop itself). */
+/** What a guest counts and nobody reads while its threads run (rounds and retries in a row only as a limit: a search sees the loop itself). */
 function markStatistics({ map }: MachineMemory, vm: number, vcpus: readonly number[]): void {
   const mark = (start: number, end: number): void => {
     for (let word = start / 4; word < end / 4; word++) map[word] = control.MAP_LOOSE;
   };
   for (const address of vcpus) {
-    mark(address + vcpu.VCPU_COUNTERS, address + vcpu.VCPU_COUNTERS_END);
-    mark(address + vcpu.VCPU_RETRY_COUNT, address + vcpu.VCPU_RETRY_COUNT + 4);
+    mark(address + vcpu.VCPU_ROUNDS, address + vcpu.VCPU_COUNTERS_END);
+    mark(address + vcpu.VCPU_RETRY_GFN, address + vcpu.VCPU_RETRY_COUNT + 4);
   }
   mark(vm + vcpu.MMU_REMOTE_FLUSHES, vm + vcpu.MMU_REMOTE_FLUSHES + 8);
 }

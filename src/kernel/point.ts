@@ -331,10 +331,7 @@ export function atomicCas64(p: usize, expected: u64, replacement: u64): u64 {
   return atomic.cmpxchg<u64>(p, expected, replacement);
 }
 
-/**
- * Full barrier. A locked operation on the task's own line does it in 3 ns, where Wasm's atomic.fence costs 20 (and asc 0.28.20 emits
- * one that its own validator refuses).
- */
+/** Full barrier: a locked operation on the task's own line, 3 ns, where Wasm's atomic.fence costs 20 (and asc 0.28.20's own validator refuses it). */
 // @ts-ignore: decorator
 @inline
 export function fence(): void {

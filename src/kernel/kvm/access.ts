@@ -12,7 +12,7 @@ import { EV_FAULT } from '../abi/trace';
 import {
   ACCESS_FLAGS, ACCESS_GFN, ACCESS_PRIVATE, ACCESS_SIZE, ACCESS_VALUE, ACCESS_WRITE, GUEST_MODE_MASK, IN_GUEST_MODE, VCPU_COUNT_ACCESSES,
   VCPU_COUNT_FAULTS, VCPU_COUNT_NPF_RMP, VCPU_COUNT_RETRIES, VCPU_COUNT_TLB_HITS, VCPU_COUNT_VC, VCPU_INDEX, VCPU_KVM, VCPU_MMIO_VALUE, VCPU_MODE,
-  VCPU_MUTEX, VCPU_RETRY_COUNT, VCPU_RETRY_GFN, VCPU_RETRY_OPEN, VCPU_RETRY_SEQ, VCPU_ROOT_TABLE, VCPU_TASK, VCPU_VALUE,
+  VCPU_MUTEX, VCPU_RETRY_COUNT, VCPU_RETRY_GFN, VCPU_RETRY_OPEN, VCPU_RETRY_SEQ, VCPU_ROOT_TABLE, VCPU_ROUNDS, VCPU_ROUNDS_SEQ, VCPU_TASK, VCPU_VALUE,
 } from '../abi/vcpu';
 import { pageAddress, pageRefcount } from '../mm/page';
 import { taskWorkRun } from '../mm/restrictedmem-file';
@@ -20,7 +20,7 @@ import { pageIsFree } from '../mm/page-stat';
 import { oops } from '../oops';
 import { ipiIsLate, ipiWasLate } from '../perturb';
 import {
-  atomicLoad32, atomicLoad64, atomicStore32, checkStop, cpuRelax, current, futexWait, load32, load64, oraclesOn, store32, store64,
+  atomicLoad32, atomicLoad64, atomicStore32, checkStop, cpuRelax, current, futexWait, load32, load64, oraclesOn, peek32, peek64, poke32, poke64, store32,
 } from '../point';
 import { rmpCheckGuest, RMP_CHECK_VC } from '../snp/access';
 import { handleRmpPageFault } from '../snp/fault';
@@ -187,13 +187,9 @@ function vcpuRunSlow(vcpu: usize, gfn: u64, flags: u32, token: u32, firstCode: u
   store32(vcpu + VCPU_TASK, load32(current + TASK_ID) + 1);
   vcpuClearExit(vcpu);
   let ret: i32 = 0;
-  let rounds: u32 = 0;
-  let seq = atomicLoad64(load32(vcpu + VCPU_KVM) + KVM_INVALIDATE_SEQ);
+  beginRounds(vcpu);
   while (code != DONE) {
-    if (++rounds == ROUND_LIMIT) {
-      seq = checkRounds(vcpu, gfn, seq);
-      rounds = 0;
-    }
+    if (isLastRound(vcpu)) checkRounds(vcpu, gfn);
     if (code != KICKED) {
       ret = handleNpf(vcpu, gfn, code);
       if (ret <= 0) break;
@@ -212,16 +208,30 @@ function vcpuRunSlow(vcpu: usize, gfn: u64, flags: u32, token: u32, firstCode: u
   return KVM_EXIT_MMIO;
 }
 
+// Rounds and retries are counted in the vCPU's memory and in one go: on the stack they would tell the states of a loop apart by how often it was gone round.
+
+function beginRounds(vcpu: usize): void {
+  poke32(vcpu + VCPU_ROUNDS, 0);
+  poke64(vcpu + VCPU_ROUNDS_SEQ, peek64(<usize>peek32(vcpu + VCPU_KVM) + KVM_INVALIDATE_SEQ));
+}
+
+/** Counts a round; true for the one after which somebody has to look. */
+function isLastRound(vcpu: usize): bool {
+  const rounds = peek32(vcpu + VCPU_ROUNDS) + 1;
+  poke32(vcpu + VCPU_ROUNDS, rounds);
+  return rounds == ROUND_LIMIT;
+}
+
 /** Oracle 9 for faults that are handled but never end: no invalidation has ended in ROUND_LIMIT entries, and the access is still not done. */
-function checkRounds(vcpu: usize, gfn: u64, seqBefore: u64): u64 {
+function checkRounds(vcpu: usize, gfn: u64): void {
   const kvm: usize = load32(vcpu + VCPU_KVM);
   heartbeat();
   checkStop();
   const seq = atomicLoad64(kvm + KVM_INVALIDATE_SEQ);
-  if (oraclesOn() && seq == seqBefore && atomicLoad32(kvm + KVM_INVALIDATE_IN_PROGRESS) == 0) {
+  if (oraclesOn() && seq == load64(vcpu + VCPU_ROUNDS_SEQ) && atomicLoad32(kvm + KVM_INVALIDATE_IN_PROGRESS) == 0) {
     oops(ORACLE_PROGRESS, OOPS_FAULT_LOOP, load32(kvm + KVM_ID), <f64>gfn, <f64>seq);
   }
-  return seq;
+  beginRounds(vcpu);
 }
 
 /** Above 0: run the guest again; else KVM_RUN returns. @context vcpu->mutex, outside guest mode; takes kvm->srcu. kernel: npf_interception(). */
@@ -258,27 +268,34 @@ function awaitProgress(vcpu: usize, kvm: usize, gfn: u64, byProtocol: bool): voi
   const seq = atomicLoad64(kvm + KVM_INVALIDATE_SEQ);
   const open = atomicLoad32(kvm + KVM_INVALIDATE_IN_PROGRESS);
   const state = open | (byProtocol ? BY_PROTOCOL : 0);
-  const count = load32(vcpu + VCPU_RETRY_COUNT);
-  if (count == 0 || load64(vcpu + VCPU_RETRY_GFN) != gfn || load64(vcpu + VCPU_RETRY_SEQ) != seq || load32(vcpu + VCPU_RETRY_OPEN) != state) {
-    store64(vcpu + VCPU_RETRY_GFN, gfn);
-    store64(vcpu + VCPU_RETRY_SEQ, seq);
-    store32(vcpu + VCPU_RETRY_OPEN, state);
-    store32(vcpu + VCPU_RETRY_COUNT, 1);
-    cpuRelax();
-    return;
+  const limit = byProtocol && open != 0 ? RETRY_LIMIT_OPEN : RETRY_LIMIT;
+  if (isRetryTooMany(vcpu, gfn, seq, state, limit) && byProtocol && oraclesOn()) {
+    oops(ORACLE_PROGRESS, OOPS_RETRY_FOREVER, load32(kvm + KVM_ID), <f64>gfn, <f64>seq, open, load32(vcpu + VCPU_RETRY_COUNT));
   }
-  store32(vcpu + VCPU_RETRY_COUNT, count + 1);
-  if (byProtocol && oraclesOn() && count >= (open == 0 ? RETRY_LIMIT : RETRY_LIMIT_OPEN)) {
-    oops(ORACLE_PROGRESS, OOPS_RETRY_FOREVER, load32(kvm + KVM_ID), <f64>gfn, <f64>seq, open, count);
-  }
-  // With no section open the protocol's answer cannot last: only a broken fault comes here again and again.
-  if (count < RETRY_SPINS || (byProtocol && open == 0)) {
+  // With no section open the protocol's answer cannot last: only a broken fault comes here again and again. Under the explorer a spin says it all: a nap is
+  // a spin that is late, and which of the two it is must not hang on a number that tells no states apart.
+  if (CONTROLLED || load32(vcpu + VCPU_RETRY_COUNT) <= RETRY_SPINS || (byProtocol && open == 0)) {
     cpuRelax();
     return;
   }
   heartbeat();
   // Nobody wakes a napping vCPU: a real one would go on faulting.
-  futexWait(kvm + KVM_INVALIDATE_IN_PROGRESS, open, min<i64>(NAP_NS * <i64>(count - RETRY_SPINS + 1), NAP_MAX_NS));
+  const naps = load32(vcpu + VCPU_RETRY_COUNT) - RETRY_SPINS;
+  futexWait(kvm + KVM_INVALIDATE_IN_PROGRESS, open, min<i64>(NAP_NS * <i64>naps, NAP_MAX_NS));
+}
+
+/** Notes one more retry of a fault; true when more than `limit` of them found the protocol where it stood. */
+function isRetryTooMany(vcpu: usize, gfn: u64, seq: u64, state: u32, limit: u32): bool {
+  const count = peek32(vcpu + VCPU_RETRY_COUNT);
+  if (count != 0 && peek64(vcpu + VCPU_RETRY_GFN) == gfn && peek64(vcpu + VCPU_RETRY_SEQ) == seq && peek32(vcpu + VCPU_RETRY_OPEN) == state) {
+    poke32(vcpu + VCPU_RETRY_COUNT, count + 1);
+    return count >= limit;
+  }
+  poke64(vcpu + VCPU_RETRY_GFN, gfn);
+  poke64(vcpu + VCPU_RETRY_SEQ, seq);
+  poke32(vcpu + VCPU_RETRY_OPEN, state);
+  poke32(vcpu + VCPU_RETRY_COUNT, 1);
+  return false;
 }
 
 /**
