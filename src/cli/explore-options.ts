@@ -30,10 +30,14 @@ export interface Options {
   resume?: string;
 }
 
-/** The strategy that is none: every state once. */
+/** The strategies that are none: every state once, depth first, or breadth first for the shortest counterexample. */
 export const STATES = 'states';
+export const SHORTEST = 'shortest';
+export const STATEFUL: ReadonlySet<string> = new Set([STATES, SHORTEST]);
 /** Strategies that go from one execution to the next. */
-export const SEARCHES: ReadonlySet<string> = new Set([STATES, 'dpor', 'preemptions', 'delays']);
+export const SCHEDULES: ReadonlySet<string> = new Set(['dpor', 'preemptions', 'delays']);
+/** Strategies that draw nothing. */
+export const SEARCHES: ReadonlySet<string> = new Set([...STATEFUL, ...SCHEDULES]);
 const LEAST_VISITED_BYTES = 1 << 16;
 const MOST_VISITED_BYTES = 2 ** 33;
 
@@ -98,10 +102,10 @@ export function readOptions(options: Options) {
   };
 }
 
-/** Samplers and the search over states are shared out; the others go from one execution to the next. */
+/** All but one are shared out. */
 function workersOf({ workers, strategy }: Options): number | undefined {
   if (workers === undefined) return undefined;
-  if (strategy !== STATES && SEARCHES.has(strategy))
+  if (strategy === SHORTEST)
     throw new UsageError('--workers', `--workers ${workers}: strategy ${strategy} runs on one thread`);
   return wholeNumber('--workers', workers, 1, 256);
 }

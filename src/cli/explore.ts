@@ -11,7 +11,7 @@ import type { Scenario } from '../explore/scenario.js';
 import type { Target } from '../explore/target.js';
 import type { traceOf } from '../explore/trace-file.js';
 import type { Origin } from './explore-from.js';
-import { DEFAULTS, type Options, readOptions, resumedOptions, SEARCHES, STATES } from './explore-options.js';
+import { DEFAULTS, type Options, readOptions, resumedOptions, SEARCHES, STATEFUL } from './explore-options.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
 import { interruptible } from './signals.js';
@@ -35,7 +35,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--resume <results>', 'goes on where an exploration was stopped (by Ctrl-C or --duration)')
     .option(
       '--strategy <name>',
-      'portfolio (samplers by turns), random, pct, pos, surw, weighted, turns, preemptions, delays, dpor, states',
+      'portfolio (samplers by turns), random, pct, pos, surw, weighted, turns, preemptions, delays, dpor, states, shortest',
       DEFAULTS.strategy,
     )
     .option('--executions <n>', 'how many at most', '10000')
@@ -53,11 +53,8 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--steps <n>', 'longest execution, in steps', DEFAULTS.steps)
     .option('--spurious <n>', 'waits of an execution that may return without a wake-up', DEFAULTS.spurious)
     .option('--timeouts <n>', 'waits of an execution that may time out although others can run', DEFAULTS.timeouts)
-    .option(
-      '--workers <n>',
-      'samplers and states: on so many threads; samplers make the same executions for any number',
-    )
-    .option('--memory <size>', 'strategy states: room for visited states, such as 2GiB', '1GiB')
+    .option('--workers <n>', 'on so many threads (all but shortest); samplers make the same executions for any number')
+    .option('--memory <size>', 'strategies states and shortest: room for visited states, such as 2GiB', '1GiB')
     .option('--variant <name>', 'turn a named mistake on, such as B05; may be repeated', collect, [])
     .option('--protocol <name>', 'rfc-v7, rfc-v8 or guest-memfd (default: as the scenario says)')
     .option('--json', 'print the result document on stdout, nothing else')
@@ -116,8 +113,8 @@ async function explore(what: string, options: Options, { origin, from }: Before 
   const { originText } = await import('./explore-from.js');
   const { runJob, keep, drawsProgress } = await import('./explore-run.js');
   const read = readOptions(options);
-  const targetOptions = { ...read.target, frozenClock: options.strategy === STATES };
-  if (options.strategy !== STATES) (await import('../explore/strategies/named.js')).strategyNamed(options.strategy);
+  const targetOptions = { ...read.target, frozenClock: STATEFUL.has(options.strategy) };
+  if (!STATEFUL.has(options.strategy)) (await import('../explore/strategies/named.js')).strategyNamed(options.strategy);
   const out = outFolder(options.out, 'explore');
   const target = await loadTarget(what, targetOptions, read.overrides);
   const interrupt = interruptible();
@@ -127,6 +124,7 @@ async function explore(what: string, options: Options, { origin, from }: Before 
     const course = {
       over: () => interrupt.signal.aborted || elapsedMs() >= read.durationMs,
       elapsedMs,
+      endMs: read.durationMs,
       draw: drawsProgress(options),
     };
     const only = origin?.found === undefined ? {} : { only: origin.found };
@@ -155,7 +153,8 @@ async function explore(what: string, options: Options, { origin, from }: Before 
       ...(origin === undefined ? {} : { origin }),
     });
     await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
-    const isKept = course.over() && (await keep(path.join(out, 'checkpoint'), target, job, explored, tookMs));
+    const ended = course.over() || explored.schedules !== undefined;
+    const isKept = ended && (await keep(path.join(out, 'checkpoint'), target, job, explored, tookMs));
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(document)}\n`

@@ -1,5 +1,5 @@
 // Where an exploration that was stopped can go on: a folder with what was explored and how, and of a search over states the states it has seen, what it has
-// learned of who touches what, and the parts that are left.
+// learned of who touches what, and the parts that are left; of a search through schedules the parts that are left.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -55,6 +55,14 @@ const checkpointSchema = z.object({
   /** Of a search over states. */
   search: z
     .object({ spinners: z.number(), parts: z.array(z.object({ weight: z.number(), ways: z.array(wayTuple) })) })
+    .optional(),
+  /** Of a search through schedules; what a part says beside its weight is its strategy's. */
+  schedules: z
+    .object({
+      parts: z.array(z.looseObject({ weight: z.number() })),
+      next: z.looseObject({ weight: z.number() }).optional(),
+      isExhaustive: z.boolean(),
+    })
     .optional(),
 });
 

@@ -4,6 +4,7 @@ import { lockNotes, type ThreadLocks } from './blocked.js';
 import { type Finding, findingOf } from './finding.js';
 import { seedOf } from './random.js';
 import { type RecordedStep, Recorder, type StepDetails } from './recorder.js';
+import type { SearchLimit } from './search/machine.js';
 import { Divergence, Replay } from './strategies/replay.js';
 import { both, partingOf, REPEATED_EVERY } from './repeat.js';
 import type { Strategy } from './strategy.js';
@@ -57,7 +58,10 @@ export interface ExploreResult {
   /** Of a search over states: how many were seen. */
   states?: number;
   /** Of a search over states: what made it incomplete. */
-  limits?: readonly ('states' | 'depth' | 'stop' | 'bits')[];
+  limits?: readonly SearchLimit[];
+  /** Of a search that is not over: states on the way or waiting, and what share of all may lie behind, from 0 to 1, a guess. */
+  frontier?: number;
+  share?: number;
   /** Of a search over states: whether every loop of states was looked at, so that `complete` excludes livelocks, too. */
   loops?: boolean;
   violation?: Failure;

@@ -80,7 +80,10 @@ function endsExploration({ violation, nondeterminism }: ExploreResult): boolean 
 }
 
 /** One result of batches that follow one another; the last may have failed. */
-function inOrder({ strategy, seed }: ExploreJob, replies: readonly BatchReply[]): ExploreResult {
+export function inOrder(
+  { strategy, seed }: Pick<ExploreJob, 'strategy' | 'seed'>,
+  replies: readonly BatchReply[],
+): ExploreResult {
   const sum = (of: (result: ExploreResult) => number): number =>
     replies.reduce((total, { result }) => total + of(result), 0);
   const traces = new Set(replies.flatMap((reply) => [...reply.traces]));

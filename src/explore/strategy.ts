@@ -54,3 +54,26 @@ export interface Strategy {
   performed?(thread: number, view: View): void;
   end?(end: StrategyEnd): void;
 }
+
+/** What is left of a search through schedules, in a form that JSON keeps. The rest of it only the strategy that made it understands. */
+export interface SchedulePart {
+  /** What share of all schedules it is thought to be, from 0 to 1. */
+  weight: number;
+  [more: string]: unknown;
+}
+
+/** A strategy that goes from one schedule to the next and can be divided, so that several threads share it, or a later run goes on with it. */
+export interface ScheduleSearch extends Strategy {
+  /** Takes up a part instead of the whole. Before the first execution. */
+  take(part: SchedulePart): void;
+  /** What is left; undefined when nothing is. Here and below: between executions. */
+  rest(): SchedulePart | undefined;
+  /** Gives a part away, for another one to take up; undefined when there is nothing to divide. */
+  split(): SchedulePart | undefined;
+  /** What comes when this part and all others are through, as a higher bound does; undefined when nothing does. */
+  next(): SchedulePart | undefined;
+}
+
+export function isScheduleSearch(strategy: Strategy): strategy is ScheduleSearch {
+  return 'split' in strategy;
+}

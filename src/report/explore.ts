@@ -81,6 +81,15 @@ export function failureText(target: Target, failure: Failure, constraints: reado
   });
 }
 
+/** How much was made of what, and how fast. */
+function coveredText({ executions, steps, longest, distinctTraces, states }: ExploreResult, wallMs: number): string {
+  const rate = (count: number): string => `${showCount(count / Math.max(wallMs / 1000, 1e-9))}/s`;
+  const made = `${showCount(steps)} steps, the longest ${longest}`;
+  return states === undefined
+    ? `${showCount(executions)} executions (${rate(executions)}), ${made}; ${showCount(distinctTraces)} different traces`
+    : `${showCount(states)} states (${rate(states)}), ${made}; ${showCount(executions)} executions to their end`;
+}
+
 /** What was covered, and with which verdict. */
 export function exploreText(
   target: Target,
@@ -88,17 +97,20 @@ export function exploreText(
   counterexample: Counterexample | undefined,
   wallMs: number,
 ): string {
-  const { executions, steps, longest, stepLimitHits, distinctTraces } = result;
-  const perSecond = executions / Math.max(wallMs / 1000, 1e-9);
   const lines = [
     `rmptorture explore: ${target.name}, ${target.threadNames.length} threads, strategy ${result.strategy}, seed ${result.seed}`,
-    `${showCount(executions)} executions (${showCount(perSecond)}/s), ${showCount(steps)} steps, the longest ${longest}; ${result.states === undefined ? `${showCount(distinctTraces)} different traces` : `${showCount(result.states)} states`}`,
+    coveredText(result, wallMs),
   ];
+  const { share, stepLimitHits } = result;
+  if (share !== undefined && result.violation === undefined)
+    lines.push(`about ${(share * 100).toFixed(1)} % of the search lies behind (a guess from the ways not tried yet)`);
   if (result.limits?.includes('bits') === true)
     lines.push(
       'the set of visited states was full: states beyond it were remembered as bits, and some may have been missed',
     );
   if (result.limits?.includes('states') === true) lines.push('the search ended at its largest number of states');
+  if (result.limits?.includes('frontier') === true)
+    lines.push('the search ended because the states that wait did not fit into --memory');
   for (const [kind, count] of Object.entries(result.others ?? {}))
     lines.push(`${showCount(count)} other executions failed with ${kind}, which was not asked for`);
   if (result.nondeterminism !== undefined) lines.push(result.nondeterminism);
@@ -133,7 +145,7 @@ function verdictLine({ verdict, complete, violation, loops }: ExploreResult): st
   if (verdict === 'violation') return `FAILURE: ${violation!.kind}`;
   if (verdict === 'inconclusive') return 'INCONCLUSIVE';
   if (complete && loops === false)
-    return 'SUCCESS: every interleaving of these points passes; livelocks are looked for by one thread that goes through all of them (no --workers, no --resume)';
+    return 'SUCCESS: every interleaving of these points passes; livelocks are looked for by --strategy states on one thread, in one go';
   return complete
     ? 'SUCCESS: every interleaving of these points passes'
     : 'SUCCESS: no violation in the interleavings that were tried';

@@ -85,16 +85,30 @@ describe('explore --resume', () => {
 
   it('goes on with a search over states where its time was up', async () => {
     const options = ['--strategy', 'states'];
-    await explore('mapped-punch-hole', ...options, '--out', at('whole'));
-    const first = await explore('mapped-punch-hole', ...options, '--duration', '300ms', '--out', at('first'));
+    await explore('fault-punch-hole', ...options, '--out', at('whole'));
+    const first = await explore('fault-punch-hole', ...options, '--duration', '300ms', '--out', at('first'));
     expect(first.code).toBe(4);
     expect(first.stdout).toContain(`to go on: rmptorture explore --resume ${at('first')}`);
     const second = await run('explore', '--resume', at('first'), '--workers', '2', '--out', at('second'));
     expect(second.code).toBe(0);
-    expect(second.stdout).toContain('livelocks are looked for by one thread');
+    expect(second.stdout).toContain('livelocks are looked for by --strategy states on one thread');
     const { states, executions } = read('whole');
     expect(read('whole')).toMatchObject({ complete: true, loops: true });
     expect(read('second')).toMatchObject({ complete: true, loops: false, states, executions });
+    const { share, frontier } = read('first') as { share: number; frontier: number };
+    expect(share).toBeGreaterThan(0);
+    expect(share).toBeLessThan(1);
+    expect(frontier).toBeGreaterThan(0);
+  });
+
+  it('goes on with a search through schedules, with any number of threads', async () => {
+    const options = ['--strategy', 'dpor', '--executions', '1000000'];
+    await explore('allocate-allocate', ...options, '--out', at('all'));
+    await explore('allocate-allocate', '--strategy', 'dpor', '--executions', '20', '--out', at('some'));
+    await run('explore', '--resume', at('some'), '--executions', '1000000', '--workers', '2', '--out', at('others'));
+    const { executions, complete } = read('all');
+    expect(read('some')).toMatchObject({ executions: 20, complete: false });
+    expect(read('others')).toMatchObject({ executions, complete });
   });
 
   it('goes on with the next execution of a sampler', async () => {
@@ -149,10 +163,26 @@ describe('explore --workers', () => {
     expect(one['violation']).toMatchObject({ executionIndex: (one['executions'] as number) - 1 });
   });
 
-  it('refuses to share out a search', async () => {
-    const { code, stderr } = await explore('punch-punch', '--strategy', 'dpor', '--workers', '2');
+  it('refuses to share out the one search that cannot be', async () => {
+    const { code, stderr } = await explore('punch-punch', '--strategy', 'shortest', '--workers', '2');
     expect(code).toBe(2);
-    expect(stderr).toContain('--workers 2: strategy dpor runs on one thread');
+    expect(stderr).toContain('--workers 2: strategy shortest runs on one thread');
+  });
+});
+
+describe('explore --strategy shortest', () => {
+  it('fails with the fewest steps that there are', async () => {
+    const failing = async (strategy: string): Promise<Record<string, unknown>> => {
+      const options = ['--variant', 'no-retry-check', '--strategy', strategy, '--json'];
+      const { code, stdout } = await explore('mapped-punch-hole', ...options, '--out', at(`short-${strategy}`));
+      expect(code).toBe(1);
+      return JSON.parse(stdout) as Record<string, unknown>;
+    };
+    const [shortest, states] = [await failing('shortest'), await failing('states')];
+    expect(shortest).toMatchObject({ strategy: 'shortest', loops: false });
+    const steps = ({ violation }: Record<string, unknown>): number =>
+      (violation as { found: { steps: number } }).found.steps;
+    expect(steps(shortest)).toBeLessThanOrEqual(steps(states));
   });
 });
 

@@ -1,27 +1,11 @@
 // Source-DPOR: explores one execution of each trace (class of executions that differ in the order of independent operations only), without saving states.
 // A stack of decisions; after each execution its races put further threads on the decisions they go back to; sleep sets keep what was tried asleep until
 // something dependent happens. After Abdulla, Aronis, Jonsson, Sagonas, "Optimal Dynamic Partial Order Reduction", POPL 2014, algorithm 1. It differs in
-// that races are looked for once an execution has ended (as Nidhugg does), and that a thread that waits for a modelled lock at the end races, too.
+// that races are looked for once an execution has ended (as Nidhugg does), and that a thread that waits for a modelled lock at the end races, too. Where the
+// search is divided (division.ts) all threads of a decision are tried, whatever races: sleep sets keep their executions apart all the same.
 import { conflict, type Operation } from './dependence.js';
+import { bits, type Choice, type Decision, divide, type DporPart, type DporState, restOf } from './division.js';
 import { type Event, TraceOrder } from './trace.js';
-
-/** One decision between threads: bits are thread numbers, up to 31. */
-interface Decision {
-  enabled: number;
-  /** Threads to try here. */
-  wanted: number;
-  /** Threads whose choice here leads to what is known already. */
-  asleep: number;
-  done: number;
-  chosen: number;
-  operations: readonly (Operation | undefined)[];
-}
-
-/** A choice that is no thread (who of several sleepers is woken): every alternative is tried. */
-interface Choice {
-  count: number;
-  taken: number;
-}
 
 /** What the threads are about to do: by thread number, undefined for one that has finished or never started. */
 export interface Threads {
@@ -35,23 +19,20 @@ export interface Threads {
 /** Thrown when an execution did not repeat the prefix it was asked for: the program has randomness that the tape does not know of. */
 export class DivergenceError extends Error {}
 
-function bits(mask: number): number[] {
-  const found: number[] = [];
-  for (let left = mask; left !== 0; left &= left - 1) found.push(31 - Math.clz32(left & -left));
-  return found;
-}
+export type { DporState } from './division.js';
 
 /** Drives executions one by one: begin(), then pick() at every step, then end(). */
 export class SourceDpor {
   #stack: Decision[] = [];
   /** Choices by the number of events before them. */
-  readonly #choices = new Map<number, Choice[]>();
+  #choices = new Map<number, Choice[]>();
   /** Choices asked for since the last event. */
   #asked = 0;
   #events: Event[] = [];
   /** By thread: the event that woke it since its last step. */
   #woken: number[] = [];
-  #started = false;
+  /** The next execution is the one that the stack tells. */
+  #ready = true;
   /** Executions that ran to their end: one for each trace. */
   complete = 0;
   /** Executions given up because everything enabled was asleep: work that optimal-DPOR would save. */
@@ -59,12 +40,33 @@ export class SourceDpor {
 
   /** Prepares the next execution; false when every trace has been seen. */
   begin(): boolean {
-    if (this.#started && !this.#backtrack()) return false;
-    this.#started = true;
+    if (!this.#advance()) return false;
+    this.#ready = false;
     this.#asked = 0;
     this.#events = [];
     this.#woken = [];
     return true;
+  }
+
+  #advance(): boolean {
+    this.#ready ||= this.#backtrack();
+    return this.#ready;
+  }
+
+  /** Takes up a part of a search instead of the whole. Before the first execution. */
+  take({ decisions, choices }: DporState): void {
+    this.#stack = decisions.map((decision) => ({ ...decision, operations: [] }));
+    this.#choices = new Map(choices.map(([depth, here]) => [depth, here.map((choice) => ({ ...choice }))]));
+  }
+
+  /** What is left, between executions; undefined when nothing is. */
+  rest(): DporPart | undefined {
+    return this.#advance() ? restOf(this.#stack, this.#choices) : undefined;
+  }
+
+  /** Gives a part away, between executions; undefined when there is nothing to divide. */
+  split(): DporPart | undefined {
+    return this.#advance() ? divide(this.#stack, this.#choices) : undefined;
   }
 
   /** The thread to run; -1: the rest of this execution is known, stop here (and do not call end). */
@@ -81,7 +83,7 @@ export class SourceDpor {
       this.#stack.push(decision);
     } else if (decision.enabled !== threads.enabled) {
       throw new DivergenceError(`step ${depth}: other threads are enabled than when the same choices were made before`);
-    }
+    } else if (decision.operations.length === 0) decision.operations = [...threads.operations];
     const { chosen } = decision;
     this.#asked = 0;
     this.#events.push({ thread: chosen, operation: threads.operations[chosen]!, after: this.#woken[chosen] ?? -1 });
@@ -99,7 +101,7 @@ export class SourceDpor {
     const depth = this.#events.length;
     const here = this.#choices.get(depth) ?? [];
     this.#choices.set(depth, here);
-    const choice = (here[this.#asked] ??= { count, taken: 0 });
+    const choice = (here[this.#asked] ??= { count, taken: 0, isClosed: false });
     this.#asked++;
     if (choice.count !== count) {
       throw new DivergenceError(
@@ -116,7 +118,16 @@ export class SourceDpor {
     if (candidates === 0) return undefined;
     const stays = current >= 0 && (candidates & (1 << current)) !== 0;
     const chosen = stays ? current : 31 - Math.clz32(candidates & -candidates);
-    return { enabled, wanted: 1 << chosen, asleep, done: 0, chosen, operations: [...operations] };
+    return {
+      enabled,
+      wanted: 1 << chosen,
+      asleep,
+      done: 0,
+      given: 0,
+      isClosed: false,
+      chosen,
+      operations: [...operations],
+    };
   }
 
   /** Who sleeps behind the last decision: all who slept or were tried there, but for those whose operation depends on the one chosen. */
@@ -145,6 +156,7 @@ export class SourceDpor {
     const order = new TraceOrder(this.#events, threads, pending);
     for (const race of order.races) {
       const decision = this.#stack[race.earlier]!;
+      if (decision.isClosed) continue;
       const initials = order.initials(race);
       const mask = initials.reduce((all, thread) => all | (1 << thread), 0);
       if ((mask & (decision.wanted | decision.asleep | decision.done)) !== 0) continue;
@@ -158,7 +170,7 @@ export class SourceDpor {
     const here = this.#choices.get(depth) ?? [];
     while (here.length > 0) {
       const choice = here.at(-1)!;
-      if (++choice.taken < choice.count) return true;
+      if (!choice.isClosed && ++choice.taken < choice.count) return true;
       here.pop();
     }
     this.#choices.delete(depth);

@@ -1,5 +1,5 @@
 // Breadth-first search over states: the first violation it meets has the fewest steps of all. It keeps the states of the frontier, and for every state
-// two words that lead back to the start.
+// two words that lead back to the start. Every thread is tried at every state: a local step that is made at once could make a way longer.
 import { Seen, type VisitedSet } from '../visited.js';
 import { lowest, type Failure, type SearchLimits, type SearchMachine, type SearchResult } from './machine.js';
 
@@ -13,15 +13,29 @@ interface Waiting<S> {
   entry: number;
 }
 
-/** Searches from the machine's present state. */
-export function breadthFirst<S>(machine: SearchMachine<S>, visited: VisitedSet, limits: SearchLimits): SearchResult {
-  return new BreadthFirst(machine, visited, limits).run();
+/** Limits of a search that keeps the states of its frontier. */
+export interface BreadthLimits<S> extends SearchLimits {
+  /** Bytes that a saved state takes, and how many those of the frontier may take. */
+  bytesOf?: (saved: S) => number;
+  frontierBytes?: number;
 }
 
-class BreadthFirst<S> {
+/** Searches from the machine's present state. */
+export function breadthFirst<S>(
+  machine: SearchMachine<S>,
+  visited: VisitedSet,
+  limits: BreadthLimits<S>,
+): SearchResult {
+  const search = new BreadthFirst(machine, visited, limits);
+  search.run(Infinity);
+  return search.result();
+}
+
+/** The search in slices, so that the caller can look at Ctrl-C in between. */
+export class BreadthFirst<S> {
   readonly #machine: SearchMachine<S>;
   readonly #visited: VisitedSet;
-  readonly #options: SearchLimits;
+  readonly #options: BreadthLimits<S>;
   readonly #limits = new Set<SearchResult['limits'][number]>();
   /** By entry: the entry the state was reached from, and the thread that ran. */
   #from = new Float64Array(1024);
@@ -30,50 +44,97 @@ class BreadthFirst<S> {
   readonly #answers = new Map<number, readonly number[]>();
   #transitions = 0;
   #executions = 0;
+  /** States so many steps from the start, the first `#at` of which are done with, and those one step further. */
+  #present: (Waiting<S> | undefined)[] = [];
+  #at = 0;
   #next: Waiting<S>[] = [];
+  #depth = 0;
+  #bytes = 0;
+  #failure: SearchResult['violation'];
+  #begun = false;
 
-  constructor(machine: SearchMachine<S>, visited: VisitedSet, options: SearchLimits) {
+  constructor(machine: SearchMachine<S>, visited: VisitedSet, options: BreadthLimits<S>) {
     this.#machine = machine;
     this.#visited = visited;
     this.#options = options;
   }
 
-  run(): SearchResult {
-    let failure = this.#enter(-1, -1);
-    let depth = 0;
-    while (failure === undefined && this.#next.length > 0 && this.#limits.size === 0) {
-      if (depth >= this.#options.depth) {
-        this.#limits.add('depth');
-        break;
-      }
-      depth++;
-      const frontier = this.#next;
-      this.#next = [];
-      failure = this.#expandAll(frontier);
+  /** Makes about `transitions` more. True when the search is over. */
+  run(transitions: number): boolean {
+    const end = this.#transitions + transitions;
+    if (!this.#begun) {
+      this.#begun = true;
+      this.#failure = this.#enter(-1, -1);
     }
+    while (this.#failure === undefined && this.#hasNext() && !this.#isSpent()) {
+      if (this.#transitions >= end) return false;
+      this.#failure = this.#expand(this.#present[this.#at++]!);
+    }
+    return true;
+  }
+
+  /** Steps made so far. */
+  get transitions(): number {
+    return this.#transitions;
+  }
+
+  /** States that wait for their steps to be made, and how many steps from the start the search is. */
+  get frontier(): number {
+    return this.#present.length - this.#at + this.#next.length;
+  }
+
+  get depth(): number {
+    return this.#depth;
+  }
+
+  /** What was found so far. A search that was not over is incomplete. */
+  result(): SearchResult {
+    const violation = this.#failure;
+    if (violation === undefined && this.frontier > 0 && this.#limits.size === 0) this.#limits.add('stop');
     if (this.#visited.bitStates > 0) this.#limits.add('bits');
     return {
-      complete: failure === undefined && this.#limits.size === 0,
+      complete: violation === undefined && this.#limits.size === 0,
       limits: [...this.#limits],
       states: this.#visited.states + this.#visited.bitStates,
       transitions: this.#transitions,
       executions: this.#executions,
-      deepest: depth,
-      ...(failure === undefined ? {} : { violation: failure }),
+      deepest: this.#depth,
+      ...(violation === undefined ? {} : { violation }),
     };
   }
 
-  #expandAll(frontier: Waiting<S>[]): SearchResult['violation'] {
-    for (const [n, { saved, entry }] of frontier.entries()) {
-      if (this.#visited.states + this.#visited.bitStates > this.#options.states) this.#limits.add('states');
-      if (n % STATES_BETWEEN_LOOKS === 0 && this.#options.stop()) this.#limits.add('stop');
-      if (this.#limits.size > 0) return undefined;
+  /** Whether a state waits; those one step further have their turn when all of the present ones are done with. */
+  #hasNext(): boolean {
+    if (this.#at < this.#present.length) return true;
+    if (this.#next.length === 0) return false;
+    if (this.#depth >= this.#options.depth) {
+      this.#limits.add('depth');
+      return false;
+    }
+    this.#depth++;
+    this.#present = this.#next;
+    this.#next = [];
+    this.#at = 0;
+    return true;
+  }
+
+  #isSpent(): boolean {
+    const { states, frontierBytes = Infinity, stop } = this.#options;
+    if (this.#visited.states + this.#visited.bitStates > states) this.#limits.add('states');
+    if (this.#bytes > frontierBytes) this.#limits.add('frontier');
+    if (this.#at % STATES_BETWEEN_LOOKS === 0 && stop()) this.#limits.add('stop');
+    return this.#limits.size > 0;
+  }
+
+  #expand({ saved, entry }: Waiting<S>): SearchResult['violation'] {
+    this.#bytes -= this.#options.bytesOf?.(saved) ?? 0;
+    // Not kept until all of its depth are done with.
+    this.#present[this.#at - 1] = undefined;
+    this.#machine.restore(saved);
+    for (let left = this.#machine.enabled(); left !== 0; left &= left - 1) {
+      const failure = this.#allWays(saved, entry, lowest(left));
+      if (failure !== undefined) return failure;
       this.#machine.restore(saved);
-      for (let left = this.#machine.enabled(); left !== 0; left &= left - 1) {
-        const failure = this.#allWays(saved, entry, lowest(left));
-        if (failure !== undefined) return failure;
-        this.#machine.restore(saved);
-      }
     }
     return undefined;
   }
@@ -103,7 +164,9 @@ class BreadthFirst<S> {
     }
     const seen = this.#visited.insert(machine.hashLow, machine.hashHigh);
     if (seen === Seen.New || seen === Seen.NewByBits) {
-      this.#next.push({ saved: machine.save(), entry: this.#addEntry(from, thread) });
+      const saved = machine.save();
+      this.#bytes += this.#options.bytesOf?.(saved) ?? 0;
+      this.#next.push({ saved, entry: this.#addEntry(from, thread) });
     }
     return undefined;
   }

@@ -22,7 +22,7 @@ const SLICE = 512;
 /** Nearly all shared words that the probes have not met are met within so many transitions. */
 const EARLY = 50_000;
 /** Thread sets are bit masks of this many bits in the search. */
-const MOST_THREADS = 24;
+export const MOST_THREADS = 24;
 
 /**
  * The search over states of a target whose clock is frozen, in slices. Steps that touch nothing shared are not branched at (locality.ts): a search that
@@ -93,13 +93,11 @@ export class StateExploration {
   /** What was found, also when the search is not over; the machine is free for others then. `complete` only when each state was seen. */
   finish(): ExploreResult & { states: number } {
     const found = this.#search.result();
+    const { frontier, share } = this.#search;
     this.#machine.release();
     const complete = found.complete && !this.#locality.changed;
-    return resultOfSearch(
-      this.#target,
-      { ...found, complete, transitions: this.#stepsBefore + found.transitions },
-      true,
-    );
+    const whole = { ...found, complete, transitions: this.#stepsBefore + found.transitions };
+    return { ...resultOfSearch(this.#target, whole, true), frontier, ...(complete ? {} : { share }) };
   }
 }
 

@@ -47,11 +47,14 @@ export interface SearchLimits {
   stop(): boolean;
 }
 
+/** What ends a search early, or makes it uncertain: 'frontier' the states that wait did not fit into memory, 'bits' states were remembered as bits. */
+export type SearchLimit = 'states' | 'depth' | 'stop' | 'bits' | 'frontier';
+
 export interface SearchResult {
   /** Every state within the limits was seen, none taken for another one. Never true when a limit was met. */
   complete: boolean;
   /** What made it incomplete. */
-  limits: ('states' | 'depth' | 'stop' | 'bits')[];
+  limits: SearchLimit[];
   states: number;
   transitions: number;
   /** Executions that ran to their end. */

@@ -17,10 +17,11 @@ export function resultOfSearch(
   target: Target,
   found: SearchResult,
   loops: boolean,
+  strategy = 'states',
 ): ExploreResult & { states: number } {
   const { complete, limits, states, transitions, executions, deepest } = found;
   const result = {
-    strategy: 'states',
+    strategy,
     seed: 0,
     verdict: 'no-violation' as ExploreResult['verdict'],
     complete,

@@ -1,7 +1,21 @@
 // Depth-first search under a growing bound on what makes a schedule unlikely: every schedule of cost 0, then of cost 1, and so on up to a limit. What costs
 // is the subclass's: preemptions or delays. Only executions whose cost is exactly the bound count as new; cheaper ones were seen under the bound before.
-import type { Strategy, StrategyEnd, View } from '../strategy.js';
-import { alternatives, DecisionStack } from './decisions.js';
+import type { SchedulePart, ScheduleSearch, StrategyEnd, View } from '../strategy.js';
+import { alternatives, type Decision, DecisionStack, weightOf } from './decisions.js';
+
+/** A part of the round of one bound. */
+interface BoundedPart extends SchedulePart {
+  bound: number;
+  decisions: Decision[];
+}
+
+function partOf(bound: number, decisions: Decision[]): BoundedPart {
+  return {
+    weight: weightOf(decisions.map(({ options, count }) => ({ left: options.length, count }))),
+    bound,
+    decisions,
+  };
+}
 
 /** What an alternative costs, beside which thread it is. */
 export interface Priced {
@@ -9,7 +23,7 @@ export interface Priced {
   cost: number;
 }
 
-export abstract class Bounding implements Strategy {
+export abstract class Bounding implements ScheduleSearch {
   abstract readonly name: string;
   /** All schedules within the limit, not all there are. */
   readonly exhaustive = false;
@@ -19,6 +33,8 @@ export abstract class Bounding implements Strategy {
   #cost = 0;
   /** Some alternative was too dear in this round: a higher bound would find more. */
   #more = false;
+  /** A part of a round: the next one is for others to begin. */
+  #isPart = false;
 
   /** Costs from 0 to `limit`, inclusive. */
   constructor(limit: number) {
@@ -36,11 +52,36 @@ export abstract class Bounding implements Strategy {
   begin(): boolean {
     this.#cost = 0;
     if (this.#stack.begin()) return true;
-    if (!this.#more || this.#bound === this.#limit) return false;
+    if (this.#isPart || !this.#hasNext()) return false;
     this.#bound++;
     this.#more = false;
     this.#stack.clear();
     return this.#stack.begin();
+  }
+
+  #hasNext(): boolean {
+    return this.#more && this.#bound < this.#limit;
+  }
+
+  take(part: SchedulePart): void {
+    const { bound, decisions } = part as BoundedPart;
+    this.#bound = bound;
+    this.#isPart = true;
+    this.#stack.take(decisions);
+  }
+
+  rest(): BoundedPart | undefined {
+    const decisions = this.#stack.rest();
+    return decisions === undefined ? undefined : partOf(this.#bound, decisions);
+  }
+
+  split(): BoundedPart | undefined {
+    const decisions = this.#stack.split();
+    return decisions === undefined ? undefined : partOf(this.#bound, decisions);
+  }
+
+  next(): BoundedPart | undefined {
+    return this.#hasNext() ? partOf(this.#bound + 1, []) : undefined;
   }
 
   pick(view: View): number {

@@ -3,11 +3,17 @@
 // whole state: executions with those are explored, but no longer all of them, and `exhaustive` says so.
 import { POINT_FUTEX_WAKE, POINT_RELAX } from '../../kernel/abi/point.js';
 import type { Operation } from '../dpor/dependence.js';
-import { SourceDpor } from '../dpor/source-dpor.js';
+import { type DporState, SourceDpor } from '../dpor/source-dpor.js';
 import { operationOf } from '../operation.js';
-import type { ChoiceKind, Strategy, StrategyEnd, View } from '../strategy.js';
+import type { ChoiceKind, SchedulePart, ScheduleSearch, StrategyEnd, View } from '../strategy.js';
 
-export class Dpor implements Strategy {
+interface DporPart extends SchedulePart {
+  state: DporState;
+  /** Something was met before that makes the search none of all traces. */
+  isLimited: boolean;
+}
+
+export class Dpor implements ScheduleSearch {
   readonly name = 'dpor';
   readonly #dpor = new SourceDpor();
   #operations: (Operation | undefined)[] = [];
@@ -34,6 +40,28 @@ export class Dpor implements Strategy {
     this.#operations = Array.from({ length: view.threadCount }, () => undefined);
     this.#wakes = Array.from({ length: view.threadCount }, () => -1);
     return this.#dpor.begin();
+  }
+
+  take(part: SchedulePart): void {
+    const { state, isLimited } = part as DporPart;
+    this.#dpor.take(state);
+    this.#limited = isLimited;
+  }
+
+  rest(): DporPart | undefined {
+    return this.#partOf(this.#dpor.rest());
+  }
+
+  split(): DporPart | undefined {
+    return this.#partOf(this.#dpor.split());
+  }
+
+  next(): undefined {
+    return undefined;
+  }
+
+  #partOf(part: { weight: number; state: DporState } | undefined): DporPart | undefined {
+    return part === undefined ? undefined : { ...part, isLimited: this.#limited };
   }
 
   pick(view: View): number {

@@ -44,7 +44,7 @@ export function strategyNamed(name: string): Strategy {
   if (make === undefined)
     throw new UsageError(
       '--strategy',
-      `--strategy ${name}: unknown strategy; known are ${[...Object.keys(MAKERS), 'states'].join(', ')}`,
+      `--strategy ${name}: unknown strategy; known are ${[...Object.keys(MAKERS), 'states', 'shortest'].join(', ')}`,
     );
   return make();
 }

@@ -11,25 +11,50 @@ interface Explored {
   deadlocks: number;
 }
 
+/** The next execution of a search: its trace, undefined when it was given up; false when there is none. */
+function next(dpor: SourceDpor, program: ToyProgram): { trace?: string; waits: boolean } | false {
+  if (!dpor.begin()) return false;
+  const run = new ToyRun(program);
+  while (run.enabled !== 0) {
+    const thread = dpor.pick(run);
+    if (thread < 0) return { waits: false };
+    run.step(thread);
+  }
+  dpor.end(run.waiting);
+  return { trace: new TraceOrder(run.events, program.length).canonical(), waits: run.waiting.length > 0 };
+}
+
 function explore(program: ToyProgram): Explored {
   const dpor = new SourceDpor();
   const traces: string[] = [];
   let deadlocks = 0;
-  while (dpor.begin()) {
-    const run = new ToyRun(program);
-    let thread = 0;
-    while (run.enabled !== 0) {
-      thread = dpor.pick(run);
-      if (thread < 0) break;
-      run.step(thread);
-    }
-    if (thread < 0) continue;
-    dpor.end(run.waiting);
-    if (run.waiting.length > 0) deadlocks++;
-    traces.push(new TraceOrder(run.events, program.length).canonical());
+  for (let made = next(dpor, program); made !== false; made = next(dpor, program)) {
+    if (made.waits) deadlocks++;
+    if (made.trace !== undefined) traces.push(made.trace);
   }
   expect(dpor.complete).toBe(traces.length);
   return { traces, redundant: dpor.redundant, deadlocks };
+}
+
+/** As `explore`, but each search is left after so many executions, divided, and taken up from its JSON by others. */
+function exploreInParts(program: ToyProgram, turn: number): { traces: string[]; parts: number } {
+  const traces: string[] = [];
+  const queue = [new SourceDpor().rest()!];
+  let parts = 0;
+  for (let part = queue.pop(); part !== undefined; part = queue.pop()) {
+    parts++;
+    expect(part.weight).toBeGreaterThan(0);
+    expect(part.weight).toBeLessThanOrEqual(1);
+    const dpor = new SourceDpor();
+    dpor.take((JSON.parse(JSON.stringify(part)) as typeof part).state);
+    for (let n = 0; n < turn; n++) {
+      const made = next(dpor, program);
+      if (made === false) break;
+      if (made.trace !== undefined) traces.push(made.trace);
+    }
+    for (const rest of [dpor.split(), dpor.rest()]) if (rest !== undefined) queue.push(rest);
+  }
+  return { traces, parts };
 }
 
 const straight = (...steps: ToyStep[]) =>
@@ -147,6 +172,27 @@ describe('source-DPOR', () => {
     );
     expect(deadlocks).toBeGreaterThan(5);
     expect(saved).toBeGreaterThan(10_000);
+  });
+
+  it('divided among several searches runs exactly one execution of each trace, too', () => {
+    let most = 0;
+    fc.assert(
+      fc.property(program, fc.integer({ min: 1, max: 4 }), (threads, turn) => {
+        const { traces, parts } = exploreInParts(threads, turn);
+        expect(traces.toSorted()).toEqual(explore(threads).traces.toSorted());
+        most = Math.max(most, parts);
+      }),
+      { seed: 20261130, numRuns: 500 },
+    );
+    expect(most).toBeGreaterThan(20);
+  });
+
+  it.each<[string, ToyProgram, number]>([
+    ['filesystem, 16 threads', filesystem(16), 8],
+    ['indexer, 12 threads', indexer(12), 8],
+    ['last-zero, 5', lastZero(5), 64],
+  ])('divided counts the published number of traces: %s', (_, threads, traces) => {
+    expect(exploreInParts(threads, 3).traces.length).toBe(traces);
   });
 
   it.each<[string, ToyProgram, number]>([

@@ -135,6 +135,15 @@ describe('the stateful searches', () => {
     }
   });
 
+  it('breadth first keeps no more states waiting than fit into its memory', () => {
+    const count: Instruction[] = Array.from({ length: 6 }, (_, n) => ({ op: 'store', word: n % 3, value: n }));
+    const limits = { ...LIMITS, bytesOf: () => 100, frontierBytes: 250 };
+    const result = breadthFirst(new ToyMachine([count, count]), set(), limits);
+    expect(result).toMatchObject({ complete: false, limits: ['frontier'] });
+    const roomier = breadthFirst(new ToyMachine([count, count]), set(), { ...limits, frontierBytes: 10_000 });
+    expect(roomier).toMatchObject({ complete: true, limits: [] });
+  });
+
   it('in slices find what they find in one go, and are not complete before the last one', () => {
     const store = (n: number): Instruction => ({ op: 'store', word: n % 3, value: n });
     const code: Instruction[][] = [0, 1].map((first) => Array.from({ length: 6 }, (_, n) => store(n + first)));
