@@ -47,6 +47,8 @@ import { B52 } from './b52.js';
 import { B53 } from './b53.js';
 import { B54 } from './b54.js';
 import { B55 } from './b55.js';
+import { B56 } from './b56.js';
+import { B58 } from './b58.js';
 import { B59 } from './b59.js';
 import { B60 } from './b60.js';
 import { B61 } from './b61.js';
@@ -101,6 +103,8 @@ export const BUGS: readonly Bug[] = [
   B53,
   B54,
   B55,
+  B56,
+  B58,
   B59,
   B60,
   B61,

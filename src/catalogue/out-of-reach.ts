@@ -1,7 +1,6 @@
 // Bugs of the catalogue that cannot be run here, each with the reason.
 import type { OutOfReach } from './bug.js';
 
-const WEAK_MEMORY = 'needs weaker ordering than the sequential consistency of WebAssembly atomics';
 const ONLY_SLOWER = 'makes the kernel slower, not wrong: no invariant to break';
 
 export const OUT_OF_REACH: readonly OutOfReach[] = [
@@ -28,11 +27,9 @@ export const OUT_OF_REACH: readonly OutOfReach[] = [
     title: 'encrypted cache lines are written back late',
     why: 'concerns SEV guests whose encrypted memory is the process of the VMM; here what is encrypted comes from files. Caches are not modelled, the WBINVDs are counted',
   },
-  { id: 'B56', title: 'an rwsem reader without ACQUIRE', why: WEAK_MEMORY },
   {
     id: 'B57',
     title: 'a waiter that is not the first spins for a hand-over',
     why: 'needs priorities of real-time threads',
   },
-  { id: 'B58', title: 'a queued rwlock writer without ACQUIRE', why: WEAK_MEMORY },
 ];

@@ -59,9 +59,10 @@ export function reproduce(bug: Bug, options: ReproduceOptions, failed?: (buggy: 
   return { bug, buggy, fixed, confirmed };
 }
 
-/** Every state, in most of the time; samples in the rest of it where that is too little. */
+/** Every state, in most of the time; samples in the rest of it where that is too little, and where data races count, which no state shows. */
 function proved(scenario: Scenario, options: ReproduceOptions): Half {
   const startMs = options.nowMs();
+  if (scenario.races === true) return sampled(scenario, options, startMs);
   const late = (): boolean => options.stop() || options.nowMs() - startMs > options.milliseconds * PROOF_SHARE;
   const target = scenarioTarget(scenario, { stepLimit: STEP_LIMIT, frozenClock: true });
   const search = new StateExploration(target, {

@@ -6,7 +6,8 @@ import * as kvm from '../kernel/abi/kvm.js';
 import { TASK_PROGRAM } from '../kernel/abi/layout.js';
 import * as snp from '../kernel/abi/snp.js';
 import { errnoName, UsageError, type Violation } from '../host/errors.js';
-import type { Expectation, ObjectTable, Scenario } from './scenario.js';
+import type { ObjectTable } from './calls.js';
+import type { Expectation, Scenario } from './scenario.js';
 
 /** What expectations look at. */
 interface RestingState {

@@ -4,10 +4,12 @@
 import {
   POINT_ATOMIC_LOAD,
   POINT_ATOMIC_STORE,
+  POINT_CAS_RELAXED,
   POINT_COPY,
   POINT_FENCE,
   POINT_FILL,
   POINT_LOAD,
+  POINT_LOAD_RELAXED,
   POINT_RELAX,
   POINT_STORE,
 } from '../kernel/abi/point.js';
@@ -190,14 +192,15 @@ export class RaceDetector {
   }
 
   #atomic(thread: number, kind: number, word: number, address: number, size: number): Race | undefined {
-    const write = kind !== POINT_ATOMIC_LOAD;
+    const write = kind !== POINT_ATOMIC_LOAD && kind !== POINT_LOAD_RELAXED;
     const row = this.#atomicRows(word);
     // What comes with the value orders this access, too: first take it.
-    if (kind !== POINT_ATOMIC_STORE) this.#clocks.learn(thread, this.#rows, row);
+    const relaxed = kind === POINT_LOAD_RELAXED || kind === POINT_CAS_RELAXED;
+    if (kind !== POINT_ATOMIC_STORE && !relaxed) this.#clocks.learn(thread, this.#rows, row);
     const bytes = bytesOf(address, size);
     let race = this.#atomicWord(thread, word, bytes, write);
     if (size > 4) race ??= this.#atomicWord(thread, word + 1, bytes, write);
-    if (write) {
+    if (write && !relaxed) {
       this.#clocks.teach(thread, this.#rows, row, kind === POINT_ATOMIC_STORE);
       this.#clocks.tick(thread);
     }

@@ -8,7 +8,8 @@ import { protocolCode } from '../host/protocols.js';
 import { readViolations } from '../host/oops.js';
 import { writeGeometry } from '../host/shard.js';
 import { variantBits } from '../host/variants.js';
-import { type Call, callOf, type ObjectTable, type Operation, type Scenario } from './scenario.js';
+import { type Call, callOf, type ObjectTable } from './calls.js';
+import type { Operation, Scenario } from './scenario.js';
 
 /** What a scenario is set up on: a memory with a kernel over it. */
 export interface ScenarioMemory {
@@ -89,7 +90,10 @@ function createObjects(x: KernelExports, scenario: Scenario): ObjectTable {
   }
   const xarrays = new Map<string, number>();
   for (const name of scenario.xarrays ?? []) xarrays.set(name, x.createXarray() >>> 0);
-  return { files, vms, xarrays };
+  const locks = new Map<string, number>();
+  for (const [name, kind] of Object.entries(scenario.locks ?? {}))
+    locks.set(name, x.createLock(kind === 'rwsem' ? 1 : 0) >>> 0);
+  return { files, vms, xarrays, locks };
 }
 
 /** Writes a list of calls into the state; its address. */

@@ -119,6 +119,8 @@ const operation = z.discriminatedUnion('op', [
     value: pages.describe('0: nothing'),
   }),
   z.strictObject({ op: z.literal('xa-load'), xarray: name, index: pages }),
+  z.strictObject({ op: z.literal('lock-write'), lock: name, value: z.number().int().min(0) }),
+  z.strictObject({ op: z.literal('lock-read'), lock: name }),
 ]);
 
 export const scenarioSchema = z.strictObject({
@@ -163,6 +165,11 @@ export const scenarioSchema = z.strictObject({
     )
     .optional(),
   xarrays: z.array(name).optional().describe('XArrays, empty at first'),
+  locks: z
+    .record(name, z.enum(['rwsem', 'rwlock']))
+    .optional()
+    .describe('locks, each with a word behind it'),
+  races: z.boolean().optional().describe('data races are failures, and plain accesses points'),
   setup: z.array(operation).optional().describe('made one after another before the threads start; none may fail'),
   threads: z.record(name, z.array(operation)).describe("each thread's calls, by the thread's name"),
   expect: z

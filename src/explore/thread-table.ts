@@ -26,6 +26,7 @@ for (const kind of [
   points.POINT_ATOMIC_STORE,
   points.POINT_XCHG,
   points.POINT_CAS,
+  points.POINT_CAS_RELAXED,
   points.POINT_ADD,
   points.POINT_SUB,
   points.POINT_OR,
@@ -105,7 +106,8 @@ export class ThreadTable implements View {
   writes(thread: number): boolean {
     const at = FIRST + thread * THREAD_WORDS;
     const kind = this.words[at + KIND]!;
-    if (kind !== points.POINT_CAS || this.words[at + BYTES] !== 4) return WRITES[kind] === 1;
+    const compares = kind === points.POINT_CAS || kind === points.POINT_CAS_RELAXED;
+    if (!compares || this.words[at + BYTES] !== 4) return WRITES[kind] === 1;
     return this.words[this.words[at + ADDRESS]! >>> 2] === this.words[at + HIGH];
   }
 

@@ -28,6 +28,7 @@ export * from './program/run';
 export * from './program/fanout';
 export * from './program/histogram';
 export * from './program/bench';
+export { createLock } from './program/locks';
 export { createXarray, runOperations, stackFile } from './program/operations';
 export * from './shm/ring';
 export * from './shm/histogram';

@@ -7,10 +7,10 @@ import {
 } from './abi/layout';
 import { CONTROL_RESULT } from './abi/control';
 import {
-  POINT_ADD, POINT_AND, POINT_ATOMIC_STORE, POINT_CAS, POINT_COPY, POINT_FILL, POINT_FUTEX_WAIT, POINT_FUTEX_WAKE, POINT_OR, POINT_SUB, POINT_XCHG,
+  POINT_ADD, POINT_AND, POINT_ATOMIC_STORE, POINT_CAS, POINT_CAS_RELAXED, POINT_COPY, POINT_FILL, POINT_FUTEX_WAIT, POINT_FUTEX_WAKE, POINT_OR, POINT_SUB, POINT_XCHG,
 } from './abi/point';
 import {
-  block, markDirty, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointRelaxOn, pointStore,
+  block, markDirty, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointLoadRelaxed, pointRange, pointRelax, pointRelaxOn, pointStore,
 } from './control/threads';
 import { found32, found64 } from './freed';
 import { perturbSlow } from './perturb';
@@ -135,13 +135,6 @@ export function load16(p: usize): u32 {
 }
 // @ts-ignore: decorator
 @inline
-export function store16(p: usize, value: u32): void {
-  if (CONTROLLED) pointStore(p, 2, <i32>value, 0);
-  store<u16>(p, value);
-}
-
-// @ts-ignore: decorator
-@inline
 export function load32(p: usize): u32 {
   if (CONTROLLED) pointLoad(p, 4);
   return found32(p, load<u32>(p));
@@ -181,13 +174,6 @@ export function storeF64(p: usize, value: f64): void {
 
 // --- atomic accesses: sequentially consistent, for everything another task may touch at the same moment ---
 
-// @ts-ignore: decorator
-@inline
-export function atomicLoad8(p: usize): u32 {
-  if (CONTROLLED) pointAtomicLoad(p, 1);
-  perturb();
-  return atomic.load<u8>(p);
-}
 /**
  * WRITE_ONCE: one whole store that others may read by atomic loads at any moment and that orders nothing: for hints, and for what the next locked
  * operation of this task publishes. A plain instruction (aligned ones are never seen half done), where atomicStore costs a full barrier.
@@ -209,18 +195,26 @@ export function storeOnce64(p: usize, value: u64): void {
 
 // @ts-ignore: decorator
 @inline
-export function atomicStore8(p: usize, value: u32): void {
-  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 1, <i32>value, 0);
-  perturb();
-  atomic.store<u8>(p, <u8>value);
-}
-
-// @ts-ignore: decorator
-@inline
 export function atomicLoad32(p: usize): u32 {
   if (CONTROLLED) pointAtomicLoad(p, 4);
   perturb();
   return found32(p, atomic.load<u32>(p));
+}
+/** READ_ONCE: one whole load that orders nothing. WebAssembly has none weaker than sequentially consistent; under a scheduler the race detector takes it at its word. */
+// @ts-ignore: decorator
+@inline
+export function loadRelaxed32(p: usize): u32 {
+  if (CONTROLLED) pointLoadRelaxed(p);
+  perturb();
+  return found32(p, atomic.load<u32>(p));
+}
+/** Compare-and-exchange that orders nothing, as loadRelaxed32; returns the old value. */
+// @ts-ignore: decorator
+@inline
+export function casRelaxed32(p: usize, expected: u32, replacement: u32): u32 {
+  if (CONTROLLED) pointAtomic(POINT_CAS_RELAXED, p, 4, <i32>replacement, <i32>expected);
+  perturb();
+  return atomic.cmpxchg<u32>(p, expected, replacement);
 }
 // @ts-ignore: decorator
 @inline

@@ -13,7 +13,12 @@ import { type ConstraintRow, interleavingText, type LockRow, type StepRow } from
 import { showCount } from './units.js';
 import { readText, writeText } from './word-text.js';
 
-const READS = new Set<number>([points.POINT_LOAD, points.POINT_ATOMIC_LOAD, points.POINT_FUTEX_WAIT]);
+const READS = new Set<number>([
+  points.POINT_LOAD,
+  points.POINT_ATOMIC_LOAD,
+  points.POINT_LOAD_RELAXED,
+  points.POINT_FUTEX_WAIT,
+]);
 
 /** What a step does, in words: `cas vm0.mmu_lock free -> writer`, `load page[0x10].refcount = 1`. */
 export function stepText(target: Target, step: RecordedStep): string {
@@ -28,7 +33,7 @@ export function stepText(target: Target, step: RecordedStep): string {
   const before = valueOf(step.before, step.beforeHigh, bytes);
   if (READS.has(kind)) return `${name} ${readText(word, before)}`;
   const after = valueOf(step.after, step.afterHigh, bytes);
-  if (kind === points.POINT_CAS && before === after)
+  if ((kind === points.POINT_CAS || kind === points.POINT_CAS_RELAXED) && before === after)
     return `${name} ${readText(word, before).replace(' = ', ' stays ')}`;
   return `${name} ${writeText(word, before, after)}`;
 }

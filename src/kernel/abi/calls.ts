@@ -46,6 +46,8 @@ export const CALL_RMP_ENTRY = 45; // (pfn, bits 0-31 of lo, bits 32-63 of lo, bi
 export const CALL_MARK_IN_USE = 46; // (pfn): a VMRUN uses the page
 export const CALL_AP_CREATE = 47; // (vcpu, gfn): the guest starts the vCPU with its page as the VMSA
 export const CALL_AP_DESTROY = 48; // (vcpu): and stops it
+export const CALL_LOCK_WRITE = 49; // (lock, value): takes it for write and stores the value behind it
+export const CALL_LOCK_READ = 50; // (lock): takes it for read; the value
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

@@ -15,3 +15,5 @@ export const POINT_COPY = 13;
 export const POINT_RELAX = 14;
 export const POINT_FUTEX_WAIT = 15; // low: the value that the word must still have; high: 1 when it may time out
 export const POINT_FUTEX_WAKE = 16; // low: how many
+export const POINT_CAS_RELAXED = 18; // as POINT_CAS, and it orders nothing
+export const POINT_LOAD_RELAXED = 17; // an atomic load that orders nothing: no data race itself, and nothing comes with the value

@@ -12,7 +12,7 @@ export { taskAddress, taskBind } from '../task';
 export { journalBack, journalForget, journalLearn, journalNote, journalTakeBlock, journalTakeThreads } from './journal';
 export { restoreState, saveState } from './state';
 // The points are exported so that no function they are called in becomes the top of a stack by inlining: see threads.ts.
-export { block, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointRange, pointRelax, pointRelaxOn, pointStore, runThreads } from './threads';
+export { block, pointAtomic, pointAtomicLoad, pointFutex, pointLoad, pointLoadRelaxed, pointRange, pointRelax, pointRelaxOn, pointStore, runThreads } from './threads';
 
 /** Boots a shard without a host; the caller becomes task 0. Returns 0 or -ENOMEM. @context one thread, before any other. */
 export function bootProgram(): i32 {

@@ -6,7 +6,7 @@ import {
   THREAD_ENTRY, THREAD_REGION, THREAD_SIZE, THREAD_STARTED, THREAD_TASK,
 } from '../abi/control';
 import { FREED_WORD } from '../abi/layout';
-import { POINT_ATOMIC_LOAD, POINT_LOAD, POINT_RELAX, POINT_STORE } from '../abi/point';
+import { POINT_ATOMIC_LOAD, POINT_LOAD, POINT_LOAD_RELAXED, POINT_RELAX, POINT_STORE } from '../abi/point';
 import { setCurrent } from '../point';
 import { freedAccess } from './freed';
 
@@ -88,6 +88,12 @@ export function pointStore(p: usize, bytes: i32, low: i32, high: i32): void {
 export function pointAtomicLoad(p: usize, bytes: i32): void {
   if (announced(p, MAP_ATOMIC)) stand(POINT_ATOMIC_LOAD, p, bytes, 0, 0);
   if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);
+}
+
+/** @context as pointAtomicLoad. */
+export function pointLoadRelaxed(p: usize): void {
+  if (announced(p, MAP_ATOMIC)) stand(POINT_LOAD_RELAXED, p, 4, 0, 0);
+  if (load<u32>(p) == FREED_WORD) freedAccess(p);
 }
 
 /** Every atomic that writes; `high` of a 32-bit compare-and-exchange is the value it expects. */

@@ -1,7 +1,7 @@
 // The main function of a scenario's thread: makes the calls of its list, one after another. Arguments as in abi/calls.ts.
 import {
   CALL_AP_CREATE, CALL_AP_DESTROY, CALL_ARGS, CALL_CACHE_GFN, CALL_CODE, CALL_CREATE_VCPU, CALL_DESTROY_VM, CALL_DEVICE_WORK, CALL_DISCARD_SHARED, CALL_FALLOCATE, CALL_FAULT_FILE,
-  CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_LAUNCH_UPDATE, CALL_MEMORY_FAILURE,
+  CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_LAUNCH_UPDATE, CALL_LOCK_READ, CALL_LOCK_WRITE, CALL_MEMORY_FAILURE,
   CALL_MARK_IN_USE, CALL_OWN_SLOT, CALL_PROCESS_DISCARD, CALL_PROCESS_EXIT, CALL_PROCESS_RECLAIM, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED,
   CALL_REGISTER_DEVICE, CALL_REGISTER_REGION, CALL_RMP_ENTRY, CALL_RMPUPDATE, CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE, CALL_TOUCH,
   CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT, CALL_WRITE_CACHED, CALL_XA_LOAD, CALL_XA_STORE,
@@ -25,6 +25,7 @@ import { kvmDeviceWork, kvmReapShared } from '../kvm/reap';
 import { kvmFirstShadowRoot } from '../kvm/shadow-root';
 import { gmemFaultUserMapping, snpLaunchUpdatePage } from '../kvm/gmem-populate';
 import { kvmGpcActivate, kvmGpcWrite } from '../kvm/pfncache';
+import { lockedRead, lockedWrite } from './locks';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { vmIoctlCreateVcpu } from '../kvm/vcpu';
 import { vcpuPvalidate } from '../kvm/validate';
@@ -112,6 +113,8 @@ function makeOther(call: usize, object: usize, code: u32): i32 {
   if (code == CALL_XA_LOAD) return loadChecked(object, <u64>arg(call, 1));
   if (code == CALL_RMPUPDATE) return rmpupdateOnce(<u32>object, <i32>arg(call, 1), <usize>arg(call, 2), <u64>arg(call, 3));
   if (code == CALL_RMP_ENTRY) return rmpSetRaw(<u32>object, <u64>arg(call, 1) | <u64>arg(call, 2) << 32, <u64>arg(call, 3));
+  if (code == CALL_LOCK_WRITE) return lockedWrite(object, <u32>arg(call, 1));
+  if (code == CALL_LOCK_READ) return lockedRead(object);
   if (code == CALL_AP_CREATE) return snpApCreate(object, <u64>arg(call, 1));
   if (code == CALL_AP_DESTROY) return snpApDestroy(object);
   if (code == CALL_MARK_IN_USE) return rmpMarkInUse(<u32>object);

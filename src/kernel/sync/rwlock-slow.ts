@@ -3,7 +3,10 @@
 // so that waiters can sleep and all readers at its head enter together instead of waking one another in a row.
 import { WAIT_READ_LOCK, WAIT_WRITE_LOCK } from '../abi/layout';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_READER } from '../abi/sync';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicOr32, cpuRelax, futexWake, load32, loadF64, nowNs, store32, storeF64 } from '../point';
+import { V_B58 } from '../abi/variants';
+import {
+  atomicAdd32, atomicCas32, atomicLoad32, atomicOr32, casRelaxed32, cpuRelax, futexWake, load32, loadF64, nowNs, store32, storeF64, variant,
+} from '../point';
 import { stackPop, stackPush, waitBegin, waitEnd } from '../task';
 import { abstractReadLock, abstractWriteLock, locksAreAbstract } from './abstract';
 import { lockstatWait } from './lockstat';
@@ -69,11 +72,20 @@ export function rwlockWriteSlow(l: usize): void {
   if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
 }
 
+/**
+ * The compare-and-exchange that takes the lock acquires: no access of the critical section comes before it. That the look before it did is not enough, for readers may have come and gone
+ * between the two (B58).
+ */
+// @ts-ignore: decorator
+@inline
+function writeTake(l: usize, cnts: u32, wanted: u32): u32 {
+  return variant(V_B58) ? casRelaxed32(l, cnts, wanted) : atomicCas32(l, cnts, wanted);
+}
+
 function writeSpin(l: usize): bool {
   for (let n = spinTurns(); n > 0; n--) {
     const cnts = atomicLoad32(l);
-    // One atomic operation takes the lock with acquire order: no read of the critical section can come before it (B58).
-    if ((cnts & ~RWLOCK_QUEUED) == 0 && atomicCas32(l, cnts, cnts | RWLOCK_WRITER) == cnts) return true;
+    if ((cnts & ~RWLOCK_QUEUED) == 0 && writeTake(l, cnts, cnts | RWLOCK_WRITER) == cnts) return true;
     cpuRelax();
   }
   return false;
@@ -132,7 +144,7 @@ function takeAsHead(l: usize, node: usize): bool {
   let cnts = atomicLoad32(l);
   while ((cnts & ~(RWLOCK_QUEUED | RWLOCK_WAITING)) == 0) {
     const wanted = load32(queue + 4) == <u32>node ? RWLOCK_WRITER : RWLOCK_WRITER | RWLOCK_QUEUED;
-    const seen = atomicCas32(l, cnts, wanted);
+    const seen = writeTake(l, cnts, wanted);
     if (seen == cnts) {
       waiterRemove(queue, 0, node);
       return true;

@@ -5,7 +5,8 @@
 // bounded instead. Only the first waiter may ask for the hand-off (the kernel learned that in "Prevent non-first waiter from spinning").
 import { WAIT_RWSEM_READ, WAIT_RWSEM_WRITE } from '../abi/layout';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_NONSPINNABLE, OWNER_READER } from '../abi/sync';
-import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicSub32, cpuRelax, fence, futexWake, load32, loadF64, nowNs, store32, storeF64 } from '../point';
+import { V_B56 } from '../abi/variants';
+import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicSub32, cpuRelax, fence, futexWake, load32, loadF64, loadRelaxed32, nowNs, store32, storeF64, variant } from '../point';
 import { stackPop, stackPush, waitBegin, waitEnd } from '../task';
 import { abstractDownRead, abstractDownWrite, locksAreAbstract } from './abstract';
 import { lockstatWait } from './lockstat';
@@ -64,10 +65,11 @@ function readerSteal(l: usize): bool {
 function readerQueue(l: usize): void {
   rawLock(l + RWSEM_WAIT_LOCK);
   const empty = load32(l + RWSEM_QUEUE) == 0;
-  if (empty && (atomicLoad32(l) & (RWSEM_WRITER_LOCKED | RWSEM_HANDOFF)) == 0) {
-    // The writer has left meanwhile and our bias counts. The fence is the acquire that orders its stores before our reads (B56);
-    // with sequentially consistent accesses it is implied, in the kernel it was missing.
-    fence();
+  // A look that orders nothing would let our reads see what was there before the writer's stores (B56).
+  const count = variant(V_B56) ? loadRelaxed32(l) : atomicLoad32(l);
+  if (empty && (count & (RWSEM_WRITER_LOCKED | RWSEM_HANDOFF)) == 0) {
+    // The writer has left meanwhile and our bias counts. The fence is the acquire that the kernel lacked; with sequentially consistent accesses it is implied.
+    if (!variant(V_B56)) fence();
     rawUnlock(l + RWSEM_WAIT_LOCK);
     rwsemSetReaderOwned(l);
     return;
