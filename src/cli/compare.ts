@@ -160,6 +160,9 @@ function overall({ violated, doubtful, metrics }: Compared, allowViolations: boo
   const judged = metrics.filter(({ verdict }) => verdict !== 'too few samples');
   if (doubtful || judged.length === 0) return 'inconclusive';
   if (judged.some(({ verdict }) => verdict === 'slower')) return 'slower';
+  // Too noisy to say that nothing has become slower.
+  const unclear = judged.filter(({ verdict }) => verdict === 'unclear').length;
+  if (unclear > judged.length / 2) return 'inconclusive';
   return judged.some(({ verdict }) => verdict === 'faster') ? 'faster' : 'same';
 }
 

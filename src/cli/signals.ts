@@ -13,7 +13,7 @@ export function interruptible(): Interrupt {
   let code: number | undefined;
   const handle = (signal: NodeJS.Signals): void => {
     const next = signal === 'SIGINT' ? 130 : 143;
-    if (code !== undefined) process.exit(next);
+    if (code !== undefined) leave(signal);
     code = next;
     controller.abort();
   };
@@ -29,4 +29,12 @@ export function interruptible(): Interrupt {
       process.off('SIGTERM', handle);
     },
   };
+}
+
+/** Ends the process by the signal itself: process.exit() would wait for the threads, and aborts when it meets one that is just coming up. */
+function leave(signal: NodeJS.Signals): void {
+  // What is drawn there stays: the shell goes on below.
+  if (process.stderr.isTTY) process.stderr.write('\n');
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }

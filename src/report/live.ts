@@ -34,7 +34,9 @@ export function liveLines(
   const room = Math.max(1, rows - 1);
   const head = [about.title, timeLine(now)];
   const foot = [pagesLine(now), violationsLine(now)];
-  const tables = fit([operationRows(now, before), lockRows(about, now, before)], room - head.length - foot.length);
+  const shown: [string[][], string[][]] =
+    now.elapsedMs === 0 ? [[], []] : [operationRows(now, before), lockRows(about, now, before)];
+  const tables = fit(shown, room - head.length - foot.length);
   const lines = [...head, ...tables, ...foot];
   if (room > lines.length) lines.push('Ctrl-C ends the run with its report, twice at once');
   // On a terminal too small for all, what matters most: the violations, then the time, then as many lines of the tables as there is room for.
@@ -54,6 +56,7 @@ function fit([operations, locks]: [string[][], string[][]], room: number): strin
 }
 
 function timeLine({ elapsedMs, totalMs }: TortureProgress): string {
+  if (elapsedMs === 0) return 'threads come up';
   const share = Math.min(1, Math.max(0, elapsedMs / totalMs));
   const bar = '='.repeat(Math.round(share * BAR)).padEnd(BAR, '.');
   return `[${bar}] ${(elapsedMs / 1000).toFixed(1)} of ${(totalMs / 1000).toFixed(totalMs < 10_000 ? 1 : 0)} s`;

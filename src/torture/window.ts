@@ -14,6 +14,7 @@ const SERIES_MS = 1000;
 
 /** What the caller sees while the run goes on, a few times a second. */
 export interface TortureProgress {
+  /** Recorded time so far; 0 while the threads come up, and in the warm-up. */
   elapsedMs: number;
   totalMs: number;
   operations: Record<string, OperationResult>;
@@ -76,7 +77,7 @@ export async function runWindow(
     const { pages, locks } = host.stats();
     const violations = host.violations();
     onProgress?.({
-      elapsedMs: recordedMs(),
+      elapsedMs: nowNs() < startNs + warmupNs ? 0 : recordedMs(),
       totalMs: durationNs / 1e6,
       operations: collectOperations(host.shards, programs, recordedMs()),
       pages,

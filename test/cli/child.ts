@@ -1,7 +1,7 @@
 // The command line in a child process, in a folder of its own with a small profile.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, vi } from 'vitest';
@@ -62,9 +62,10 @@ export function start(cwd: string, args: readonly string[]): { child: ChildProce
     child,
     ended: new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('close', (code) => {
+      child.once('close', (code, signal) => {
         running.delete(child);
-        resolve({ ...ended, code });
+        // As a shell tells the end by a signal.
+        resolve({ ...ended, code: signal === null ? code : 128 + constants.signals[signal] });
       });
     }),
   };

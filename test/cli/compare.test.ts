@@ -95,6 +95,8 @@ describe('rmptorture compare A B', () => {
     writeFileSync(join(cwd, 'base', 'result.json'), JSON.stringify(result));
     write('a', about(1000).map(Math.round));
     write('b', about(1200).map(Math.round));
+    // Three times as much at the median, and as far apart.
+    write('noisy', [100, 3000, 200, 5000, 900, 9000, 300, 4000, 3500]);
     write('few', [1000, 1000]);
     write('other', about(1000).map(Math.round));
     const text = readFileSync(join(cwd, 'other', 'result.json'), 'utf8');
@@ -114,6 +116,25 @@ describe('rmptorture compare A B', () => {
     const { code, stdout } = await runHere(cwd, 'compare', 'a', 'few', '--json');
     expect(code).toBe(4);
     expect(JSON.parse(stdout)).toMatchObject({ schema: 'rmptorture/compare/1', verdict: 'inconclusive' });
+  });
+
+  it('is inconclusive (4), not the same, when most metrics differ beyond the bounds but scatter as much', async () => {
+    const noisy = await runHere(cwd, 'compare', 'a', 'noisy', '--json');
+    const { verdict: overall, metrics } = JSON.parse(noisy.stdout) as {
+      verdict: string;
+      metrics: { name: string; verdict: string }[];
+    };
+    expect(metrics.find(({ name }) => name === 'touch.p99')!.verdict).toBe('unclear');
+    // The rates of both are the same: one metric of two is not most of them.
+    expect(metrics.find(({ name }) => name === 'touch.rate')!.verdict).toBe('same');
+    expect([overall, noisy.code]).toEqual(['same', 0]);
+    const scattered = [100, 300, 20, 500, 90, 900, 30, 400, 350].map((rate, n): SeriesRow => {
+      return { ...row(n + 1, [100, 3000, 200, 5000, 900, 9000, 300, 4000, 3500][n]!), ratePerSecond: rate };
+    });
+    writeFileSync(join(cwd, 'noisy', 'series.csv'), seriesCsv(scattered));
+    const most = await runHere(cwd, 'compare', 'a', 'noisy');
+    expect(most.stdout).toMatch(/\nverdict: inconclusive\n$/);
+    expect(most.code).toBe(4);
   });
 
   it('refuses runs of unlike profiles, unless forced', async () => {

@@ -35,6 +35,22 @@ describe('a signal', () => {
     expect(stderr).toMatch(/kvm_restrictedmem_invalidate_begin: slot: 0, start: 0x/);
   });
 
+  it('SIGINT twice while the threads come up ends the process at once, in order', async () => {
+    const cwd = folder();
+    const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--log-level', 'info']);
+    await new Promise<void>((resolve) => {
+      child.stderr!.on('data', (text: string) => {
+        if (text.includes('host created')) resolve();
+      });
+    });
+    child.kill('SIGINT');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    child.kill('SIGINT');
+    const { code, stderr } = await ended;
+    expect(code).toBe(130);
+    expect(stderr).not.toContain('FATAL');
+  });
+
   it.concurrent('does not hide a violation that the last audit finds: code 1, and a partial report', async () => {
     const cwd = folder(`${PROFILE}variants: [lose-page]\n`);
     const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--json', ...DEBUG]);

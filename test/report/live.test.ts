@@ -58,6 +58,13 @@ describe('the live view', () => {
     expect(liveLines(ABOUT, violated, undefined, LARGE)).toContain('violations: 2  free of pfn 0x1');
   });
 
+  it('has no rates before the recorded time has begun', () => {
+    const starting = liveLines(ABOUT, state(3, 0), undefined, LARGE);
+    expect(starting[1]).toBe('threads come up');
+    expect(starting.some((line) => /^(touch|mmu) /.test(line))).toBe(false);
+    expect(starting).toContain('violations: none');
+  });
+
   it('fits a terminal of any size, and shows the violations on every one', () => {
     const size = fc.record({ columns: fc.integer({ min: 12, max: 200 }), rows: fc.integer({ min: 2, max: 60 }) });
     fc.assert(
