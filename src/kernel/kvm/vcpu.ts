@@ -15,7 +15,7 @@ import {
 import { spend } from '../costs';
 import { kfree, kzalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
-import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, peek64, poke64, store32, store64, variant } from '../point';
+import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, peek64, poke64, store32, store64, variant } from '../point';
 import { sevFreeVcpu } from '../snp/launch';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { snpUpdateVmsa, vmexitPages, vmrunPages } from './ap';
