@@ -36,7 +36,7 @@ function tries(bug: Bug, strategy: string): Found {
   const seeds = FIXED.has(strategy) ? 1 : SEEDS;
   for (let seed = 1; seed <= seeds && found.executions.filter((n) => n === Infinity).length < MISSES; seed++) {
     const startMs = nowNs() / 1e6;
-    const exploration = new Exploration(target, strategyNamed(strategy), { executions: limit, seed });
+    const exploration = new Exploration(target, strategyNamed(strategy, target), { executions: limit, seed });
     while (!exploration.run(SLICE));
     const { violation, executions } = exploration.result;
     found.executions.push(violation === undefined ? Infinity : executions);

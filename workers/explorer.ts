@@ -17,7 +17,7 @@ export default async function exploreBatch(task: BatchTask | PartTask): Promise<
   const { loadTarget } = (await import(task.loader)) as Loader;
   target ??= loadTarget(task.what, task.target, task.overrides);
   if ('part' in task) return explorePart(await target, task);
-  const exploration = new Exploration(await target, strategyNamed(task.strategy), {
+  const exploration = new Exploration(await target, strategyNamed(task.strategy, await target), {
     executions: task.executions,
     first: task.first,
     seed: task.seed,

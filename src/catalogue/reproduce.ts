@@ -81,7 +81,7 @@ function proved(scenario: Scenario, options: ReproduceOptions): Half {
 function sampled(scenario: Scenario, options: ReproduceOptions, startMs: number): Half {
   const target = scenarioTarget(scenario, { stepLimit: STEP_LIMIT });
   const { executions, seed, strategy } = options;
-  const exploration = new Exploration(target, strategyNamed(strategy), { executions, seed });
+  const exploration = new Exploration(target, strategyNamed(strategy, target), { executions, seed });
   while (!exploration.run(SLICE) && options.nowMs() - startMs < options.milliseconds && !options.stop());
   return half(target, exploration.result, options, startMs);
 }

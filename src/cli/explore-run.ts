@@ -47,7 +47,7 @@ export async function runJob(target: Target, job: Job, from: Stopped | undefined
   const before = from?.checkpoint.done;
   const first = before?.executions ?? 0;
   const options = { executions, first, seed, countTraces: true, ...(only === undefined ? {} : { only }) };
-  const fresh = strategyNamed(strategy);
+  const fresh = strategyNamed(strategy, target);
   const explored = isScheduleSearch(fresh)
     ? workers === undefined && from === undefined
       ? await searchSchedules(new Exploration(target, fresh, options), fresh, course)

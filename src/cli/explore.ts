@@ -35,7 +35,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .option('--resume <results>', 'goes on where an exploration was stopped (by Ctrl-C or --duration)')
     .option(
       '--strategy <name>',
-      'portfolio (samplers by turns), random, pct, pos, surw, weighted, turns, preemptions, delays, dpor, states, shortest',
+      'portfolio (samplers by turns), random, pct, pos, surw, surw-objects, weighted, turns, preemptions, delays, dpor, states, shortest',
       DEFAULTS.strategy,
     )
     .option('--executions <n>', 'how many at most', '10000')

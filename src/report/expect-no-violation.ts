@@ -48,7 +48,7 @@ export async function expectNoViolation(what: Scenario | string, budget: Budget 
     typeof what === 'string'
       ? programTarget(await compileProgram(what), { ...racesByDefault(options), name: what })
       : scenarioTarget(what, options);
-  const exploration = new Exploration(target, strategyNamed(strategy), { executions, seed });
+  const exploration = new Exploration(target, strategyNamed(strategy, target), { executions, seed });
   const endNs = nowNs() + milliseconds * 1e6;
   while (!exploration.run(SLICE) && nowNs() < endNs);
   const { result } = exploration;

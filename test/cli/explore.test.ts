@@ -111,6 +111,15 @@ describe('explore --resume', () => {
     expect(read('others')).toMatchObject({ executions, complete });
   });
 
+  it('goes on with a search whose time was up before its first step, of which nothing is said', async () => {
+    const first = await explore('free-free', '--strategy', 'states', '--duration', '1us', '--out', at('none'));
+    expect(first.code).toBe(4);
+    expect(read('none')).toMatchObject({ verdict: 'inconclusive', complete: false, states: 0, limits: ['stop'] });
+    const second = await run('explore', '--resume', at('none'), '--out', at('all-of-it'));
+    expect(second.code).toBe(0);
+    expect(read('all-of-it')).toMatchObject({ complete: true });
+  });
+
   it('goes on with the next execution of a sampler', async () => {
     const options = ['--strategy', 'pos', '--executions', '1000000'];
     await explore('punch-punch', ...options, '--duration', '200ms', '--out', at('sampled'));

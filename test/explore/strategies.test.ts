@@ -1,5 +1,6 @@
 // Strategies on toy programs: what each promises, measured.
 import { describe, expect, it } from 'vitest';
+import { objectOf } from '#src/explore/interest.js';
 import type { Strategy, View } from '#src/explore/strategy.js';
 import { DelayBounding } from '#src/explore/strategies/delay-bounding.js';
 import { PreemptionBounding } from '#src/explore/strategies/preemption-bounding.js';
@@ -161,6 +162,36 @@ describe('the samplers', () => {
     const chiSquare = [...seen.values()].reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
     // 69 degrees of freedom: 99.9 % lie below 111; the first executions, without counts, are not even.
     expect(chiSquare).toBeLessThan(150);
+  });
+
+  it('SURW: draws the orders of an object of several words as evenly, in the executions that it draws it in', () => {
+    // Each thread adds to both words of one object by turns, thread 1 after 40 steps of its own: 70 orders, which no word alone tells.
+    const turns = [0, 1, 0, 1].map((word) => add(word));
+    const program: ToyProgram = [straight(...turns), straight(...repeat(40, add(5)), ...turns)];
+    const objects = new Surw('surw-objects', [(address) => (address < 8 ? 0 : address)]);
+    const seen = new Map<string, number>();
+    const RUNS = 7000;
+    for (const { run } of executions(program, objects, RUNS)) {
+      const order = run.events
+        .filter((event) => event.operation.touches[0]!.first < 2)
+        .map((event) => event.thread)
+        .join('');
+      seen.set(order, (seen.get(order) ?? 0) + 1);
+    }
+    expect(seen.size).toBe(70);
+    // Half of the executions are for the object, and those for a word add to that.
+    expect(Math.min(...seen.values())).toBeGreaterThan(RUNS / 70 / 4);
+  });
+
+  it.each([
+    ['rmp[0x11].lo', 'page 0x11'],
+    ['page[0x11].refcount', 'page 0x11'],
+    ['file0.rm.bindings[0x1]', 'file0.rm.bindings[0x1]'],
+    ['vm0.mmu_invalidate_range_end', 'vm0.mmu_invalidate'],
+    ['vm0.mmu_lock+0x10', 'vm0.mmu_lock'],
+    ['vm0.mmu_lock', 'vm0.mmu_lock'],
+  ])('SURW: %s is part of %s', (word, object) => {
+    expect(objectOf(word)).toBe(object);
   });
 
   it('SURW: a plain random walk would find the rarest of these orders hardly ever, SURW finds all traces of a small program', () => {

@@ -90,7 +90,8 @@ export class BreadthFirst<S> {
   /** What was found so far. A search that was not over is incomplete. */
   result(): SearchResult {
     const violation = this.#failure;
-    if (violation === undefined && this.frontier > 0 && this.#limits.size === 0) this.#limits.add('stop');
+    const isThrough = this.#begun && this.frontier === 0;
+    if (violation === undefined && !isThrough && this.#limits.size === 0) this.#limits.add('stop');
     if (this.#visited.bitStates > 0) this.#limits.add('bits');
     return {
       complete: violation === undefined && this.#limits.size === 0,

@@ -98,7 +98,8 @@ export class DepthFirst<S> {
       // Below the last state of the way, one of the ways tried is not over yet.
       share += weight * (ways - countThreads(todo) - (n === this.#stack.length - 1 ? 0 : 1));
     }
-    return this.#stack.length === 0 ? 1 : share;
+    if (this.#stack.length === 0) return this.#begun ? 1 : 0;
+    return share;
   }
 
   /**
@@ -144,10 +145,15 @@ export class DepthFirst<S> {
     return this.#stack.map((frame) => wayOf(frame));
   }
 
+  /** Nothing is left to be tried. One that was stopped before its first step has all left. */
+  get isThrough(): boolean {
+    return this.#begun && this.#stack.length === 0;
+  }
+
   /** What was found so far. A search that was not over is incomplete. */
   result(): SearchResult {
     const violation = this.#failure;
-    if (violation === undefined && this.#stack.length > 0 && this.#limits.size === 0) this.#limits.add('stop');
+    if (violation === undefined && !this.isThrough && this.#limits.size === 0) this.#limits.add('stop');
     if (this.#visited.bitStates > 0) this.#limits.add('bits');
     return {
       complete: violation === undefined && this.#limits.size === 0,

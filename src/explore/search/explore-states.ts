@@ -82,8 +82,8 @@ export class StateExploration {
 
   /** What is left of the search, for another one to go on from; undefined when it is over. */
   left(): { rest: Frontier; visited: VisitedSet } | undefined {
+    if (this.#search.isThrough || this.#locality.changed) return undefined;
     const ways = this.#search.rest();
-    if (ways.length === 0 || this.#locality.changed) return undefined;
     const { transitions, executions, deepest } = this.#search.result();
     const parts = [{ weight: 1, ways }];
     const done = { transitions: this.#stepsBefore + transitions, executions, deepest };

@@ -1,6 +1,8 @@
 // Strategies by the names that the command line knows.
 import { UsageError } from '../../host/errors.js';
+import { objectsOf } from '../interest.js';
 import type { Strategy } from '../strategy.js';
+import type { Target } from '../target.js';
 import { DelayBounding } from './delay-bounding.js';
 import { Dpor } from './dpor.js';
 import { Pct } from './pct.js';
@@ -15,7 +17,7 @@ import { WeightedWalk } from './weighted.js';
 /** Preemptions or delays up to which a bounded search goes. */
 const BOUND = 3;
 
-const MAKERS: Record<string, () => Strategy> = {
+const MAKERS: Record<string, (target?: Target) => Strategy> = {
   portfolio: () =>
     // Rare switches reach deep into long threads, where an even walk only sees short runs of each.
     new Portfolio([
@@ -31,6 +33,7 @@ const MAKERS: Record<string, () => Strategy> = {
   pct: () => new Pct(),
   pos: () => new Pos(),
   surw: () => new Surw(),
+  'surw-objects': (target) => new Surw('surw-objects', target === undefined ? [] : [objectsOf(target)]),
   weighted: () => new WeightedWalk(),
   turns: () => new Turns(),
   preemptions: () => new PreemptionBounding(BOUND),
@@ -38,13 +41,13 @@ const MAKERS: Record<string, () => Strategy> = {
   dpor: () => new Dpor(),
 };
 
-/** A fresh strategy. Throws UsageError for a name there is not. */
-export function strategyNamed(name: string): Strategy {
+/** A fresh strategy; `target` is for those that look at more than addresses. Throws UsageError for a name there is not. */
+export function strategyNamed(name: string, target?: Target): Strategy {
   const make = MAKERS[name];
   if (make === undefined)
     throw new UsageError(
       '--strategy',
       `--strategy ${name}: unknown strategy; known are ${[...Object.keys(MAKERS), 'states', 'shortest'].join(', ')}`,
     );
-  return make();
+  return make(target);
 }

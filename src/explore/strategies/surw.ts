@@ -1,18 +1,65 @@
 // SURW: samples the orders of a small set of interesting events uniformly, whatever else the threads do. Each execution draws one variable (in proportion
 // to its accesses) as interesting; the thread that executes the next interesting event is drawn in proportion to the interesting events it still has to
 // come; all other steps go by random priorities. After Zhao, Wolff, Mathur, Roychoudhury, "Selectively Uniform Concurrency Testing", ASPLOS 2025. It
-// differs in that counts are the means over all executions so far, not of one profile run, and that threads are all there from the start.
+// differs in that counts are the means over all executions so far, not of one profile run, and that threads are all there from the start. What a variable is
+// may be told in several ways, one of which is drawn for each execution: a word, or all words of a lock or of a page (interest.ts).
 import { Random } from '../random.js';
 import type { Strategy, View } from '../strategy.js';
 
-/** What is counted as one variable: the word by default; a caller may map all words of a lock, or of one page's state, to one number. */
+/** What is counted as one variable, as a number of it: the word by default. */
 export type VariableOf = (address: number) => number;
+
+const wordOf: VariableOf = (address) => address >>> 2;
 
 interface Variable {
   id: number;
   /** Accesses by thread, over all executions counted. */
   byThread: Float64Array;
   writes: boolean;
+}
+
+/** Variables of one sort. */
+class Variables {
+  readonly of: VariableOf;
+  readonly #known = new Map<number, Variable>();
+  /** Those that two threads touch and one writes, and the sum of their accesses up to each. */
+  #drawable: Variable[] = [];
+  #sums: number[] = [];
+  /** A variable may have become drawable. */
+  #isNew = false;
+
+  constructor(of: VariableOf) {
+    this.of = of;
+  }
+
+  /** Looks which of them are worth drawing, if that is `due` or may have changed. */
+  look(due: boolean): void {
+    if (!due && !this.#isNew) return;
+    this.#isNew = false;
+    const shared = (variable: Variable): boolean =>
+      variable.writes && variable.byThread.filter((n) => n > 0).length > 1;
+    let sum = 0;
+    this.#drawable = [...this.#known.values()].filter(shared);
+    this.#sums = this.#drawable.map(({ byThread }) => (sum += byThread.reduce((a, b) => a + b, 0)));
+  }
+
+  draw(random: Random): Variable | undefined {
+    if (this.#drawable.length === 0) return undefined;
+    const at = random.unit() * this.#sums.at(-1)!;
+    return this.#drawable[this.#sums.findIndex((sum) => at < sum)] ?? this.#drawable[0]!;
+  }
+
+  count(address: number, thread: number, threads: number, writes: boolean): void {
+    const id = this.of(address);
+    let variable = this.#known.get(id);
+    if (variable === undefined) {
+      variable = { id, byThread: new Float64Array(threads), writes: false };
+      this.#known.set(id, variable);
+    }
+    this.#isNew ||= variable.byThread[thread] === 0 || (writes && !variable.writes);
+    variable.byThread[thread]!++;
+    variable.writes ||= writes;
+  }
 }
 
 const NOBODY = -1;
@@ -22,17 +69,13 @@ const EXECUTIONS_BETWEEN_LOOKS = 64;
 const EXECUTIONS_COUNTED = 256;
 
 export class Surw implements Strategy {
-  readonly name = 'surw';
+  readonly name: string;
   readonly exhaustive = false;
   readonly endsFairly = true;
   readonly #random = new Random();
-  readonly #variableOf: VariableOf;
-  readonly #variables = new Map<number, Variable>();
-  /** Those that two threads touch and one writes, and the sum of their accesses up to each. */
-  #drawable: Variable[] = [];
-  #sums: number[] = [];
-  /** A variable may have become drawable. */
-  #isNew = false;
+  readonly #sorts: readonly Variables[];
+  /** The sort drawn for this execution. */
+  #sort: Variables;
   #counted = 0;
   #counting = true;
 
@@ -43,8 +86,11 @@ export class Surw implements Strategy {
   #parked = new Uint8Array(0);
   #priorities = new Float64Array(0);
 
-  constructor(variableOf: VariableOf = (address) => address >>> 2) {
-    this.#variableOf = variableOf;
+  /** `more`: what else may be a variable, beside a word. */
+  constructor(name = 'surw', more: readonly VariableOf[] = []) {
+    this.name = name;
+    this.#sorts = [wordOf, ...more].map((of) => new Variables(of));
+    this.#sort = this.#sorts[0]!;
   }
 
   begin(index: number, seed: number, view: View): boolean {
@@ -55,7 +101,7 @@ export class Surw implements Strategy {
       this.#parked = new Uint8Array(threads);
       this.#priorities = new Float64Array(threads);
     }
-    if (this.#isNew || index % EXECUTIONS_BETWEEN_LOOKS === 0) this.#look();
+    for (const sort of this.#sorts) sort.look(index % EXECUTIONS_BETWEEN_LOOKS === 0);
     this.#counting = this.#counted < EXECUTIONS_COUNTED;
     this.#counted += this.#counting ? 1 : 0;
     this.#parked.fill(0);
@@ -65,20 +111,11 @@ export class Surw implements Strategy {
     return true;
   }
 
-  #look(): void {
-    const shared = (variable: Variable): boolean =>
-      variable.writes && variable.byThread.filter((n) => n > 0).length > 1;
-    let sum = 0;
-    this.#isNew = false;
-    this.#drawable = [...this.#variables.values()].filter(shared);
-    this.#sums = this.#drawable.map(({ byThread }) => (sum += byThread.reduce((a, b) => a + b, 0)));
-  }
-
   #draw(): void {
     this.#interesting = NOBODY;
-    if (this.#drawable.length === 0) return;
-    const at = this.#random.unit() * this.#sums.at(-1)!;
-    const variable = this.#drawable[this.#sums.findIndex((sum) => at < sum)] ?? this.#drawable[0]!;
+    if (this.#sorts.length > 1) this.#sort = this.#sorts[this.#random.below(this.#sorts.length)]!;
+    const variable = this.#sort.draw(this.#random);
+    if (variable === undefined) return;
     this.#interesting = variable.id;
     const executions = Math.max(1, this.#counted - (this.#counting ? 1 : 0));
     for (let thread = 0; thread < this.#left.length; thread++)
@@ -87,7 +124,7 @@ export class Surw implements Strategy {
 
   #isInteresting(thread: number, view: View): boolean {
     return (
-      view.kind(thread) !== 0 && this.#interesting >= 0 && this.#variableOf(view.address(thread)) === this.#interesting
+      view.kind(thread) !== 0 && this.#interesting >= 0 && this.#sort.of(view.address(thread)) === this.#interesting
     );
   }
 
@@ -150,15 +187,6 @@ export class Surw implements Strategy {
 
   performed(thread: number, view: View): void {
     if (!this.#counting || view.kind(thread) === 0) return;
-    const id = this.#variableOf(view.address(thread));
-    let variable = this.#variables.get(id);
-    if (variable === undefined) {
-      variable = { id, byThread: new Float64Array(this.#left.length), writes: false };
-      this.#variables.set(id, variable);
-    }
-    const isWrite = view.writes(thread);
-    this.#isNew ||= variable.byThread[thread] === 0 || (isWrite && !variable.writes);
-    variable.byThread[thread]!++;
-    variable.writes ||= isWrite;
+    for (const sort of this.#sorts) sort.count(view.address(thread), thread, this.#left.length, view.writes(thread));
   }
 }

@@ -1,7 +1,7 @@
 // The stateful searches against plain recursion: the same states, the same verdict, the shortest way; and loops told from livelocks.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { breadthFirst } from '#src/explore/search/breadth-first.js';
+import { BreadthFirst, breadthFirst } from '#src/explore/search/breadth-first.js';
 import { DepthFirst, depthFirst } from '#src/explore/search/depth-first.js';
 import { VisitedSet } from '#src/explore/visited.js';
 import { everyState, type Instruction, ToyMachine } from './toy-machine.js';
@@ -159,6 +159,16 @@ describe('the stateful searches', () => {
     const stopped = new DepthFirst(new ToyMachine(code), set(), options);
     expect(stopped.run(7)).toBe(false);
     expect(stopped.result()).toMatchObject({ complete: false, limits: ['stop'], transitions: 7 });
+  });
+
+  it('that were stopped before their first step have seen nothing', () => {
+    const code: Instruction[][] = [[{ op: 'store', word: 0, value: 1 }]];
+    for (const search of [
+      new DepthFirst(new ToyMachine(code), set(), LIMITS),
+      new BreadthFirst(new ToyMachine(code), set(), LIMITS),
+    ])
+      expect(search.result()).toMatchObject({ complete: false, limits: ['stop'], states: 0 });
+    expect(new DepthFirst(new ToyMachine(code), set(), LIMITS).share).toBe(0);
   });
 
   it('are not complete when states had to be remembered as bits', () => {

@@ -1,0 +1,34 @@
+// What belongs together in the state, by the names of its words: the words of a lock or another object of the kernel, those of one page (its entry in the RMP, its
+// struct page), of one entry of an XArray (what a file or the attributes say of one gfn), of a guest's invalidation. SURW draws such a set where the order of
+// accesses to one word alone would not tell.
+import type { VariableOf } from './strategies/surw.js';
+import type { Target } from './target.js';
+
+const PAGE = /^(?:rmp|page)\[(0x[0-9a-f]+)\]/;
+const ENTRY = /^.*\[0x[0-9a-f]+\]/;
+const INVALIDATION = /^(.*\.mmu_invalidate)_\w+$/;
+const OFFSET = /\+0x[0-9a-f]+$/;
+
+/** What the word of that name belongs to. */
+export function objectOf(name: string): string {
+  const page = PAGE.exec(name);
+  if (page !== null) return `page ${page[1]}`;
+  return ENTRY.exec(name)?.[0] ?? INVALIDATION.exec(name)?.[1] ?? name.replace(OFFSET, '');
+}
+
+/** Numbers the objects of a target as they are met. */
+export function objectsOf({ nameOf }: Pick<Target, 'nameOf'>): VariableOf {
+  const byWord = new Map<number, number>();
+  const byName = new Map<string, number>();
+  return (address) => {
+    const word = address >>> 2;
+    let object = byWord.get(word);
+    if (object === undefined) {
+      const name = objectOf(nameOf(word * 4));
+      object = byName.get(name) ?? byName.size;
+      byName.set(name, object);
+      byWord.set(word, object);
+    }
+    return object;
+  };
+}
