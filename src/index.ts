@@ -16,6 +16,8 @@ export {
   type VmHandle,
   type VmOptions,
 } from './host/objects.js';
+export type { CostName, Costs, CostsInput } from './host/costs.js';
+export type { Injected, Occasional, Trouble } from './host/trouble.js';
 export { KernelError, KernelOops, RmpTortureError, UsageError, type Violation } from './host/errors.js';
 export type { LockStatistics, PageStatistics } from './host/statistics.js';
 export { runTorture, type TortureOptions, type TortureResult } from './torture/run.js';
@@ -23,3 +25,4 @@ export type { TortureProgress } from './torture/window.js';
 export { workload, type ActorOptions, type WorkloadOptions, type WorkloadResult } from './torture/workload.js';
 export type { ActorResult, OperationResult } from './torture/results.js';
 export type { Trust } from './torture/trust.js';
+export type { Perturbation } from './torture/trouble.js';

@@ -39,7 +39,7 @@ describe('a mistake on the command line', () => {
     [
       'a threshold on an operation that does not exist',
       ['torture', 'threshold.yaml'],
-      /^\S+\/threshold\.yaml:\d+:15: thresholds\.invalidte\.p99: no operation is called 'invalidte'; did you mean 'invalidate'\?\n$/,
+      /^\S+\/threshold\.yaml:\d+:15: thresholds\.invalidte\.p99: no operation is called 'invalidte'; did you mean 'invalidate' or 'pvalidate'\?\n$/,
     ],
     [
       'more workers than find work',

@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { readViolations } from '#src/host/oops.js';
 import { KVM_ASID, KVM_INVALIDATE_SEQ } from '#src/kernel/abi/kvm.js';
+import { PB_FAIL_CHANCE } from '#src/kernel/abi/perturb.js';
 import { PG_LEVEL_4K } from '#src/kernel/abi/snp.js';
-import { bootHost, createGuest, touch, type TestGuest } from './guest.js';
+import { bindSlot, bootHost, createGuest, touch, type TestGuest } from './guest.js';
 
 function guestWithPages(): TestGuest {
   const guest = createGuest(bootHost());
@@ -43,5 +44,20 @@ describe('the audit', () => {
       `one-owner: pfn 0x${b} is assigned to gfn 1 of ASID ${asid}, whose guest has pfn 0x${a} there`,
     );
     expect(found).toHaveLength(2); // and gfn 2 is mapped to a page that is not its own
+  });
+
+  it('lets a vCPU be that has found no memory for a new root: it flushes before it runs again', async () => {
+    const guest = guestWithPages();
+    const { k, vcpu } = guest;
+    expect(bindSlot(guest, 0)).toBe(0);
+    // Task 0 is spared: another thread runs the vCPU, which gives its old root back and gets no new one.
+    k.setU32(PB_FAIL_CHANCE, 0xffffffff);
+    const touched = await k.threads(1, (kernel, _, [address]) => kernel.x.sysTouch(address!, 1, 3, 7), [vcpu]);
+    k.setU32(PB_FAIL_CHANCE, 0);
+    expect(touched).toEqual([-12]);
+    expect(k.x.tlbHolds(vcpu, 1n, 1) >>> 0).toBe(1);
+    expect(audited(guest)).toEqual([]);
+    expect(bindSlot(guest)).toBe(0);
+    expect(touch(guest, 1)).toBe(0);
   });
 });

@@ -13,7 +13,7 @@ import {
   OOPS_AUDIT_SPTE_RMP, OOPS_AUDIT_TLB_STALE, OOPS_AUDIT_ZONE, ORACLE_BALANCE, ORACLE_CONSERVATION, ORACLE_HOST_PAGE, ORACLE_LOCKING,
   ORACLE_ONE_OWNER, ORACLE_STALE_MAPPING,
 } from '../abi/oops';
-import { KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, MMU_ROOTS, ROOT_INVALID, ROOT_NEXT, ROOT_SCHEDULED, ROOT_STATE, ROOT_TABLE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_REQUESTS } from '../abi/vcpu';
+import { KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, MMU_ROOTS, ROOT_INVALID, ROOT_NEXT, ROOT_SCHEDULED, ROOT_STATE, ROOT_TABLE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_REQUESTS, VCPU_ROOT } from '../abi/vcpu';
 import { kvmMemIsPrivate } from '../kvm/attributes';
 import { gfnToMemslot } from '../kvm/memslots';
 import { kvmOutlivesProcess } from '../kvm/process';
@@ -195,7 +195,8 @@ function auditTlbs(kvm: usize): void {
   const entry = stackPush(LEAF_SIZE);
   for (let n: u32 = 0; n < load32(kvm + KVM_ONLINE_VCPUS); n++) {
     const vcpu: usize = load32(kvm + KVM_VCPUS + (<usize>n << 2));
-    // A vCPU with an obsolete root loads the new one, and flushes, before it runs again.
+    // A vCPU with an obsolete root, or with none because there was no memory for it, loads one, and flushes, before it runs again.
+    if (load32(vcpu + VCPU_ROOT) == 0) continue;
     if ((load32(vcpu + VCPU_REQUESTS) & (1 << KVM_REQ_TLB_FLUSH | 1 << KVM_REQ_MMU_FREE_OBSOLETE_ROOTS)) != 0) continue;
     for (let slot = tlbNext(vcpu, 0, entry); slot >= 0; slot = tlbNext(vcpu, slot + 1, entry)) auditTlbEntry(kvm, n, entry);
   }
