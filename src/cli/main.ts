@@ -8,6 +8,7 @@ import { EXIT_INTERNAL, EXIT_PASSED, EXIT_USAGE } from './exit-codes.js';
 import { exploreCommand } from './explore.js';
 import { importCommand } from './import.js';
 import { replayCommand } from './replay.js';
+import { reportCommand } from './report.js';
 import { reproCommand } from './repro.js';
 import { tortureCommand } from './torture.js';
 
@@ -26,6 +27,7 @@ export async function main(args: readonly string[]): Promise<number> {
   program.addCommand(exploreCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(replayCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(reproCommand((code) => (result.code = code)).copyInheritedSettings(program));
+  program.addCommand(reportCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(importCommand((code) => (result.code = code)).copyInheritedSettings(program));
   program.addCommand(benchCommand((code) => (result.code = code)).copyInheritedSettings(program));
   // With no command the main job runs.

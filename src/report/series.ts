@@ -29,27 +29,51 @@ export function seriesCsv(rows: readonly SeriesRow[]): string {
   return [SERIES_HEADER, ...rows.map(seriesLine), ''].join(LINE_END);
 }
 
-/** Reads what seriesCsv writes. Throws UsageError with the line that is none. */
-export function parseSeriesCsv(text: string, path: string): SeriesRow[] {
-  const [header, ...lines] = text.split(/\r?\n/);
-  if (header !== SERIES_HEADER) throw new UsageError('series', `${path}:1:1: expected ${SERIES_HEADER}`);
+/** Rows of numbers behind a header. Throws UsageError with the line that is none. */
+function rowsOf(text: string, path: string, header: string): { cells: string[]; numbers: number[] }[] {
+  const [first, ...lines] = text.split(/\r?\n/);
+  if (first !== header) throw new UsageError('series', `${path}:1:1: expected ${header}`);
   return lines
     .filter((line) => line !== '')
     .map((line, n) => {
       const cells = line.split(',');
-      const [seconds, , count, ratePerSecond, errors, p50Ns, p99Ns] = cells.map((cell) =>
-        cell === '' ? NaN : Number(cell),
-      );
-      if (cells.length !== 7 || !Number.isFinite(seconds))
-        throw new UsageError('series', `${path}:${n + 2}:1: expected ${SERIES_HEADER}`);
-      return {
-        seconds: seconds!,
-        operation: cells[1]!,
-        count: count!,
-        ratePerSecond: ratePerSecond!,
-        errors: errors!,
-        p50Ns: p50Ns!,
-        p99Ns: p99Ns!,
-      };
+      const numbers = cells.map((cell) => (cell === '' ? NaN : Number(cell)));
+      if (cells.length !== header.split(',').length || !Number.isFinite(numbers[0]))
+        throw new UsageError('series', `${path}:${n + 2}:1: expected ${header}`);
+      return { cells, numbers };
     });
+}
+
+/** Reads what seriesCsv writes. Throws UsageError with the line that is none. */
+export function parseSeriesCsv(text: string, path: string): SeriesRow[] {
+  return rowsOf(text, path, SERIES_HEADER).map(({ cells, numbers }) => {
+    const [seconds, , count, ratePerSecond, errors, p50Ns, p99Ns] = numbers as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { seconds, operation: cells[1]!, count, ratePerSecond, errors, p50Ns, p99Ns };
+  });
+}
+
+/** Reads state.csv; `total` is what its states add up to. Throws UsageError with the line that is none. */
+export function parseStateCsv(text: string, path: string): StateRow[] {
+  return rowsOf(text, path, STATE_HEADER).map(({ numbers }) => {
+    const [seconds, rssBytes, heapBytes, free, allocated, assigned, leaked, lockWaitNs] = numbers as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    const total = free + allocated + leaked;
+    return { seconds, rssBytes, heapBytes, lockWaitNs, total, free, allocated, assigned, leaked };
+  });
 }

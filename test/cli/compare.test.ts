@@ -185,6 +185,8 @@ describe('rmptorture compare --ab', () => {
       'hook=none build=fast',
       'hook=snp build=fast',
       '--allow-violations',
+      '--rounds',
+      '1',
     );
     expect(allowed.code).not.toBe(1);
     expect(allowed.stdout).toMatch(/\nnote: A violated .*one-owner\n/);
