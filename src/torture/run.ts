@@ -68,6 +68,8 @@ export interface TortureResult {
   locks: Record<string, LockStatistics>;
   pagesBefore: PageStatistics;
   pages: PageStatistics;
+  /** RMP operations of the whole run: done, refused (`inUse`, `overlap`, before the retries), pages leaked. */
+  rmp: Record<string, number>;
   replayDifferences: ReplayDifference[];
   missedThresholds: string[];
   /** Whether rates and latencies are the protocol's or the machine's. */
@@ -241,7 +243,7 @@ function result(options: Drawn, prepared: Prepared, outcome: Outcome): TortureRe
   const { host, guests, programs, victims, differences, pagesBefore } = prepared;
   const { durationMs, died, operations, missed, audited, replies } = outcome;
   const violations = host.violations();
-  const { pages, locks } = host.stats();
+  const { pages, locks, rmp } = host.stats();
   const actors = collectActors(host.shards, programs, durationMs);
   const trust = judgeTrust(actors, replies, profile.trust);
   const costs = costsOf(profile, profilePath);
@@ -272,6 +274,7 @@ function result(options: Drawn, prepared: Prepared, outcome: Outcome): TortureRe
     locks,
     pagesBefore,
     pages,
+    rmp,
     replayDifferences: differences,
     missedThresholds: missed,
     trust,

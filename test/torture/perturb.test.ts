@@ -60,6 +60,23 @@ describe('trouble', () => {
     expect(perturbation!.injected.slowIpis).toBeGreaterThan(0);
   });
 
+  it('of a stormer makes RMPUPDATE find entries in use, which it tries again until they are free', async () => {
+    const hot = { distribution: 'zipf', theta: 0.99 };
+    const { rmp, operations, violations, pages } = await torture({
+      vms: [{ name: 'g', count: 2, vcpus: 1, memory: '64KiB' }],
+      actors: [
+        { kind: 'vcpu', threads: 2, touch: { ...hot, write: 1 } },
+        { kind: 'invalidator', range: { pages: [1, 4] }, touch: hot },
+        { kind: 'rmp-stormer', hold: '5ms', touch: hot },
+      ],
+      duration: '1s',
+    });
+    expect(violations).toEqual([]);
+    expect(operations['rmp_lock']!.count).toBeGreaterThan(0);
+    expect(rmp['inUse']).toBeGreaterThan(0);
+    expect(pages.leaked).toBe(0);
+  });
+
   it('chooses its victims by the seed', async () => {
     const perturb = { victim: { threads: 2 } };
     const { perturbation } = await torture({ perturb, duration: '30ms' });
