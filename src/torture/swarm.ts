@@ -7,6 +7,8 @@ import type { ActorProfile, Perturb, Profile } from './schema.js';
 /** Chance that one kind of trouble is in a run. */
 const SHARE = 0.5;
 const MOST_ACTORS = 256;
+/** The longest call of the platform hook, microseconds: guest_memfd calls it for each folio, the others once for a range. */
+const HOOK_US = { 'rfc-v7': 5000, 'rfc-v8': 5000, 'guest-memfd': 100 };
 
 /** Draws from the swarm's stream of a seed. */
 class Draw {
@@ -57,7 +59,10 @@ export function drawSwarm(profile: Profile, seed: bigint): Profile & { perturb: 
   });
   const allocationFailure = draw.sometimes(() => draw.share(0.000_01, 0.01));
   const leave = draw.sometimes(() => ({ every: draw.time(50_000, 1_000_000), away: draw.time(1000, 100_000) }));
-  const slowHook = draw.sometimes(() => ({ chance: draw.share(0.01, 1), length: draw.time(10, 5000) }));
+  const slowHook = draw.sometimes(() => ({
+    chance: draw.share(0.01, 1),
+    length: draw.time(10, HOOK_US[profile.protocol]),
+  }));
   const slowIpi = draw.sometimes(() => ({ chance: draw.share(0.0001, 0.01), length: draw.time(10, 2000) }));
   const pauses = draw.sometimes(() => ({ run: draw.time(50_000, 2_000_000), pause: draw.time(10_000, 500_000) }));
   const hold = draw.sometimes(() => draw.time(1, 5000));
