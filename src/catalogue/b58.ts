@@ -2,9 +2,10 @@
 import type { Operation } from '../explore/scenario.js';
 import type { Bug } from './bug.js';
 
+const WRITE: Operation = { op: 'lock-write', lock: 'lock', value: 7 };
 const READ: Operation = { op: 'lock-read', lock: 'lock' };
-/** Readers enough for one to come and go in the moment that matters. */
-const READ_TWICE = [READ, READ];
+/** The moment that matters is short: a holder leaves, a reader comes and goes, all between two instructions of a writer. Several tries make it likely. */
+const TIMES = 4;
 
 export const B58: Bug = {
   id: 'B58',
@@ -22,10 +23,9 @@ export const B58: Bug = {
     locks: { lock: 'rwlock' },
     races: true,
     threads: {
-      writer: [{ op: 'lock-write', lock: 'lock', value: 7 }],
-      first: READ_TWICE,
-      second: READ_TWICE,
-      third: READ_TWICE,
+      writer: Array.from({ length: TIMES }, () => WRITE),
+      first: Array.from({ length: TIMES }, () => READ),
+      second: Array.from({ length: TIMES }, () => READ),
     },
   },
 };

@@ -92,27 +92,26 @@ function vcpuOf(
   return found;
 }
 
-function simpleCall(
-  operation: Exclude<
-    Operation,
-    {
-      op:
-        | 'touch'
-        | 'punch-hole'
-        | 'allocate'
-        | 'set-slot'
-        | 'delete-slot'
-        | 'set-private'
-        | 'set-shared'
-        | 'xa-store'
-        | 'xa-load'
-        | 'lock-write'
-        | 'lock-read';
-    }
-  >,
-  file: (name: string) => number,
-  vm: (name: string) => Guest,
-): Call {
+/** Operations that callOf does not make itself. */
+type SimpleOperation = Exclude<
+  Operation,
+  {
+    op:
+      | 'touch'
+      | 'punch-hole'
+      | 'allocate'
+      | 'set-slot'
+      | 'delete-slot'
+      | 'set-private'
+      | 'set-shared'
+      | 'xa-store'
+      | 'xa-load'
+      | 'lock-write'
+      | 'lock-read';
+  }
+>;
+
+function simpleCall(operation: SimpleOperation, file: (name: string) => number, vm: (name: string) => Guest): Call {
   switch (operation.op) {
     case 'memory-failure':
       return { code: calls.CALL_MEMORY_FAILURE, args: [operation.pfn] };

@@ -15,11 +15,17 @@ interface Access {
 /** Words of the kernel's heap: who takes memory first changes where things lie, and nothing else. */
 const ALLOCATOR = new Set<number>([LOCK_HEAP, SH_HEAP_NEXT]);
 const RANGES = new Set<number>([points.POINT_FILL, points.POINT_COPY]);
-const LOADS = new Set<number>([points.POINT_LOAD, points.POINT_ATOMIC_LOAD, points.POINT_FENCE, points.POINT_RELAX]);
+const LOADS = new Set<number>([
+  points.POINT_LOAD,
+  points.POINT_ATOMIC_LOAD,
+  points.POINT_LOAD_RELAXED,
+  points.POINT_FENCE,
+  points.POINT_RELAX,
+]);
 const STORES = new Set<number>([points.POINT_STORE, points.POINT_ATOMIC_STORE, points.POINT_FILL, points.POINT_COPY]);
 
 function accessOf(step: number, { thread, kind, wrote }: RecordedStep): Access {
-  const write = !LOADS.has(kind) && (kind !== points.POINT_CAS || wrote);
+  const write = !LOADS.has(kind) && (wrote || (kind !== points.POINT_CAS && kind !== points.POINT_CAS_RELAXED));
   return { step, thread, read: !STORES.has(kind), write };
 }
 

@@ -9,7 +9,7 @@ describe('repro', () => {
     const { code, stdout } = await run(folder(), 'repro');
     expect(code).toBe(0);
     expect(stdout).toMatch(/^B05 the last page of an invalidation is never zapped +stale-mapping guest x punch$/m);
-    expect(stdout).toMatch(/^B56 .* needs weaker ordering/m);
+    expect(stdout).toMatch(/^B57 .* needs priorities/m);
   });
 
   it.concurrent('shows a bug failing, step by step, and fixed; the failing execution can be replayed', async () => {
@@ -60,7 +60,7 @@ describe('repro', () => {
 
   it.concurrent.each([
     [['B99'], "repro: no bug is called 'B99'; rmptorture repro lists them"],
-    [['B56'], 'repro: B56 (an rwsem reader without ACQUIRE) cannot be shown: needs weaker ordering'],
+    [['B57'], 'repro: B57 (a waiter that is not the first spins for a hand-over) cannot be shown: needs priorities'],
     [['B05', '--all'], 'repro: B05 or --all, not both'],
     [['--stress'], '--stress: a bug, or --all'],
     [['--all', '--stress', '--pages', 'x'], '--stress: pages show interleavings'],
