@@ -19,9 +19,13 @@ export interface Settings {
   /** Pairs for both. */
   set: readonly string[];
   rounds: number;
-  seed: number;
+  seed: bigint;
+  /** Command line that repeats the comparison. */
+  again: string;
   bounds: Bounds;
   signal: AbortSignal;
+  /** Told before each run: how many have been made, of how many. */
+  onRun: (made: number, of: number) => void;
 }
 
 /** Runs both settings `rounds` times. Throws UsageError when they are the same or one is no profile. */
@@ -31,8 +35,10 @@ export async function compareSettings({
   set,
   rounds,
   seed,
+  again,
   bounds,
   signal,
+  onRun,
 }: Settings): Promise<Compared> {
   const profilePath = resolve(profile ?? QUICKSTART);
   if (settings[0].trim() === settings[1].trim())
@@ -46,10 +52,11 @@ export async function compareSettings({
   const violations: [Violation[], Violation[]] = [[], []];
   for (let round = 0; round < rounds && !signal.aborted; round++) {
     for (const side of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+      onRun(runs.length, 2 * rounds);
       const result = await runTorture({
         profile: profiles[side]!,
         profilePath,
-        seed: BigInt(seed + round),
+        seed: BigInt.asUintN(64, seed + BigInt(round)),
         again: '',
         signal,
       });
@@ -63,6 +70,8 @@ export async function compareSettings({
   return {
     a: settings[0] === '' ? profilePath : settings[0],
     b: settings[1] === '' ? profilePath : settings[1],
+    seed: `0x${seed.toString(16)}`,
+    again,
     metrics: compareSamples(samples[0], samples[1], bounds, true),
     notes: [`${runs.length / 2} rounds, each setting once a round with the same seed`, ...doubts],
     violated: [oraclesOf(violations[0]), oraclesOf(violations[1])],

@@ -1,6 +1,5 @@
 // `rmptorture compare A B`: two result folders; `compare [profile] --ab X Y`: two settings of one profile, interleaved in one session. Says for each metric
 // whether B is slower or faster than A, and how sure that is.
-import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -10,6 +9,8 @@ import { compareText } from '../report/compare.js';
 import type { Bounds, MetricComparison } from '../torture/compare.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
+import { Screen } from './screen.js';
+import { readSeed } from './seed.js';
 import { interruptible } from './signals.js';
 
 interface Options {
@@ -30,6 +31,9 @@ interface Options {
 export interface Compared {
   a: string;
   b: string;
+  /** Of settings that were run: the seed of the first round, and the command line that runs them again. */
+  seed?: string;
+  again?: string;
   metrics: MetricComparison[];
   notes: string[];
   /** Oracles that found something, of each side. */
@@ -50,7 +54,7 @@ export function compareCommand(done: (code: number) => void): Command {
     .option('--rounds <n>', 'with --ab: runs of each setting', '9')
     .option('--duration <time>', 'with --ab: recorded time of each run', '2s')
     .option('--set <key=value>', 'with --ab: override a profile key for both; may be repeated', collect, [])
-    .option('--seed <n>', 'with --ab: seed of the first round')
+    .option('--seed <n>', 'with --ab: seed of the first round, decimal or 0x')
     .option('--slower <percent>', 'worse by more than this is slower', '5')
     .option('--faster <percent>', 'better by more than this is faster', '5')
     .option('--force', 'compare although profiles or machines differ')
@@ -100,12 +104,12 @@ async function compare(first: string | undefined, second: string | undefined, op
       await mkdir(out, { recursive: true });
       await writeFile(join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
     }
-    const { a, b, metrics } = compared;
+    const { metrics } = compared;
     const notes = [...compared.notes, ...remarks(compared)];
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(document)}\n`
-        : `${compareText(a, b, metrics, notes)}verdict: ${verdict}\n`,
+        : `${compareText(compared, metrics, notes)}verdict: ${verdict}\n`,
     );
     return verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? EXIT_CODES[verdict]);
   } finally {
@@ -135,15 +139,50 @@ async function measure(
       `--ab: expected two settings behind the profile, such as compare config/lock-mmu.yaml --ab hook=none hook=snp`,
     );
   const { compareSettings } = await import('./compare-ab.js');
-  return compareSettings({
+  const seed = readSeed(options.seed);
+  const settings = {
     profile: first,
-    settings: [options.ab[0]!, options.ab[1]!],
+    settings: [options.ab[0]!, options.ab[1]!] as [string, string],
     set: [...options.set, `duration=${options.duration}`],
     rounds: wholeOption('--rounds', options.rounds),
-    seed: options.seed === undefined ? randomBytes(6).readUIntBE(0, 6) : wholeOption('--seed', options.seed),
+    seed,
+    again: again(first, options, seed),
     bounds,
     signal,
-  });
+  };
+  return counted(options.json === true, (onRun) => compareSettings({ ...settings, onRun }));
+}
+
+/** The command line that makes the same comparison. */
+function again(profile: string | undefined, options: Options, seed: bigint): string {
+  const { ab, rounds, duration, set, slower, faster, allowViolations } = options;
+  const quoted = (text: string): string => `'${text}'`;
+  return [
+    'npx rmptorture compare',
+    ...(profile === undefined ? [] : [profile]),
+    `--rounds ${rounds} --duration ${duration} --seed 0x${seed.toString(16)} --slower ${slower} --faster ${faster}`,
+    ...set.map((pair) => `--set ${quoted(pair)}`),
+    ...(allowViolations === true ? ['--allow-violations'] : []),
+    `--ab ${ab!.map(quoted).join(' ')}`,
+  ].join(' ');
+}
+
+/** Shows on a terminal how many of the runs have been made. */
+async function counted(
+  json: boolean,
+  work: (onRun: (made: number, of: number) => void) => Promise<Compared>,
+): Promise<Compared> {
+  if (json || !process.stderr.isTTY || process.env['CI'] !== undefined) return work(() => undefined);
+  let line = '';
+  const screen = new Screen(process.stderr, ({ columns }) => [line.slice(0, columns - 1)]);
+  try {
+    return await work((made, of) => {
+      line = `run ${made + 1} of ${of}, round ${Math.floor(made / 2) + 1} of ${of / 2}`;
+      screen.draw();
+    });
+  } finally {
+    screen.close();
+  }
 }
 
 type Verdict = 'violated' | 'inconclusive' | 'slower' | 'faster' | 'same';

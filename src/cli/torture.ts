@@ -1,5 +1,4 @@
 // `rmptorture torture [profile.yaml]`: runs a load profile on real threads with every oracle on.
-import { randomBytes } from 'node:crypto';
 import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
@@ -13,6 +12,7 @@ import type { TraceLog } from '../torture/trace.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
+import { readSeed } from './seed.js';
 import { SeriesFiles } from './series-files.js';
 import { interruptible } from './signals.js';
 import type { CommandLine } from './torture-dry-run.js';
@@ -169,14 +169,6 @@ function again(profilePath: string, override: readonly string[], seed: bigint, w
   const sets = override.map((pair) => ` --set '${pair}'`).join('');
   const threads = workers === undefined ? '' : ` --workers ${workers}`;
   return `npx rmptorture torture ${profilePath} --seed 0x${seed.toString(16)}${sets}${threads}`;
-}
-
-function readSeed(text: string | number | undefined): bigint {
-  if (text === undefined) return randomBytes(8).readBigUInt64LE();
-  if (!/^(0x[0-9a-f]{1,16}|\d{1,20})$/i.test(String(text))) {
-    throw new UsageError('--seed', `--seed ${text}: expected a number below 2^64, decimal or 0x`);
-  }
-  return BigInt.asUintN(64, BigInt(text));
 }
 
 function readWorkers(text: string): number {

@@ -4,8 +4,7 @@ import { showCount, showNs, table } from './units.js';
 
 /** The table, and what the letters mean. */
 export function compareText(
-  a: string,
-  b: string,
+  { a, b, seed, again }: { a: string; b: string; seed?: string; again?: string },
   metrics: readonly MetricComparison[],
   notes: readonly string[],
 ): string {
@@ -16,5 +15,6 @@ export function compareText(
     const p = pValue < 0.001 ? '< 0.001' : pValue.toFixed(3);
     rows.push([name, show(before.median), show(after.median), ratio.toFixed(3), `${low} .. ${high}`, p, verdict]);
   }
-  return [`A: ${a}`, `B: ${b}`, '', table(rows), '', ...notes.map((note) => `note: ${note}`), ''].join('\n');
+  const repeat = seed === undefined ? [] : [`seed ${seed}; again: ${again}`];
+  return [`A: ${a}`, `B: ${b}`, ...repeat, '', table(rows), '', ...notes.map((note) => `note: ${note}`), ''].join('\n');
 }

@@ -166,6 +166,8 @@ describe('rmptorture compare --ab', () => {
       'hook=none build=fast',
       'hook=snp build=fast',
       '--json',
+      '--seed',
+      '0xabc',
       '--out',
       'out',
     );
@@ -173,6 +175,7 @@ describe('rmptorture compare --ab', () => {
     const document = JSON.parse(violated.stdout) as { metrics: { name: string; samples: number[] }[] };
     expect(document).toMatchObject({
       verdict: 'violated',
+      seed: '0xabc',
       a: 'hook=none build=fast',
       violated: [expect.arrayContaining(['one-owner']), []],
     });
@@ -190,6 +193,9 @@ describe('rmptorture compare --ab', () => {
     );
     expect(allowed.code).not.toBe(1);
     expect(allowed.stdout).toMatch(/\nnote: A violated .*one-owner\n/);
+    expect(allowed.stdout).toMatch(
+      /\nseed 0x[0-9a-f]+; again: npx rmptorture compare small\.yaml --rounds 1 .* --ab 'hook=none build=fast' 'hook=snp build=fast'\n/,
+    );
   });
 
   it('refuses two equal settings, and settings that are no profile', async () => {
