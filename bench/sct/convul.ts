@@ -9,7 +9,7 @@ export const CONVUL: readonly Program[] = [
     verdict: 'assertion',
     setup: 'words(3); set(1, 1);',
     bodies: ['lock(0); check(get(1) != 0, 1); set(2, get(2) + 1); unlock(0);', 'lock(0); set(1, 0); unlock(0);'],
-    published: { surw: 4, pct3: 4, pos: 3, rw: 5 },
+    published: { surw: 4, surwDeviation: 2, pct3: 4, pos: 3, rw: 5 },
   },
   {
     name: 'cve_2011_2183',
@@ -20,7 +20,7 @@ export const CONVUL: readonly Program[] = [
       'const slot = get(1); if (slot == 0) return; lock(0); check(get(2) == 0, 1); unlock(0);',
       'lock(0); set(1, 0); set(2, 1); unlock(0);',
     ],
-    published: { surw: 3, pct3: 5, pos: 2, rw: 2 },
+    published: { surw: 3, surwDeviation: 2, pct3: 5, pos: 2, rw: 2 },
   },
   {
     name: 'cve_2015_7550',
@@ -31,7 +31,7 @@ export const CONVUL: readonly Program[] = [
       'if ((get(1) & 1) == 0) { lock(0); check(get(2) != 0, 1); unlock(0); }',
       'lock(0); set(1, 1); set(2, 0); unlock(0);',
     ],
-    published: { surw: 6, pct3: 9, pos: 6, rw: 1 },
+    published: { surw: 6, surwDeviation: 6, pct3: 9, pos: 6, rw: 1 },
   },
   {
     name: 'cve_2016_7911',
@@ -39,7 +39,7 @@ export const CONVUL: readonly Program[] = [
     verdict: 'assertion',
     setup: 'words(2); set(1, 1);',
     bodies: ['if (get(1) != 0) check(get(1) != 0, 1);', 'lock(0); const context = get(1); set(1, 0); unlock(0);'],
-    published: { surw: 8, pct3: 20, pos: 11, rw: 3 },
+    published: { surw: 8, surwDeviation: 9, pct3: 20, pos: 11, rw: 3 },
   },
   {
     name: 'cve_2017_15265',

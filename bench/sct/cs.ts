@@ -42,6 +42,26 @@ const wronglock = (others: number, published: Program['published']): Program => 
   published,
 });
 
+/** Philosophers behind one lock: none ever waits for a fork, and that all of them have eaten is the bug. Words: forks, that lock, how many have eaten. */
+const philosophers = (count: number): Program => ({
+  name: `din_phil${count}`,
+  about: `${count} philosophers who eat one after another: fails when all have`,
+  verdict: 'assertion',
+  setup: `words(${count + 2});`,
+  bodies: Array.from({ length: count }, (_, id) => {
+    const [left, right] = [id, (id + 1) % count];
+    const eat = `lock(${count}); lock(${right}); lock(${left}); unlock(${left}); unlock(${right}); unlock(${count});`;
+    const [enter, leave] = count === 2 ? ['', ''] : [`lock(${count});`, `unlock(${count});`];
+    const eaten = `set(${count + 1}, get(${count + 1}) + 1);`;
+    return `${eat} ${enter} ${eaten} ${leave} ${enter} check(get(${count + 1}) != ${count}, 1); ${leave}`;
+  }),
+  published: {},
+  always: true,
+});
+
+const FILESYSTEM_THREADS = 27;
+const FILESYSTEM_BLOCKS = 26;
+
 export const CS: readonly Program[] = [
   {
     name: 'account',
@@ -53,7 +73,7 @@ export const CS: readonly Program[] = [
       'lock(0); set(1, get(1) + 2); set(2, 1); unlock(0);',
       'lock(0); set(1, get(1) - 4); set(3, 1); unlock(0);',
     ],
-    published: { surw: 6, pct3: 4, pos: 4, rw: 18 },
+    published: { surw: 6, surwDeviation: 5, pct3: 4, pos: 4, rw: 18 },
   },
   {
     name: 'arithmetic_prog',
@@ -80,7 +100,7 @@ export const CS: readonly Program[] = [
       'if (get(2) == 0) { lock(0); set(1, get(1) + 1); unlock(0); check(get(4) == 0, 1); } ioDecrement();',
       'set(2, 1); ioDecrement(); if (get(3) != 0) set(4, 1);',
     ],
-    published: { surw: 70, pct3: 112, pos: 36, rw: 215 },
+    published: { surw: 70, surwDeviation: 55, pct3: 112, pos: 36, rw: 215 },
   },
   {
     name: 'carter01',
@@ -106,7 +126,7 @@ export const CS: readonly Program[] = [
       'for (let n = 0; n < 7; n++) { lock(0); if (get(1) != 0) { insert(n); set(1, 0); set(2, 1); } unlock(0); }',
       'for (let n = 0; n < 7; n++) { lock(0); if (get(2) != 0) { check(remove() == n, 1); set(2, 0); set(1, 1); } unlock(0); }',
     ],
-    published: { surw: 3, pct3: 9, pos: 2, rw: 4 },
+    published: { surw: 3, surwDeviation: 1, pct3: 9, pos: 2, rw: 4 },
   },
   {
     name: 'deadlock01',
@@ -117,7 +137,36 @@ export const CS: readonly Program[] = [
       'lock(0); lock(1); set(2, get(2) + 1); unlock(1); unlock(0);',
       'lock(1); lock(0); set(2, get(2) - 1); unlock(0); unlock(1);',
     ],
-    published: { surw: 2, pct3: 13, pos: 4, rw: 3 },
+    published: { surw: 2, surwDeviation: 0, pct3: 13, pos: 4, rw: 3 },
+  },
+  ...[2, 3, 4, 5, 6, 7].map(philosophers),
+  {
+    name: 'fsbench',
+    about: `${FILESYSTEM_THREADS} threads that each take a block for an inode of theirs, one of which is out of range`,
+    verdict: 'assertion',
+    setup: `words(${3 * FILESYSTEM_BLOCKS + 32});`,
+    functions: `function allocateBlock(i: i32): void {
+      check(i < ${FILESYSTEM_BLOCKS}, 1);
+      lock(i);
+      if (get(${3 * FILESYSTEM_BLOCKS} + i) == 0) {
+        let b = (i * 2) % ${FILESYSTEM_BLOCKS};
+        for (let tries = 0; tries < 13; tries++) {
+          lock(${FILESYSTEM_BLOCKS} + b);
+          if (get(${2 * FILESYSTEM_BLOCKS} + b) == 0) {
+            set(${2 * FILESYSTEM_BLOCKS} + b, 1);
+            set(${3 * FILESYSTEM_BLOCKS} + i, b + 1);
+            unlock(${FILESYSTEM_BLOCKS} + b);
+            break;
+          }
+          unlock(${FILESYSTEM_BLOCKS} + b);
+          b = (b + 1) % ${FILESYSTEM_BLOCKS};
+        }
+      }
+      unlock(i);
+    }`,
+    bodies: Array.from({ length: FILESYSTEM_THREADS }, (_, thread) => `allocateBlock(${thread % 32});`),
+    published: {},
+    always: true,
   },
   {
     name: 'lazy01',
@@ -129,7 +178,7 @@ export const CS: readonly Program[] = [
       'lock(0); set(1, get(1) + 2); unlock(0);',
       'lock(0); check(get(1) < 3, 1); unlock(0);',
     ],
-    published: { surw: 2, pct3: 5, pos: 5, rw: 21 },
+    published: { surw: 2, surwDeviation: 0, pct3: 5, pos: 5, rw: 21 },
     always: true,
   },
   {
@@ -154,15 +203,15 @@ export const CS: readonly Program[] = [
        for (let n = 0; n < 19; n++) { lock(0); if (get(4) != 0) { value++; enqueue(value); set(28 + n, value); set(4, 0); set(5, 1); } unlock(0); }`,
       'for (let n = 0; n < 20; n++) { lock(0); if (get(5) != 0) { check(dequeue() == get(27 + n), 1); set(5, 0); set(4, 1); } unlock(0); }',
     ],
-    published: { surw: 2, pct3: 3, pos: 1, rw: 1 },
+    published: { surw: 2, surwDeviation: 0, pct3: 3, pos: 1, rw: 1 },
   },
-  reorder(2, 1, { surw: 7, pct3: 185, pos: 86 }),
-  reorder(3, 1, { surw: 7, pct3: 554, pos: 533 }),
-  reorder(4, 1, { surw: 10, pct3: 647, pos: 2169 }),
-  reorder(9, 1, { surw: 17, pct3: 3225 }),
-  reorder(10, 10, { surw: 6, pct3: 3005 }),
-  reorder(40, 10, { surw: 13, pct3: 3304 }),
-  reorder(99, 1, { surw: 194 }),
+  reorder(2, 1, { surw: 7, surwDeviation: 7, pct3: 185, pos: 86 }),
+  reorder(3, 1, { surw: 7, surwDeviation: 6, pct3: 554, pos: 533 }),
+  reorder(4, 1, { surw: 10, surwDeviation: 9, pct3: 647, pos: 2169 }),
+  reorder(9, 1, { surw: 17, surwDeviation: 11, pct3: 3225 }),
+  reorder(10, 10, { surw: 6, surwDeviation: 4, pct3: 3005 }),
+  reorder(40, 10, { surw: 13, surwDeviation: 12, pct3: 3304 }),
+  reorder(99, 1, { surw: 194, surwDeviation: 214 }),
   {
     name: 'stack',
     about: 'a flag that is never taken back lets more be popped than was pushed',
@@ -172,7 +221,7 @@ export const CS: readonly Program[] = [
       `for (let n = 0; n < 10; n++) { lock(0); const top = get(1); check(top < 10, 1); set(3 + top, n); set(1, top + 1); set(2, 1); unlock(0); }`,
       'for (let n = 0; n < 10; n++) { lock(0); if (get(2) != 0) { const top = get(1); check(top > 0, 2); set(1, top - 1); } unlock(0); }',
     ],
-    published: { surw: 5, pct3: 3, pos: 2, rw: 176 },
+    published: { surw: 5, surwDeviation: 3, pct3: 3, pos: 2, rw: 176 },
   },
   {
     name: 'sync01',
@@ -182,6 +231,18 @@ export const CS: readonly Program[] = [
     bodies: [
       'lock(0); while (get(1) > 0) wait(2, 0); set(1, get(1) + 1); unlock(0); signal(3);',
       'lock(0); while (get(1) == 0) wait(3, 0); unlock(0); signal(2);',
+    ],
+    published: {},
+    always: true,
+  },
+  {
+    name: 'sync02',
+    about: 'a producer who waits for an empty store twice, and a consumer who empties it once',
+    verdict: 'deadlock',
+    setup: 'words(4); set(1, 2);',
+    bodies: [
+      'for (let n = 0; n < 2; n++) { lock(0); while (get(1) > 0) wait(2, 0); set(1, get(1) + 1); unlock(0); signal(3); }',
+      'for (let n = 0; n < 2; n++) { lock(0); while (get(1) == 0) wait(3, 0); set(1, get(1) - 1); unlock(0); signal(2); }',
     ],
     published: {},
     always: true,
@@ -197,12 +258,12 @@ export const CS: readonly Program[] = [
       'lock(0); set(3, get(2)); set(6, 1); unlock(0);',
       'lock(0); if (get(4) != 0 && get(5) != 0 && get(6) != 0) check(get(1) == get(2) && get(2) == get(3), 1); unlock(0);',
     ],
-    published: { surw: 8, pct3: 8, pos: 9, rw: 13 },
+    published: { surw: 8, surwDeviation: 6, pct3: 8, pos: 9, rw: 13 },
   },
-  twostage(1, 1, { surw: 8, pct3: 13, pos: 15, rw: 464 }),
-  twostage(10, 10, { surw: 6, pct3: 159, pos: 156 }),
-  twostage(40, 10, { surw: 20, pct3: 1676, pos: 1637 }),
-  twostage(99, 1, { surw: 454, pct3: 7466, pos: 6674 }),
-  wronglock(7, { surw: 7, pct3: 51, pos: 10, rw: 36 }),
-  wronglock(3, { surw: 9, pct3: 58, pos: 11, rw: 36 }),
+  twostage(1, 1, { surw: 8, surwDeviation: 4, pct3: 13, pos: 15, rw: 464 }),
+  twostage(10, 10, { surw: 6, surwDeviation: 3, pct3: 159, pos: 156 }),
+  twostage(40, 10, { surw: 20, surwDeviation: 17, pct3: 1676, pos: 1637 }),
+  twostage(99, 1, { surw: 454, surwDeviation: 444, pct3: 7466, pos: 6674 }),
+  wronglock(7, { surw: 7, surwDeviation: 7, pct3: 51, pos: 10, rw: 36 }),
+  wronglock(3, { surw: 9, surwDeviation: 9, pct3: 58, pos: 11, rw: 36 }),
 ];

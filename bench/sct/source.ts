@@ -44,6 +44,8 @@ function signal(condition: i32): void {
 /** Mean schedules to the first bug, and of how many trials it was found, as published: SURW's artifact, 20 trials of up to 10,000 schedules. */
 export interface Published {
   surw?: number;
+  /** Standard deviation of the 20 trials. */
+  surwDeviation?: number;
   pct3?: number;
   pos?: number;
   rw?: number;

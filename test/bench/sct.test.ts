@@ -65,7 +65,7 @@ describe('the programs', () => {
 });
 
 it('the page says what was missed, and how many programs are within the published mean', () => {
-  const [account, reorder] = ['account', 'reorder_10'].map((name) =>
+  const [account, reorder, queue] = ['account', 'reorder_10', 'queue'].map((name) =>
     PROGRAMS.find((program) => program.name === name)!,
   );
   const trials = (surw: number[], random: number[]) => [
@@ -75,9 +75,12 @@ it('the page says what was missed, and how many programs are within the publishe
   const rows: SctRow[] = [
     { program: account!, trials: trials([3, 5], [1, 1]) },
     { program: reorder!, trials: trials([30, 34], [Infinity, 7]) },
+    { program: queue!, trials: trials([1, 4], [1, 1]) },
   ];
   const text = sctText(rows, [{ strategy: 'surw', seed: 1, schedules: 1000, found: false, cut: 10, tookMs: 2000 }]);
-  expect(text).toContain('on 1 of 2 programs (50 %; goal 80 %). Above it: `reorder_10`.');
+  expect(text).toContain(
+    'on 1 of 3 programs (33 %; goal 80 %). Above it by no more than the errors of both samples explain (of 100 and of 20 trials): `queue`; with them it is 2 (67 %). Clearly above it: `reorder_10`.',
+  );
   expect(text).toContain('| `account` | 3 | 4.0 ± 1.4 | 1 (2 seeds) | 6 | 4 | 4 | 18 |');
   expect(text).toContain('| `reorder_10` | 10 | 32.0 ± 2.8 | - (1/2) | 17 | 3225 |  |  |');
   expect(text).toContain('| surw | 1 | not in 1,000 | 2 s | 1.0 % |');
