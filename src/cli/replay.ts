@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
 import { nowNs } from '../host/clock.js';
 import type { Scenario } from '../explore/scenario.js';
+import type { Target } from '../explore/target.js';
 import { EXIT_INCONCLUSIVE, EXIT_VIOLATION } from './exit-codes.js';
 
 /** Time to learn which orders of steps the failure needs. */
@@ -39,10 +40,14 @@ async function replay(file: string, json: boolean): Promise<number> {
     ...(races === undefined ? {} : { races }),
     ...(locks === undefined ? {} : { locks }),
   };
-  const target =
+  const make = async (): Promise<Target> =>
     trace.scenario === undefined
-      ? await loadTarget(trace.target, how, overrides)
+      ? loadTarget(trace.target, how, overrides)
       : scenarioTarget({ ...(trace.scenario as Scenario), ...overrides }, how);
+  const target = await make().catch((error: unknown) => {
+    if (error instanceof UsageError) throw new UsageError('replay', `replay: ${file}: ${error.message}`);
+    throw error;
+  });
   if (target.threadNames.join() !== trace.threads.join())
     throw new UsageError(
       'replay',

@@ -1,4 +1,5 @@
 // Finds what the user wants explored: one of our scenarios by name, a scenario file (.yaml, .json, .js), or a program (.ts).
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { scenarioOf as scenarioOfBug } from '../catalogue/bug.js';
@@ -10,6 +11,7 @@ import { compileProgram } from '../explore/compile.js';
 import { programTarget } from '../explore/program-target.js';
 import type { Scenario } from '../explore/scenario.js';
 import { scenarioTarget } from '../explore/scenario-target.js';
+import { scenarioComplaints } from '../explore/scenario-complaints.js';
 import { SCENARIOS } from '../explore/scenarios/index.js';
 import { scenarioSchema } from '../explore/schema.js';
 import { racesByDefault, type Target, type TargetOptions } from '../explore/target.js';
@@ -40,7 +42,9 @@ export function scenarioList(): string {
 
 async function loadScenario(what: string, extension: string): Promise<Scenario> {
   if (['.yaml', '.yml', '.json'].includes(extension))
-    return readDocument(path.resolve(what), scenarioSchema) as Scenario;
+    return readDocument(path.resolve(what), scenarioSchema, [], (data) =>
+      scenarioComplaints(data as Scenario),
+    ) as Scenario;
   if (extension === '.js' || extension === '.mjs') return scenarioOf(what);
   const found = SCENARIOS.find(({ name }) => name === what);
   if (found !== undefined) return found;
@@ -54,6 +58,7 @@ async function loadScenario(what: string, extension: string): Promise<Scenario> 
 }
 
 async function scenarioOf(file: string): Promise<Scenario> {
+  if (!existsSync(file)) throw new UsageError('explore', `explore: ${file}: there is no such file`);
   let module: { default?: unknown };
   try {
     module = (await import(pathToFileURL(path.resolve(file)).href)) as { default?: unknown };
@@ -61,7 +66,15 @@ async function scenarioOf(file: string): Promise<Scenario> {
     throw new UsageError('explore', `explore: ${file}: ${(error as Error).message}`);
   }
   const parsed = scenarioSchema.safeParse(module.default);
-  if (parsed.success) return parsed.data as Scenario;
+  if (parsed.success) {
+    const scenario = parsed.data as Scenario;
+    const [complaint] = scenarioComplaints(scenario);
+    if (complaint === undefined) return scenario;
+    throw new UsageError(
+      'explore',
+      `explore: ${file}: default export: ${complaint.path.join('.')}: ${complaint.message}`,
+    );
+  }
   const issue = parsed.error.issues[0]!;
   throw new UsageError('explore', `explore: ${file}: default export: ${issue.path.join('.')}: ${issue.message}`);
 }

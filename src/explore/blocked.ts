@@ -3,6 +3,7 @@
 import * as control from '../kernel/abi/control.js';
 import * as layout from '../kernel/abi/layout.js';
 import type { Finding } from './finding.js';
+import type { HeldLock, LockStacks } from './lock-stacks.js';
 import type { Recorder } from './recorder.js';
 import type { SourceLine } from './source-lines.js';
 import type { Target } from './target.js';
@@ -14,7 +15,7 @@ interface Sleeper {
   holders: number[];
 }
 
-function held(target: Target, thread: number): number[] {
+function heldBy(target: Target, thread: number): number[] {
   const { words } = target.machine.memory;
   const task = target.machine.task(thread);
   const count = Math.min(words[(task + layout.TASK_HELD_COUNT) / 4]!, layout.HELD_MAX);
@@ -35,7 +36,7 @@ function sleeperOf(target: Target, thread: number): Sleeper {
     if (other === thread) return [];
     const holds = rcu
       ? words[(machine.task(other) + layout.TASK_RCU_NESTING) / 4]! > 0
-      : lock !== 0 && held(target, other).includes(lock);
+      : lock !== 0 && heldBy(target, other).includes(lock);
     return holds ? [other] : [];
   });
   return { thread, lock, holders };
@@ -100,7 +101,7 @@ function describe(target: Target, sleeper: Sleeper): string {
   const { machine, threadNames } = target;
   const { thread, lock } = sleeper;
   const name = threadNames[thread]!;
-  const holds = held(target, thread).map((address) => target.nameOf(address));
+  const holds = heldBy(target, thread).map((address) => target.nameOf(address));
   const holding = holds.length === 0 ? '' : `holds ${holds.join(', ')} and `;
   if (lock === 0) {
     const word = machine.address(thread);
@@ -137,6 +138,22 @@ export interface ThreadLocks {
   held: readonly LockNote[];
   /** `waits for spare, held by two`, with the place where it does. */
   waits?: { text: string; place: SourceLine | undefined };
+}
+
+/** One lock taken under another, by whom. */
+export interface NestedLocks {
+  thread: number;
+  under: LockNote;
+  taken: LockNote;
+}
+
+/** Of a broken rule of lockdep's: which locks were taken under others in this execution, as far as a lock is among them that the thread holds. */
+export function nestedLocks({ threadNames, nameOf }: Target, thread: string, locks: LockStacks): NestedLocks[] {
+  const held = new Set(locks.of(threadNames.indexOf(thread)).map(({ lock }) => lock));
+  const note = ({ lock, ...rest }: HeldLock): LockNote => ({ lock: nameOf(lock), ...rest });
+  return locks.edges
+    .filter(({ taken }) => held.has(taken.lock))
+    .map(({ thread: by, under, taken }) => ({ thread: by, under: note(under), taken: note(taken) }));
 }
 
 /** The lock stacks of all threads that hold a lock or wait for one. @context the execution that was recorded has just ended. */

@@ -35,7 +35,7 @@ export interface CounterexampleLimits {
 const MOST_PAIRS = 400;
 /** Time for fewer operations, and for the orders, measured by that for the schedule. */
 const SCENARIO_SHARE = 2;
-const ORDERS_SHARE = 0.5;
+const ORDERS_SHARE = 1;
 
 export function counterexampleOf(target: Target, failure: Failure, limits: CounterexampleLimits): Counterexample {
   const { preemptions, switches, steps } = failure;
@@ -63,12 +63,11 @@ function smallSchedule(
     return { target, failure: short ?? failure, constraints: [] };
   }
   const { tape } = minimise(target, failure, failure.tape, new Budget(limits.tries, limits.milliseconds, limits.nowMs));
-  const small = recordFailure(target, tape, failure);
+  const small = recordFailure(target, tape, failure, true);
   // A tape that no longer fails would be a mistake of the minimiser's: the execution as found is still true.
   if (small === undefined) return { target, failure, constraints: [] };
-  const constraints = ordersOf(target, small, new Budget(MOST_PAIRS, limits.milliseconds * ORDERS_SHARE, limits.nowMs));
-  // Once more, since what objects are called is looked up in the state that the execution leaves.
-  return { target, failure: recordFailure(target, tape, failure, true) ?? small, constraints };
+  const flips = new Budget(MOST_PAIRS, limits.milliseconds * ORDERS_SHARE, limits.nowMs);
+  return { target, failure: small, constraints: ordersOf(target, small, flips) };
 }
 
 /** The orders of steps that a recorded failure needs, as far as the budget goes. */

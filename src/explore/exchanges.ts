@@ -22,10 +22,11 @@ const LOADS = new Set<number>([
   points.POINT_FENCE,
   points.POINT_RELAX,
 ]);
+const COMPARING = new Set<number>([points.POINT_CAS, points.POINT_CAS_RELAXED]);
 const STORES = new Set<number>([points.POINT_STORE, points.POINT_ATOMIC_STORE, points.POINT_FILL, points.POINT_COPY]);
 
 function accessOf(step: number, { thread, kind, wrote }: RecordedStep): Access {
-  const write = !LOADS.has(kind) && (wrote || (kind !== points.POINT_CAS && kind !== points.POINT_CAS_RELAXED));
+  const write = !LOADS.has(kind) && (wrote || !COMPARING.has(kind));
   return { step, thread, read: !STORES.has(kind), write };
 }
 

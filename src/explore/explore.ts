@@ -1,6 +1,6 @@
 // The run loop of the strategies: one execution after another, each with its own seed, until a failure, the end of all interleavings or of the budget.
 // A failure is replayed twice from its tape before anybody is told of it.
-import { lockNotes, type ThreadLocks } from './blocked.js';
+import { lockNotes, type NestedLocks, nestedLocks, type ThreadLocks } from './blocked.js';
 import { type Finding, findingOf } from './finding.js';
 import { seedOf } from './random.js';
 import { type RecordedStep, Recorder, type StepDetails } from './recorder.js';
@@ -37,6 +37,8 @@ export interface Failure extends Finding {
   repeatsFrom?: number;
   /** The threads' locks at its end, if what a report says was looked up. */
   locks?: readonly ThreadLocks[];
+  /** Of a broken rule of lockdep's: locks taken under others before. */
+  nested?: readonly NestedLocks[];
 }
 
 /** What an exploration has found, and how much it has seen. */
@@ -229,8 +231,28 @@ export function recordFailure(
   if (finding === undefined) return undefined;
   const { steps, preemptions, switches } = recorder;
   const lasso = machine.repeatsFrom < 0 ? {} : { repeatsFrom: machine.repeatsFrom };
-  const locks = recorder.locks === undefined ? {} : { locks: lockNotes(target, recorder) };
-  return { ...finding, executionIndex, seed, tape, steps, preemptions, switches, ...lasso, ...locks };
+  return {
+    ...finding,
+    executionIndex,
+    seed,
+    tape,
+    steps,
+    preemptions,
+    switches,
+    ...lasso,
+    ...locksAtEnd(target, finding, recorder),
+  };
+}
+
+/** What a report says of locks. @context the execution that was recorded has just ended. */
+export function locksAtEnd(
+  target: Target,
+  { kind, thread }: Finding,
+  recorder: Recorder,
+): Pick<Failure, 'locks' | 'nested'> {
+  if (recorder.locks === undefined) return {};
+  const nested = kind === 'locking' ? { nested: nestedLocks(target, thread, recorder.locks) } : {};
+  return { locks: lockNotes(target, recorder), ...nested };
 }
 
 /** What a report says of each step. */

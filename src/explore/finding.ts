@@ -10,6 +10,8 @@ export interface Finding {
   kind: string;
   message: string;
   thread: string;
+  /** Of a data race: the word. */
+  address?: number;
 }
 
 /** What is wrong with the execution that has just ended; undefined when it passed. Looks at the state at rest when all threads have finished. */
@@ -43,7 +45,7 @@ function raceOf({ races, threadNames, nameOf }: Target): Finding | undefined {
   const race = races?.race;
   if (race === undefined) return undefined;
   const thread = threadNames[race.second.thread - 1] ?? '';
-  return { kind: 'data-race', message: raceText(race, threadNames, nameOf), thread };
+  return { kind: 'data-race', message: raceText(race, threadNames, nameOf), thread, address: race.address };
 }
 
 function threadName(target: Target, thread: number): string {

@@ -14,10 +14,19 @@ export interface HeldLock {
   place: SourceLine | undefined;
 }
 
+/** A lock that was taken while its thread held another one. */
+export interface LockEdge {
+  thread: number;
+  under: HeldLock;
+  taken: HeldLock;
+}
+
 /** Follows the held stacks of an execution. */
 export class LockStacks {
   readonly #machine: Machine;
   readonly #stacks: HeldLock[][];
+  /** Each pair of locks once, as it was first seen. */
+  readonly edges: LockEdge[] = [];
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -37,8 +46,21 @@ export class LockStacks {
       if (before !== undefined) return before;
       // A trylock is noted once it has succeeded; others before they are waited for.
       const isTry = (mode & HELD_TRY) !== 0;
-      return { lock, isRead: (mode & HELD_READ) !== 0, step: isTry ? last : -1, place: isTry ? lastPlace : place };
+      const taken = {
+        lock,
+        isRead: (mode & HELD_READ) !== 0,
+        step: isTry ? last : -1,
+        place: isTry ? lastPlace : place,
+      };
+      for (const under of known) this.#noteEdge({ thread, under, taken });
+      return taken;
     });
+  }
+
+  #noteEdge(edge: LockEdge): void {
+    const isKnown = ({ under, taken }: LockEdge): boolean =>
+      under.lock === edge.under.lock && taken.lock === edge.taken.lock;
+    if (!this.edges.some(isKnown)) this.edges.push(edge);
   }
 
   /** The thread has made a step: what it noted before that was for it. */

@@ -39,19 +39,24 @@ class Followed implements Strategy {
   readonly exhaustive = false;
   readonly recorder = new DeviationRecorder();
   readonly choices: number[] = [];
+  /** What each step does: only where `notesEvents`, since it takes time. */
   readonly events: Event[] = [];
   readonly planned: Planned[] = [];
+  length = 0;
   readonly #thread: (view: View, enabled: number) => number;
   readonly #choice: (count: number, kind: ChoiceKind, view: View, at: number) => number;
+  readonly #notesEvents: boolean;
   /** By thread: its last step, which may have woken another one. */
   readonly #last: number[] = [];
 
   constructor(
     thread: (view: View, enabled: number) => number,
     choice: (count: number, kind: ChoiceKind, view: View, at: number) => number,
+    notesEvents = false,
   ) {
     this.#thread = thread;
     this.#choice = choice;
+    this.#notesEvents = notesEvents;
   }
 
   begin(): boolean {
@@ -63,12 +68,17 @@ class Followed implements Strategy {
     for (let n = 0; n < view.enabledCount; n++) enabled |= 1 << view.enabled[n]!;
     const thread = this.#thread(view, enabled);
     this.recorder.step(thread, enabled);
+    this.length++;
+    if (this.#notesEvents) this.#note(view, thread);
+    return thread;
+  }
+
+  #note(view: View, thread: number): void {
     const waker = view.kind(thread) === 0 ? view.wokenBy(thread) : -1;
     const after = waker < 0 ? -1 : (this.#last[waker] ?? -1);
     this.#last[thread] = this.events.length;
     this.events.push({ thread, operation: operationOf(view, thread), after });
     this.planned.push({ thread, kind: view.kind(thread), address: view.address(thread) });
-    return thread;
   }
 
   choose(count: number, kind: ChoiceKind, view: View): number {
@@ -103,6 +113,7 @@ function follow(target: Target, tape: readonly number[]): Followed {
   const followed = new Followed(
     (view) => replay.pick(view),
     (count, kind, view) => replay.choose(count, kind, view),
+    true,
   );
   target.machine.run(followed);
   return followed;
@@ -119,7 +130,7 @@ export function minimise(target: Target, finding: Finding, tape: readonly number
     const found = findingOf(target, machine.run(followed));
     if (found === undefined || !isSameFailure(found, finding)) return undefined;
     const { deviations: made, blocks, preemptions, switches } = followed.recorder;
-    const { length } = followed.events;
+    const { length } = followed;
     return {
       finding: found,
       tape: [...machine.tape.subarray(0, machine.tapeLength)],
@@ -138,7 +149,7 @@ export function minimise(target: Target, finding: Finding, tape: readonly number
     blocks,
     preemptions,
     switches,
-    length: first.events.length,
+    length: first.length,
   };
   return minimiseSchedule(whole, attempt, budget) as Attempt;
 }

@@ -67,6 +67,11 @@ export class Recorder implements Observer {
     };
   }
 
+  /** A thread may have noted a lock before its first point, which nobody announces. */
+  begin(): void {
+    for (const [thread, place] of this.places.entries()) this.locks?.note(thread, -1, place, undefined);
+  }
+
   performed(thread: number, view: View): void {
     this.settle();
     const before = this.steps.at(-1)?.thread;

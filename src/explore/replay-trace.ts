@@ -1,6 +1,5 @@
 // Replays a trace file, comparing every step with what was recorded.
-import { lockNotes } from './blocked.js';
-import { detailsOf, type Failure } from './explore.js';
+import { detailsOf, type Failure, locksAtEnd } from './explore.js';
 import { findingOf } from './finding.js';
 import { OPERATIONS } from './operation-names.js';
 import { Recorder } from './recorder.js';
@@ -34,8 +33,8 @@ export function replayTrace(target: Target, trace: Trace): Replayed {
     const { steps, preemptions, switches } = recorder;
     const { executionIndex, seed, tape, repeatsFrom } = trace;
     const lasso = repeatsFrom === undefined ? {} : { repeatsFrom };
-    const locks = lockNotes(target, recorder);
-    const failure = { ...finding, executionIndex, seed, tape, steps, preemptions, switches, locks, ...lasso };
+    const locks = locksAtEnd(target, finding, recorder);
+    const failure = { ...finding, executionIndex, seed, tape, steps, preemptions, switches, ...locks, ...lasso };
     return { failure, divergence: undefined };
   } catch (error) {
     if (error instanceof Divergence) return { failure: undefined, divergence: error.message };

@@ -6,7 +6,7 @@ import * as control from '../kernel/abi/control.js';
 import * as layout from '../kernel/abi/layout.js';
 import { LOCK_OWNER } from '../kernel/abi/sync.js';
 import * as vcpu from '../kernel/abi/vcpu.js';
-import type { Violation } from '../host/errors.js';
+import { UsageError, type Violation } from '../host/errors.js';
 import { kernelModule } from '../host/kernel-module.js';
 import { readViolations } from '../host/oops.js';
 import { Machine, type MachineExports } from './machine.js';
@@ -28,6 +28,7 @@ const STATE_BYTES = 1 << 20;
 export function scenarioTarget(scenario: Scenario, given: TargetOptions = {}): Target {
   const options = withRaces(scenario, given);
   const threadNames = Object.keys(scenario.threads);
+  if (threadNames.length === 0) throw new UsageError('threads', `${scenario.name}: threads: expected one at least`);
   const machine = new Machine({
     module: kernelModule('controlled'),
     threads: threadNames.length,

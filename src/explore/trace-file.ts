@@ -67,7 +67,8 @@ export function readTrace(file: string): Trace {
   try {
     value = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new UsageError('replay', `replay: ${file}: ${(error as Error).message}`);
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new UsageError('replay', `replay: ${file}: ${missing ? 'there is no such file' : (error as Error).message}`);
   }
   const found = (value as { schema?: unknown } | null)?.schema;
   if (found !== SCHEMA) {

@@ -1,7 +1,7 @@
 // The report of an exploration as text: what was covered, and a failing interleaving step by step.
 import * as points from '../kernel/abi/point.js';
 import { operationCount } from '../explore/fewer.js';
-import type { ThreadLocks } from '../explore/blocked.js';
+import type { NestedLocks, ThreadLocks } from '../explore/blocked.js';
 import type { Counterexample } from '../explore/counterexample.js';
 import { exchangingSteps } from '../explore/exchanges.js';
 import type { ExploreResult, Failure } from '../explore/explore.js';
@@ -63,25 +63,46 @@ function rowOf(target: Target, step: RecordedStep, shown: boolean): StepRow {
   };
 }
 
+function placeOf(place: SourceLine | undefined): string {
+  return place === undefined ? '' : `, at ${placeText(place)}`;
+}
+
+/** `thread1 took a (both order.ts:5) under b (both order.ts:5)`. */
+function nestedText({ threadNames }: Target, { thread, under, taken }: NestedLocks): string {
+  return `${threadNames[thread]} took ${taken.lock}${placeOf(taken.place)}, under ${under.lock}${placeOf(under.place)}`;
+}
+
+/** The two accesses of a data race: the last ones that two threads made to the word. */
+function racingSteps({ address, steps }: Failure): number[] {
+  if (address === undefined) return [];
+  const touches = ({ kind, address: at, bytes }: RecordedStep): boolean =>
+    kind !== 0 && at < address + 4 && at + bytes > address;
+  const second = steps.findLastIndex(touches);
+  const first = steps.findLastIndex((step, n) => n < second && step.thread !== steps[second]!.thread && touches(step));
+  return first < 0 ? [] : [first, second];
+}
+
 function lockRow({ threadNames }: Target, { thread, held, waits }: ThreadLocks): LockRow {
-  const at = (place: SourceLine | undefined): string => (place === undefined ? '' : `, at ${placeText(place)}`);
   const name = threadNames[thread]!;
   const taken = held.map(
-    ({ lock, isRead, step, place }) => `${lock}${isRead ? ' (read)' : ''}, taken in step ${step + 1}${at(place)}`,
+    ({ lock, isRead, step, place }) => `${lock}${isRead ? ' (read)' : ''}, taken in step ${step + 1}${placeOf(place)}`,
   );
-  return { thread: name, held: taken, waits: waits === undefined ? '' : `${waits.text}${at(waits.place)}` };
+  return { thread: name, held: taken, waits: waits === undefined ? '' : `${waits.text}${placeOf(waits.place)}` };
 }
 
 /** The failing interleaving as a table. */
 export function failureText(target: Target, failure: Failure, constraints: readonly ConstraintRow[] = []): string {
   const shown = exchangingSteps(failure.steps);
   for (const { earlier, later } of constraints) shown.add(earlier).add(later);
+  for (const step of racingSteps(failure)) shown.add(step);
   return interleavingText({
     threads: target.threadNames,
     steps: failure.steps.map((step, n) => rowOf(target, step, shown.has(n))),
     constraints,
     failure: `${failure.kind}: ${failure.message}`,
     locks: (failure.locks ?? []).map((each) => lockRow(target, each)),
+    nested: (failure.nested ?? []).map((each) => nestedText(target, each)),
+    racing: racingSteps(failure),
     repeatsFrom: failure.repeatsFrom,
   });
 }

@@ -39,6 +39,10 @@ export interface Interleaving {
   failure: string;
   /** Of threads that hold locks or wait for one. */
   locks?: readonly LockRow[];
+  /** Locks taken under others, in words. */
+  nested?: readonly string[];
+  /** Of a data race: its two steps (indices). */
+  racing?: readonly number[];
   /** Of a livelock: so many steps lead into the loop, which the others are. */
   repeatsFrom?: number | undefined;
 }
@@ -99,7 +103,7 @@ export function interleavingText(interleaving: Interleaving, width = 150): strin
     else lines.push(line(String(n + 1), only(thread, text), place));
     n += Math.max(1, folded);
   }
-  return `${[...shortened(lines), line('', [], ''), failure, ...lockLines(interleaving), ...constraintLines(interleaving)].join('\n')}\n`;
+  return `${[...shortened(lines), line('', [], ''), failure, ...racingLines(interleaving), ...lockLines(interleaving), ...constraintLines(interleaving)].join('\n')}\n`;
 }
 
 /** A table that nobody would read to its end, as of a livelock, without its middle. */
@@ -126,22 +130,32 @@ function functionsOf(steps: readonly StepRow[]): string {
   return names.length <= MOST_FUNCTIONS ? names.join(', ') : `${names[0]} .. ${names.at(-1)}`;
 }
 
-function lockLines({ locks = [] }: Interleaving): string[] {
+function racingLines({ threads, steps, racing = [] }: Interleaving): string[] {
+  return racing.map((n) => `  ${stepLine(threads, steps, n)}`);
+}
+
+/** A step in a line: `step 3, punch: store rmp[0x11] ..., at ...`. */
+function stepLine(threads: readonly string[], steps: readonly StepRow[], n: number): string {
+  const { thread, text, place } = steps[n]!;
+  return `step ${n + 1}, ${threads[thread]}: ${text}${place === '' ? '' : `, at ${place}`}`;
+}
+
+function lockLines({ locks = [], nested = [] }: Interleaving): string[] {
   const width = Math.max(0, ...locks.map(({ thread }) => thread.length));
   const lines = locks.flatMap(({ thread, held, waits }) =>
     [...held.map((text) => `holds ${text}`), ...(waits === '' ? [] : [waits])].map(
       (text, n) => `  ${(n === 0 ? thread : '').padEnd(width)}  ${text}`,
     ),
   );
-  return lines.length === 0 ? [] : ['', 'Locks at the end:', ...lines];
+  return [
+    ...(lines.length === 0 ? [] : ['', 'Locks at the end:', ...lines]),
+    ...(nested.length === 0 ? [] : ['', 'Taken under one another before:', ...nested.map((text) => `  ${text}`)]),
+  ];
 }
 
 function constraintLines({ threads, steps, constraints }: Interleaving): string[] {
   if (constraints.length === 0) return [];
-  const side = (n: number): string => {
-    const { thread, text, place } = steps[n]!;
-    return `step ${n + 1}, ${threads[thread]}: ${text}${place === '' ? '' : `, at ${place}`}`;
-  };
+  const side = (n: number): string => stepLine(threads, steps, n);
   return [
     '',
     constraints.length === 1

@@ -331,9 +331,14 @@ describe('a mistake', () => {
     ['an unknown variant', ['punch-punch', '--variant', 'B99'], /^variants: 'B99' is unknown; .*\n$/],
     ['a program that is not there', ['none.ts'], /^explore: none\.ts: there is no such file\n$/],
     ['a scenario file with a wrong operation', ['wrong.yaml'], /wrong\.yaml:3:\d+: threads\.a\.0.*\n$/],
+    ['a guest that is not there', ['guest.yaml'], /guest\.yaml:3:\d+: no guest is called 'gest'; known are guest\n$/],
+    ['a scenario without threads', ['none.yaml'], /none\.yaml:2:\d+: threads: expected one at least\n$/],
+    ['a scenario module that is not there', ['none.mjs'], /^explore: \S+none\.mjs: there is no such file\n$/],
   ])('%s is one line and exit code 2; nothing is written', async (_, args, message) => {
     writeFileSync(at('wrong.yaml'), 'name: x\nthreads:\n  a: [{ op: jump }]\n');
-    const resolved = args.map((arg) => (arg === 'wrong.yaml' ? at(arg) : arg));
+    writeFileSync(at('none.yaml'), 'name: x\nthreads: {}\n');
+    writeFileSync(at('guest.yaml'), 'name: x\nvms: { guest: {} }\nthreads: { a: [{ op: touch, vm: gest, gfn: 1 }] }\n');
+    const resolved = args.map((arg) => (/\.(?:yaml|mjs)$/.test(arg) ? at(arg) : arg));
     const { code, stdout, stderr } = await explore(...resolved, '--out', at('nowhere'));
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(message);

@@ -39,7 +39,7 @@ beforeAll(async () => {
   const file = path.join(directory, 'minimal.ts');
   writeFileSync(file, SOURCE);
   compiled = await compileProgram(file);
-}, 60_000);
+}, 180_000);
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const targetOf = (name: string): Target => programTarget(compiled, { name, prefix: `${name}_`, stepLimit: 2000 });

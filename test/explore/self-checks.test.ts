@@ -195,7 +195,7 @@ const written = (name: string, source: string): string => {
 let module: CompiledProgram;
 beforeAll(async () => {
   module = await compileProgram(written('planted.ts', SOURCE));
-}, 60_000);
+}, 180_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const sample = (target: Target, executions: number, strategy = 'portfolio'): ExploreResult =>

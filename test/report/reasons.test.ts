@@ -8,11 +8,12 @@ import { counterexampleOf } from '#src/explore/counterexample.js';
 import { explore } from '#src/explore/explore.js';
 import { programTarget } from '#src/explore/program-target.js';
 import { strategyNamed } from '#src/explore/strategies/named.js';
+import { LC_USER } from '#src/kernel/abi/classes.js';
 import { failureText } from '#src/report/explore.js';
 
 const SOURCE = `
 import { check } from 'rmptorture/assert';
-import { atomicAdd32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake } from 'rmptorture/point';
+import { atomicAdd32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake, load32, store32 } from 'rmptorture/point';
 import { kmalloc } from 'rmptorture/heap';
 import { name } from 'rmptorture/name';
 import { mutexInit, mutexLock, mutexUnlock, srcuInit, srcuReadLock, srcuReadUnlock, synchronizeSrcu } from 'rmptorture/sync';
@@ -32,6 +33,12 @@ let srcu: usize = 0;
 export function grace_setup(): void { mutexInit(FIRST, 0); srcu = kmalloc(1024); srcuInit(srcu, 0); }
 export function grace_thread0(): void { const idx = srcuReadLock(srcu); mutexLock(FIRST); mutexUnlock(FIRST); srcuReadUnlock(srcu, idx); }
 export function grace_thread1(): void { mutexLock(FIRST); synchronizeSrcu(srcu); mutexUnlock(FIRST); }
+export function order_setup(): void { mutexInit(FIRST, ${LC_USER}); mutexInit(SECOND, ${LC_USER + 1}); name(FIRST, 'first', 64); name(SECOND, 'second', 64); }
+export function order_thread0(): void { both(FIRST, SECOND); }
+export function order_thread1(): void { both(SECOND, FIRST); }
+export function racy_setup(): void { name(A, 'data'); name(B, 'ready'); }
+export function racy_thread0(): void { store32(A, 5); atomicStore32(B, 1); }
+export function racy_thread1(): void { atomicLoad32(B); load32(A); }
 `;
 
 const folder = mkdtempSync(path.join(tmpdir(), 'reasons-'));
@@ -40,12 +47,18 @@ beforeAll(async () => {
   const file = path.join(folder, 'reasons.ts');
   writeFileSync(file, SOURCE);
   module = await compileProgram(file);
-}, 60_000);
+}, 180_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** The report of the program's smallest failing execution. */
-function reportOf(name: string): string {
-  const target = programTarget(module, { name, prefix: `${name}_`, stepLimit: 2000, threadNames: ['one', 'two'] });
+function reportOf(name: string, races = false): string {
+  const target = programTarget(module, {
+    name,
+    prefix: `${name}_`,
+    stepLimit: 2000,
+    threadNames: ['one', 'two'],
+    races,
+  });
   const { violation } = explore(target, strategyNamed('random'), { executions: 2000, seed: 1 });
   const { failure } = counterexampleOf(target, violation!, { tries: 500, milliseconds: Infinity, nowMs: () => 0 });
   // Lines of the kernel's sources come and go.
@@ -80,6 +93,19 @@ Locks at the end:
   two  holds second, taken in step 10, at both reasons.ts (sync/word.ts)
        waits for first, held by one, at both reasons.ts (sync/word.ts)
 `.slice(1);
+
+describe('below the table', () => {
+  it('stands which lock was taken under which before, of a broken lock order', () => {
+    expect(reportOf('order')).toMatch(
+      /\nTaken under one another before:\n {2}(?:one|two) took (?:first|second), at both reasons\.ts \(.*\), under (?:first|second), at both /,
+    );
+  });
+
+  it('stand the two accesses of a data race', () => {
+    const step = String.raw`step \d, \w+: (?:write data 0 -> 5|read data = \d), at .*`;
+    expect(reportOf('racy', true)).toMatch(new RegExp(`\ndata-race: data: .*\n  ${step}\n  ${step}\n`));
+  });
+});
 
 describe('the reason of each switch', () => {
   it('is a preemption, or the lock that is waited for with who holds it', () => {

@@ -1,0 +1,60 @@
+// What is wrong with a scenario that its schema accepts: objects that are not there, and threads that are missing. Each complaint knows its place, so that a file's
+// line and column can be said.
+import type { Complaint } from '../torture/document.js';
+import type { Expectation, Operation, Scenario } from './scenario.js';
+
+type Path = Complaint['path'];
+
+/** Everything that is wrong, in the order of the document. */
+export function scenarioComplaints(scenario: Scenario): Complaint[] {
+  const { setup = [], threads, expect = [] } = scenario;
+  const names = Object.keys(threads);
+  const none = names.length === 0 ? [complaint(['threads'], 'threads: expected one at least')] : [];
+  return [
+    ...none,
+    ...setup.flatMap((operation, n) => ofObjects(scenario, operation, ['setup', n])),
+    ...names.flatMap((thread) =>
+      threads[thread]!.flatMap((operation, n) => ofObjects(scenario, operation, ['threads', thread, n])),
+    ),
+    ...expect.flatMap((expectation, n) => [
+      ...ofObjects(scenario, expectation, ['expect', n]),
+      ...ofThread(scenario, expectation, ['expect', n]),
+    ]),
+  ];
+}
+
+function complaint(path: Path, message: string): Complaint {
+  return { path, inKey: false, message };
+}
+
+function unknown(path: Path, what: string, name: string, known: readonly string[]): Complaint[] {
+  if (known.includes(name)) return [];
+  const there = known.length === 0 ? 'the scenario has none' : `known are ${known.join(', ')}`;
+  return [complaint(path, `no ${what} is called '${name}'; ${there}`)];
+}
+
+/** Guests, files and XArrays that an operation or an expectation names, and the vCPU. */
+function ofObjects(scenario: Scenario, one: Operation | Expectation, path: Path): Complaint[] {
+  const { vms = {}, files = {}, xarrays = [] } = scenario;
+  const found: Complaint[] = [];
+  if ('vm' in one) found.push(...unknown([...path, 'vm'], 'guest', one.vm, Object.keys(vms)));
+  if ('file' in one && one.file !== undefined)
+    found.push(...unknown([...path, 'file'], 'file', one.file, Object.keys(files)));
+  if ('xarray' in one) found.push(...unknown([...path, 'xarray'], 'XArray', one.xarray, xarrays));
+  if ('vcpu' in one && one.vcpu !== undefined && vms[one.vm] !== undefined) {
+    const count = vms[one.vm]!.vcpus ?? 1;
+    if (one.vcpu >= count)
+      found.push(
+        complaint([...path, 'vcpu'], `guest '${one.vm}' has ${count} vCPU${count === 1 ? '' : 's'}, numbered from 0`),
+      );
+  }
+  return found;
+}
+
+function ofThread({ threads }: Scenario, expectation: Expectation, path: Path): Complaint[] {
+  if (!('thread' in expectation)) return [];
+  const { thread, call } = expectation;
+  const calls = threads[thread]?.length;
+  if (calls === undefined) return unknown([...path, 'thread'], 'thread', thread, Object.keys(threads));
+  return call < calls ? [] : [complaint([...path, 'call'], `thread '${thread}' makes ${calls} calls, numbered from 0`)];
+}
