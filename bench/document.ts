@@ -4,7 +4,8 @@ import path from 'node:path';
 import { environmentFingerprint, type Environment } from '../src/host/environment.js';
 import { UsageError } from '../src/host/errors.js';
 import type { Goal, Runner } from './runner.js';
-import { estimate, mannWhitney, quantile, unpairedRatio } from '../src/host/samples.js';
+import { mannWhitney } from '../src/host/mann-whitney.js';
+import { estimate, quantile, unpairedRatio } from '../src/host/samples.js';
 
 export interface BenchmarkResult {
   name: string;

@@ -61,33 +61,3 @@ export function unpairedRatio(a: readonly number[], b: readonly number[]): Estim
   const ratios = Array.from({ length: RESAMPLES }, () => median(resample(a, random)) / median(resample(b, random)));
   return { median: median(a) / median(b), low: quantile(ratios, 0.025), high: quantile(ratios, 0.975) };
 }
-
-/** Complementary error function, Abramowitz and Stegun 7.1.26: absolute error below 2e-7. */
-function erfc(x: number): number {
-  const t = 1 / (1 + 0.3275911 * Math.abs(x));
-  const poly = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
-  return x >= 0 ? poly * Math.exp(-x * x) : 2 - poly * Math.exp(-x * x);
-}
-
-/** Two-sided p-value of the Mann-Whitney U test (normal approximation, corrected for ties). 1 when a side is empty or all values tie. */
-export function mannWhitney(a: readonly number[], b: readonly number[]): number {
-  const all = [...a.map((value) => ({ value, first: true })), ...b.map((value) => ({ value, first: false }))];
-  all.sort((x, y) => x.value - y.value);
-  let rankSum = 0;
-  let tieTerm = 0;
-  for (let start = 0; start < all.length;) {
-    let end = start + 1;
-    while (end < all.length && all[end]!.value === all[start]!.value) end++;
-    const rank = (start + 1 + end) / 2;
-    for (let n = start; n < end; n++) if (all[n]!.first) rankSum += rank;
-    tieTerm += (end - start) ** 3 - (end - start);
-    start = end;
-  }
-  const n = all.length;
-  const u = rankSum - (a.length * (a.length + 1)) / 2;
-  const mean = (a.length * b.length) / 2;
-  const variance = ((a.length * b.length) / 12) * (n + 1 - tieTerm / (n * (n - 1)));
-  if (!(variance > 0)) return 1;
-  const z = Math.max(0, Math.abs(u - mean) - 0.5) / Math.sqrt(variance);
-  return Math.min(1, erfc(z / Math.SQRT2));
-}

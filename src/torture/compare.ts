@@ -1,6 +1,7 @@
 // Compares two sets of samples of a load: seconds of two runs, or rounds of two settings. A difference counts when the Mann-Whitney test finds it and it is
 // larger than the bound for its direction; slower and faster have bounds of their own, since one is guarded against and the other is hoped for.
-import { estimate, mannWhitney, pairedRatio, unpairedRatio, type Estimate } from '../host/samples.js';
+import { mannWhitney } from '../host/mann-whitney.js';
+import { estimate, pairedRatio, unpairedRatio, type Estimate } from '../host/samples.js';
 import type { TortureResult } from './run.js';
 import type { SeriesRow } from './series.js';
 

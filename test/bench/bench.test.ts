@@ -6,7 +6,8 @@ import { compareDocuments, type BenchDocument } from '#bench/document.js';
 import { runBench, SUITES } from '#bench/main.js';
 import { Runner, WrongResult } from '#bench/runner.js';
 import { machineDifferences } from '#src/host/environment.js';
-import { estimate, mannWhitney, median, pairedRatio, quantile, unpairedRatio } from '#src/host/samples.js';
+import { mannWhitney } from '#src/host/mann-whitney.js';
+import { estimate, median, pairedRatio, quantile, unpairedRatio } from '#src/host/samples.js';
 
 const noise = (n: number, scale: number): number[] =>
   Array.from({ length: n }, (_, k) => scale * (100 + ((k * 37) % 11)));
@@ -100,7 +101,11 @@ describe('statistics', () => {
   it('Mann-Whitney tells a shift from none', () => {
     expect(mannWhitney(noise(30, 1), noise(30, 1.2))).toBeLessThan(1e-4);
     expect(mannWhitney(noise(30, 1), noise(30, 1))).toBeGreaterThan(0.9);
-    expect(mannWhitney([1, 2, 3], [4, 5, 6])).toBeCloseTo(0.081, 2); // R: wilcox.test(1:3, 4:6, exact = FALSE)
+    // Exact for few values: complete separation is 2 of the 20 ways to choose three of six; of 252, five of ten, which is below 0.01.
+    expect(mannWhitney([1, 2, 3], [4, 5, 6])).toBeCloseTo(2 / 20, 9);
+    expect(mannWhitney([1, 2, 3, 4, 5], [6, 7, 8, 9, 10])).toBeCloseTo(2 / 252, 9);
+    // With a tie across: of the choices of two of ranks 1, 2.5, 2.5, 4 two are as far from the mean as 3.5, and two as 6.5.
+    expect(mannWhitney([1, 2], [2, 3])).toBeCloseTo(4 / 6, 9);
     expect(mannWhitney([5, 5], [5, 5])).toBe(1);
     expect(unpairedRatio(noise(30, 2), noise(30, 1)).median).toBeCloseTo(2);
   });

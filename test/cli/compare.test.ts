@@ -44,6 +44,11 @@ describe('a metric', () => {
     expect(verdict([1, 1, 1, 1], [9, 9, 9, 9])).toBe('too few samples');
   });
 
+  it('is judged by five: complete separation of five and five is significant', () => {
+    expect(verdict([1, 2, 3, 4, 5], [11, 12, 13, 14, 15])).toBe('slower');
+    expect(verdict([11, 12, 13, 14, 15], [1, 2, 3, 4, 5])).toBe('faster');
+  });
+
   it('that only one side has is left out', () => {
     expect(compareSamples({ 'touch.p50': about(1) }, { 'touch.p99': about(1) }, BOUNDS, false)).toEqual([]);
   });
