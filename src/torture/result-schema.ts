@@ -100,6 +100,7 @@ export const tortureResultSchema = z
     locks: z.record(text, lock),
     pagesBefore: pages,
     pages,
+    rmp: z.record(text, count).describe('RMP instructions, and what they refused'),
     replayDifferences: z.array(z.strictObject({ guest: text, step: count, expected: number, actual: number })),
     missedThresholds: z.array(text),
     trust: z.strictObject({
