@@ -43,7 +43,7 @@ export function scenarioList(): string {
 async function loadScenario(what: string, extension: string): Promise<Scenario> {
   if (['.yaml', '.yml', '.json'].includes(extension))
     return readDocument(path.resolve(what), scenarioSchema, [], (data) =>
-      scenarioComplaints(data as Scenario),
+      scenarioComplaints(data as Scenario).map((each) => ({ ...each, inKey: false })),
     ) as Scenario;
   if (extension === '.js' || extension === '.mjs') return scenarioOf(what);
   const found = SCENARIOS.find(({ name }) => name === what);

@@ -1,12 +1,17 @@
 // What is wrong with a scenario that its schema accepts: objects that are not there, and threads that are missing. Each complaint knows its place, so that a file's
 // line and column can be said.
-import type { Complaint } from '../torture/document.js';
 import type { Expectation, Operation, Scenario } from './scenario.js';
 
-type Path = Complaint['path'];
+type Path = readonly (string | number)[];
+
+/** A mistake and where in the document it is. */
+export interface ScenarioComplaint {
+  path: Path;
+  message: string;
+}
 
 /** Everything that is wrong, in the order of the document. */
-export function scenarioComplaints(scenario: Scenario): Complaint[] {
+export function scenarioComplaints(scenario: Scenario): ScenarioComplaint[] {
   const { setup = [], threads, expect = [] } = scenario;
   const names = Object.keys(threads);
   const none = names.length === 0 ? [complaint(['threads'], 'threads: expected one at least')] : [];
@@ -23,20 +28,20 @@ export function scenarioComplaints(scenario: Scenario): Complaint[] {
   ];
 }
 
-function complaint(path: Path, message: string): Complaint {
-  return { path, inKey: false, message };
+function complaint(path: Path, message: string): ScenarioComplaint {
+  return { path, message };
 }
 
-function unknown(path: Path, what: string, name: string, known: readonly string[]): Complaint[] {
+function unknown(path: Path, what: string, name: string, known: readonly string[]): ScenarioComplaint[] {
   if (known.includes(name)) return [];
   const there = known.length === 0 ? 'the scenario has none' : `known are ${known.join(', ')}`;
   return [complaint(path, `no ${what} is called '${name}'; ${there}`)];
 }
 
 /** Guests, files and XArrays that an operation or an expectation names, and the vCPU. */
-function ofObjects(scenario: Scenario, one: Operation | Expectation, path: Path): Complaint[] {
+function ofObjects(scenario: Scenario, one: Operation | Expectation, path: Path): ScenarioComplaint[] {
   const { vms = {}, files = {}, xarrays = [] } = scenario;
-  const found: Complaint[] = [];
+  const found: ScenarioComplaint[] = [];
   if ('vm' in one) found.push(...unknown([...path, 'vm'], 'guest', one.vm, Object.keys(vms)));
   if ('file' in one && one.file !== undefined)
     found.push(...unknown([...path, 'file'], 'file', one.file, Object.keys(files)));
@@ -51,7 +56,7 @@ function ofObjects(scenario: Scenario, one: Operation | Expectation, path: Path)
   return found;
 }
 
-function ofThread({ threads }: Scenario, expectation: Expectation, path: Path): Complaint[] {
+function ofThread({ threads }: Scenario, expectation: Expectation, path: Path): ScenarioComplaint[] {
   if (!('thread' in expectation)) return [];
   const { thread, call } = expectation;
   const calls = threads[thread]?.length;
