@@ -127,7 +127,7 @@ describe('a run', () => {
   it('prints a report that ends in its verdict, and writes below results/ unless told otherwise', async () => {
     const cwd = folder();
     const { code, stdout } = await run(cwd, 'torture', 'small.yaml');
-    expect(stdout).toMatch(/^rmptorture torture: 1 guests, 2 threads, 0\.1 s, build perturbed/);
+    expect(stdout).toMatch(/^rmptorture torture: 1 guest, 2 threads, 0\.1 s, build perturbed/);
     expect(stdout).toMatch(/\nviolations: none\n/);
     expect(stdout).toMatch(/\nEnd of test: SUCCESS\nresults: \S+-torture\n$/);
     expect(readdirSync(join(cwd, 'results'))).toHaveLength(1);

@@ -74,7 +74,7 @@ describe('locks as one step', () => {
   });
 
   it('tell a deadlock with its cycle, in a sample as in a search', () => {
-    const cycle = /thread0 waits for .*, held by thread1, .*cycle: thread\d -> thread\d -> thread\d/;
+    const cycle = /thread0 holds .* and waits for .*, held by thread1; .*cycle: thread\d -> thread\d -> thread\d/;
     expect(search(targetOf('abba', 'abstract')).violation).toMatchObject({
       kind: expect.stringMatching(/deadlock|locking/) as string,
     });

@@ -108,7 +108,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 describe('a failure of a program', () => {
   it.each([
     ['lost', 'assertion', /^assertion 1 does not hold \(values 1, 0\)$/],
-    ['abba', 'deadlock', /thread0 waits for .*held by thread1.*cycle: thread\d -> thread\d -> thread\d/],
+    ['abba', 'deadlock', /thread0 holds .* and waits for .*held by thread1.*cycle: thread\d -> thread\d -> thread\d/],
     ['sleep', 'lost-wakeup', /thread0 sleeps on/],
     ['spin', 'livelock', /thread0, thread1: each turns its loop/],
     ['trap', 'crash', /thread0: divide by zero/],
