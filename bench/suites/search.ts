@@ -11,7 +11,8 @@ import { estimate, pairedRatio } from '../../src/host/samples.js';
 import type { Timing } from '../timing.js';
 
 const LOADER = new URL('../../src/cli/target.js', import.meta.url).href;
-const STATES = { frozenClock: true, stepLimit: 20_000 };
+/** Locks as one step: a search of some seconds, of which the beginning is a small part. */
+const STATES = { frozenClock: true, stepLimit: 20_000, locks: 'abstract' } as const;
 /** Few rounds: a sample takes seconds. */
 const SHARE = 0.15;
 const BATCH = 500;
@@ -22,7 +23,7 @@ export async function search(runner: Runner): Promise<void> {
 }
 
 async function states(runner: Runner): Promise<void> {
-  const name = runner.effort === 'full' ? 'fault-punch-hole' : 'convert-fault';
+  const name = runner.effort === 'full' ? 'punch-unbind' : 'convert-fault';
   const target = scenarioTarget(
     SCENARIOS.find((each) => each.name === name)!,
     STATES,
@@ -30,7 +31,7 @@ async function states(runner: Runner): Promise<void> {
   // The first one learns what is shared, so that none of those that are measured begins anew.
   const learned = (await searchWith(1, wholeSearch(target))).rest;
   const start = { ...learned, parts: [{ weight: 1, ways: [] }], transitions: 0, executions: 0, deepest: 0 };
-  const { found } = await searchWith(1, start);
+  const { found } = await searchWith(2, start);
   const run = (workers: number) => async (): Promise<Timing> => {
     const { found: again, searchNs } = await searchWith(workers, start);
     return { ns: searchNs, waitedNs: 0, value: again.complete ? again.states : -1 };

@@ -162,10 +162,7 @@ export function frontierOf({ checkpoint, folder }: Stopped, target: Target): Fro
     transitions: done.steps,
     executions: done.executions,
     deepest: done.longest,
-    fill: (set) => {
-      const hashes = new Uint32Array(visited.buffer);
-      for (let at = 0; at < hashes.length; at += 2) set.insert(hashes[at]!, hashes[at + 1]!);
-    },
+    fill: (set) => set.insertAll(new Uint32Array(visited.buffer)),
   };
 }
 

@@ -106,6 +106,16 @@ export class VisitedSet {
     return hashes;
   }
 
+  /** Adds states by their hashes, as `hashes` gives them. */
+  insertAll(hashes: Uint32Array): void {
+    for (let at = 0; at < hashes.length; at += 2) this.insert(hashes[at]!, hashes[at + 1]!);
+  }
+
+  /** Half of the table is taken: three quarters may be. */
+  get isHalfFull(): boolean {
+    return this.states >= this.#slots / 2;
+  }
+
   /** States that found no place in the table. Above 0 the search is incomplete. */
   get bitStates(): number {
     return Atomics.load(this.#words, BIT_STATES);

@@ -16,6 +16,9 @@ const PLACES = 64;
 const MORE_WORDS = 1024;
 const WORDS_A_STATE = 7;
 const LOOK_MS = 50;
+/** The visited set begins so small, and is replaced by one so many times as large when it is half full: a page of memory costs more than a state. */
+const FIRST_BYTES = 1 << 25;
+const GROWTH = 8;
 
 /** What a search goes on from: the start, or where an earlier one was stopped. */
 export interface Frontier {
@@ -45,7 +48,7 @@ export interface PoolSearch {
   found: SearchResult;
   rest: Frontier;
   visited: VisitedSet;
-  /** From the first worker's beginning to the last one's end, of the last attempt: without what it takes to start them. */
+  /** From the first worker's beginning to the last one's end, of all rounds: without what it takes to start them. */
   searchNs: number;
 }
 
@@ -62,34 +65,58 @@ export async function searchOnPool(
     recordTiming: false,
   });
   try {
-    for (let start = from, wasted = 0; ;) {
-      const visited = VisitedSet.create(limits.bytes);
-      start.fill?.(visited);
-      const share = bagOf(start.parts, limits);
-      const task = {
-        share: share.handle,
-        visited: visited.handle(),
-        locality: start.locality,
-        ...statesAndDepth(limits),
-      };
-      const replies = await workAll(piscina, { ...job, ...task }, share, visited, limits);
-      const rest = restOf(start, replies, share);
-      const found = resultOf(replies, rest, visited, wasted);
-      const isInVain =
-        found.violation === undefined && !limits.over() && replies.some(({ changed }) => changed || rest.isNews);
-      if (!isInVain) return { found, rest, visited, searchNs: timeOf(replies) };
-      wasted = found.transitions;
-      const { locality } = rest;
-      start = { locality, parts: [{ weight: 1, ways: [] }], transitions: 0, executions: 0, deepest: 0 };
-    }
+    return await searchInRounds(piscina, job, from, limits);
   } finally {
     await piscina.destroy();
   }
 }
 
-function statesAndDepth({ states, depth }: PoolSearchLimits): Pick<SearchTask, 'states' | 'depth'> {
-  return { states, depth };
+/** Attempts until none was in vain, and rounds of an attempt until the visited set is large enough: each goes on where the one before was stopped. */
+async function searchInRounds(
+  piscina: Piscina,
+  job: Pick<ExploreJob, 'loader' | 'what' | 'target' | 'overrides'>,
+  from: Frontier,
+  limits: PoolSearchLimits,
+): Promise<PoolSearch> {
+  const cut = new Set<SearchResult['limits'][number]>();
+  let bytes = Math.min(FIRST_BYTES, limits.bytes);
+  for (let start = from, wasted = 0, searchNs = 0; ;) {
+    const visited = VisitedSet.create(bytes);
+    const isSmall = (): boolean => bytes < limits.bytes && visited.isHalfFull;
+    start.fill?.(visited);
+    if (isSmall()) {
+      bytes = Math.min(bytes * GROWTH, limits.bytes);
+      continue;
+    }
+    const share = bagOf(start.parts, limits);
+    const { states, depth } = limits;
+    const task = { share: share.handle, visited: visited.handle(), locality: start.locality, states, depth };
+    const replies = await workAll(piscina, { ...job, ...task }, share, visited, { ...limits, isSmall });
+    const { isNews, ...rest } = restOf(start, replies, share);
+    const found = resultOf(replies, rest, visited, wasted);
+    searchNs += timeOf(replies);
+    const goesOn = found.violation === undefined && !limits.over();
+    if (goesOn && (isNews || replies.some(({ changed }) => changed) || (isSmall() && visited.bitStates > 0))) {
+      wasted = found.transitions;
+      cut.clear();
+      start = { ...BEGINNING, locality: rest.locality };
+    } else if (goesOn && isSmall() && rest.parts.length > 0) {
+      for (const limit of found.limits) if (limit !== 'stop') cut.add(limit);
+      const hashes = visited.hashes();
+      start = { ...rest, fill: (set) => set.insertAll(hashes) };
+    } else {
+      const all = [...new Set([...cut, ...found.limits])];
+      return { found: { ...found, limits: all, complete: found.complete && cut.size === 0 }, rest, visited, searchNs };
+    }
+  }
 }
+
+const BEGINNING: Omit<Frontier, 'locality'> = {
+  parts: [{ weight: 1, ways: [] }],
+  transitions: 0,
+  executions: 0,
+  deepest: 0,
+};
 
 function bagOf(parts: readonly Part[], { workers, depth }: PoolSearchLimits): WorkShare {
   const jobs = parts.map((part) => encodePart(part));
@@ -105,10 +132,10 @@ async function workAll(
   task: Omit<SearchTask, 'worker'>,
   share: WorkShare,
   visited: VisitedSet,
-  { workers, over, progress }: PoolSearchLimits,
+  { workers, over, progress, isSmall }: PoolSearchLimits & { isSmall: () => boolean },
 ): Promise<SearchReply[]> {
   const watch = setInterval(() => {
-    if (over()) share.stop();
+    if (over() || isSmall()) share.stop();
     const states = visited.states + visited.bitStates;
     const [transitions, frontier, done] = [NOTE_TRANSITIONS, NOTE_FRONTIER, NOTE_SHARE].map((note) => share.sum(note));
     progress({ states, transitions: transitions!, frontier: frontier!, share: done! });
