@@ -11,7 +11,7 @@ export const B40: Bug = {
   fix: 'publish, wait for the readers, destroy',
   variants: ['B40'],
   verdicts: ['kernel-bug'],
-  strategy: 'delays',
+  strategy: 'random',
   scenario: {
     vms: { guest: { vcpus: 1, gfns: 64 } },
     setup: [

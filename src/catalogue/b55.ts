@@ -12,7 +12,7 @@ export const B55: Bug = {
   remark: 'never merged so: the reason for the place that was chosen',
   variants: ['B55'],
   verdicts: ['host-page', 'stale-mapping'],
-  strategy: 'pos',
+  strategy: 'surw',
   scenario: {
     ...SMALL,
     protocol: 'guest-memfd',
