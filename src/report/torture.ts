@@ -12,7 +12,15 @@ interface TaskLine {
 
 /** The whole report, ending in a line SUCCESS or FAILURE. */
 export function tortureText(result: TortureResult): string {
-  const parts = [header(result), operations(result), locks(result), pages(result), violations(result), verdict(result)];
+  const parts = [
+    header(result),
+    operations(result),
+    locks(result),
+    pages(result),
+    trouble(result),
+    violations(result),
+    verdict(result),
+  ];
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
 }
 
@@ -89,6 +97,24 @@ function pages(result: TortureResult): string {
     row('before', result.pagesBefore),
     row('after', result.pages),
   ]);
+}
+
+/** What the build did to the run on purpose: only what came about. */
+function trouble({ perturbation }: TortureResult): string {
+  if (perturbation === undefined) return '';
+  const { victims, injected } = perturbation;
+  const { longHolds, pauses, allocationFailures, slowHooks, slowIpis, leaves } = injected;
+  const counts: [number, string][] = [
+    [longHolds, 'long holds'],
+    [pauses, 'pauses'],
+    [allocationFailures, 'allocation failures'],
+    [slowHooks, 'slow hooks'],
+    [slowIpis, 'late IPIs'],
+    [leaves, 'threads that left'],
+  ];
+  const happened = counts.filter(([count]) => count > 0).map(([count, what]) => `${showCount(count)} ${what}`);
+  const who = victims.length === 0 ? '' : `; victims: ${victims.join(', ')}`;
+  return `injected: ${happened.length === 0 ? 'nothing' : happened.join(', ')}${who}`;
 }
 
 function violations(result: TortureResult): string {

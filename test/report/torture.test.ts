@@ -45,4 +45,16 @@ describe('the text report', () => {
     const text = tortureText(await runTorture({ profile, profilePath: '.', seed: 1n, again: 'again' }));
     expect(text).toMatch(/\nviolations: none\n\n(?:note: a thread waited .* for a CPU\n)?End of test: SUCCESS\n$/);
   });
+
+  it('of a run with trouble says what came about, and to whom', async () => {
+    const result = await runTorture({ profile, profilePath: '.', seed: 1n, again: 'again' });
+    const injected = { longHolds: 3, pauses: 1, allocationFailures: 0, slowHooks: 0, slowIpis: 0, leaves: 2 };
+    const text = (perturbation: NonNullable<typeof result.perturbation>): string => tortureText({ ...result, perturbation });
+    expect(text({ victims: ['vcpu0'], injected })).toMatch(
+      /\n\ninjected: 3 long holds, 1 pauses, 2 threads that left; victims: vcpu0\n\n/,
+    );
+    const none = { ...injected, longHolds: 0, pauses: 0, leaves: 0 };
+    expect(text({ victims: [], injected: none })).toContain('\n\ninjected: nothing\n\n');
+    expect(tortureText(result)).not.toContain('injected');
+  });
 });
