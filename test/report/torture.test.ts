@@ -49,7 +49,8 @@ describe('the text report', () => {
   it('of a run with trouble says what came about, and to whom', async () => {
     const result = await runTorture({ profile, profilePath: '.', seed: 1n, again: 'again' });
     const injected = { longHolds: 3, pauses: 1, allocationFailures: 0, slowHooks: 0, slowIpis: 0, leaves: 2 };
-    const text = (perturbation: NonNullable<typeof result.perturbation>): string => tortureText({ ...result, perturbation });
+    const text = (perturbation: NonNullable<typeof result.perturbation>): string =>
+      tortureText({ ...result, perturbation });
     expect(text({ victims: ['vcpu0'], injected })).toMatch(
       /\n\ninjected: 3 long holds, 1 pauses, 2 threads that left; victims: vcpu0\n\n/,
     );
