@@ -1,7 +1,7 @@
 // Reads of freed memory. kfree fills an object with a pattern; who meets the pattern in memory of the heap has come too late: a use after free, reported where it happens and
 // not where its damage shows. What KASAN does with shadow memory, after SLUB's POISON_FREE. An object that has been given out again is somebody else's: not seen.
 // The controlled build looks at its points, at writes too (control/freed.ts).
-import { FREED_WORD, HEAP_FIRST, SH_HEAP_NEXT } from './abi/layout';
+import { FREED_WORD, HEAP_FIRST, SH_END, SH_HEAP_NEXT } from './abi/layout';
 import { OOPS_FREED_ACCESS, ORACLE_KERNEL_BUG } from './abi/oops';
 import { oops } from './oops';
 import { oraclesOn, peek32 } from './point';
@@ -12,7 +12,7 @@ const FREED_PAIR: u64 = (<u64>FREED_WORD << 32) | <u64>FREED_WORD;
 // @ts-ignore: decorator
 @inline
 export function found32(p: usize, value: u32): u32 {
-  if (ORACLES && !CONTROLLED && value == FREED_WORD) freedRead(p);
+  if (ORACLES && !CONTROLLED && value == FREED_WORD && p >= <usize>SH_END) freedRead(p);
   return value;
 }
 // @ts-ignore: decorator

@@ -4,7 +4,7 @@ import {
   OOPS_ARGS, OOPS_CODE, OOPS_DONE, OOPS_MAX, OOPS_ORACLE, OOPS_SIZE, OOPS_TASK, OOPS_TIME_NS, SH_OOPS, SH_OOPS_COUNT, SH_STOP,
   STOP_OOPS, TASK_ID,
 } from './abi/layout';
-import { atomicAdd32, atomicStore32, checkStop, current, load32, nowNs, store32, storeF64 } from './point';
+import { atomicAdd32, atomicStore32, checkStop, current, loadStatic32, nowNs, store32, storeF64 } from './point';
 
 /** Records a violation without stopping (the audit reports all that it finds). Values by code: see abi/oops.ts. */
 export function oopsRecord(oracle: u32, code: u32, a: f64, b: f64, c: f64, d: f64, e: f64): void {
@@ -12,7 +12,7 @@ export function oopsRecord(oracle: u32, code: u32, a: f64, b: f64, c: f64, d: f6
   if (n >= <u32>OOPS_MAX) return;
   const record: usize = <usize>n * OOPS_SIZE + SH_OOPS;
   store32(record + OOPS_ORACLE, oracle);
-  store32(record + OOPS_TASK, current == 0 ? 0xffffffff : load32(current + TASK_ID));
+  store32(record + OOPS_TASK, current == 0 ? 0xffffffff : loadStatic32(current + TASK_ID));
   store32(record + OOPS_CODE, code);
   storeF64(record + OOPS_ARGS, a);
   storeF64(record + OOPS_ARGS + 8, b);

@@ -159,6 +159,14 @@ export function store64(p: usize, value: u64): void {
   store<u64>(p, value);
 }
 
+/** Loads from what kfree never gets (tasks and their stacks, tables made at boot): as load32 and load64, without the look for freed memory. */
+// @ts-ignore: decorator
+@inline
+export function loadStatic32(p: usize): u32 { if (CONTROLLED) pointLoad(p, 4); return load<u32>(p); }
+// @ts-ignore: decorator
+@inline
+export function loadStatic64(p: usize): u64 { if (CONTROLLED) pointLoad(p, 8); return load<u64>(p); }
+
 // @ts-ignore: decorator
 @inline
 export function loadF64(p: usize): f64 {
@@ -200,6 +208,16 @@ export function atomicLoad32(p: usize): u32 {
   perturb();
   return found32(p, atomic.load<u32>(p));
 }
+/**
+ * Atomic loads from what kfree never gets (the RMP, pages, regions): as atomicLoad32 and atomicLoad64, without the look for freed memory. Nor is there a
+ * delay: the compare-and-exchange that follows such a look has one.
+ */
+// @ts-ignore: decorator
+@inline
+export function atomicLoadStatic32(p: usize): u32 { if (CONTROLLED) pointAtomicLoad(p, 4); return atomic.load<u32>(p); }
+// @ts-ignore: decorator
+@inline
+export function atomicLoadStatic64(p: usize): u64 { if (CONTROLLED) pointAtomicLoad(p, 8); return atomic.load<u64>(p); }
 /** READ_ONCE: one whole load that orders nothing. WebAssembly has none weaker than sequentially consistent; under a scheduler the race detector takes it at its word. */
 // @ts-ignore: decorator
 @inline

@@ -8,7 +8,9 @@ import {
 } from './abi/layout';
 import { EV_WAIT } from './abi/trace';
 import { OOPS_HELD_AT_EXIT, OOPS_STACK_OVERFLOW, ORACLE_KERNEL_BUG, ORACLE_LOCKING } from './abi/oops';
-import { atomicCas32, atomicLoad32, atomicStore32, current, load32, load64, loadF64, nowNs, setCurrent, store32, store64, storeF64 } from './point';
+import {
+  atomicCas32, atomicLoad32, atomicStore32, current, load32, load64, loadF64, loadStatic32, nowNs, setCurrent, store32, store64, storeF64,
+} from './point';
 import { traceSpan } from './trace';
 
 export { current };
@@ -22,7 +24,7 @@ export function taskAddress(id: u32): usize {
 // @ts-ignore: decorator
 @inline
 export function currentId(): u32 {
-  return load32(current + TASK_ID);
+  return loadStatic32(current + TASK_ID);
 }
 
 /**
@@ -66,7 +68,7 @@ export function seedTask(seed: u64): void {
 
 /** Gives the task entry back. @context no lock may be held. */
 export function taskDetach(): void {
-  if (load32(current + TASK_HELD_COUNT) != 0) oops(ORACLE_LOCKING, OOPS_HELD_AT_EXIT, 0, 0);
+  if (loadStatic32(current + TASK_HELD_COUNT) != 0) oops(ORACLE_LOCKING, OOPS_HELD_AT_EXIT, 0, 0);
   atomicStore32(current + TASK_STATE, TASK_FREE);
   setCurrent(0);
 }
@@ -84,7 +86,7 @@ export function taskState(id: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function stackPush(n: usize): usize {
-  const top = load32(current + TASK_STACK_TOP);
+  const top = loadStatic32(current + TASK_STACK_TOP);
   if (<usize>top + n > <usize>TASK_STACK_END) oops(ORACLE_KERNEL_BUG, OOPS_STACK_OVERFLOW, <f64>currentId());
   store32(current + TASK_STACK_TOP, top + <u32>n);
   return current + <usize>top;
@@ -93,7 +95,7 @@ export function stackPush(n: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function stackPop(n: usize): void {
-  store32(current + TASK_STACK_TOP, load32(current + TASK_STACK_TOP) - <u32>n);
+  store32(current + TASK_STACK_TOP, loadStatic32(current + TASK_STACK_TOP) - <u32>n);
 }
 
 /** Says what this task is about to wait for; the watchdog reads it. Pairs with waitEnd. */
@@ -104,9 +106,9 @@ export function waitBegin(lock: usize, kind: u32): void {
 }
 
 export function waitEnd(): void {
-  const kind = load32(current + TASK_WAIT_KIND);
+  const kind = loadStatic32(current + TASK_WAIT_KIND);
   // Grace periods have events of their own, which say more.
-  if (kind != <u32>WAIT_SRCU && kind != <u32>WAIT_RCU) traceSpan(EV_WAIT, loadF64(current + TASK_WAIT_SINCE_NS), nowNs(), kind, load32(current + TASK_WAIT_LOCK), 0, 0);
+  if (kind != <u32>WAIT_SRCU && kind != <u32>WAIT_RCU) traceSpan(EV_WAIT, loadF64(current + TASK_WAIT_SINCE_NS), nowNs(), kind, loadStatic32(current + TASK_WAIT_LOCK), 0, 0);
   atomicStore32(current + TASK_WAIT_LOCK, 0);
   store32(current + TASK_WAIT_KIND, WAIT_NONE);
 }
@@ -115,7 +117,7 @@ export function waitEnd(): void {
 // @ts-ignore: decorator
 @inline
 export function heartbeat(): void {
-  store32(current + TASK_HEARTBEAT, load32(current + TASK_HEARTBEAT) + 1);
+  store32(current + TASK_HEARTBEAT, loadStatic32(current + TASK_HEARTBEAT) + 1);
 }
 
 /**
@@ -123,7 +125,7 @@ export function heartbeat(): void {
  * when the task has ended, so plain stores do.
  */
 export function ringBegin(op: u32, target: usize, flags: u32, first: u64, pages: u64, startNs: f64): void {
-  const n = load32(current + TASK_RING_NEXT);
+  const n = loadStatic32(current + TASK_RING_NEXT);
   const entry = current + TASK_RING + <usize>(n % RING_MAX) * RING_ENTRY_SIZE;
   store32(entry + RING_OP, op);
   store32(entry + RING_RET, RING_PENDING);
@@ -137,6 +139,6 @@ export function ringBegin(op: u32, target: usize, flags: u32, first: u64, pages:
 
 /** Notes what the operation begun last has returned. */
 export function ringEnd(ret: i32): void {
-  const n = load32(current + TASK_RING_NEXT) - 1;
+  const n = loadStatic32(current + TASK_RING_NEXT) - 1;
   store32(current + TASK_RING + <usize>(n % RING_MAX) * RING_ENTRY_SIZE + RING_RET, <u32>ret);
 }

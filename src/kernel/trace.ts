@@ -4,13 +4,13 @@ import { TASK_TRACE } from './abi/layout';
 import {
   EVENT_A, EVENT_B, EVENT_C, EVENT_END_NS, EVENT_KIND, EVENT_RET, EVENT_SIZE, EVENT_START_NS, TRACE_HEADER, TRACE_MASK, TRACE_TOTAL,
 } from './abi/trace';
-import { current, load32, load64, nowNs, store32, store64, storeF64 } from './point';
+import { current, load32, load64, loadStatic32, nowNs, store32, store64, storeF64 } from './point';
 
 /** The time when the task is traced, else 0: for traceEnd. @context any. */
 // @ts-ignore: decorator
 @inline
 export function traceBegin(): f64 {
-  return !CONTROLLED && load32(current + TASK_TRACE) != 0 ? nowNs() : 0;
+  return !CONTROLLED && loadStatic32(current + TASK_TRACE) != 0 ? nowNs() : 0;
 }
 
 /** An event from `sinceNs` (of traceBegin; 0: not traced) until now. @context any. */
@@ -24,14 +24,14 @@ export function traceEnd(kind: u32, sinceNs: f64, a: u32, b: u64, c: u64, ret: i
 // @ts-ignore: decorator
 @inline
 export function traceSpan(kind: u32, sinceNs: f64, endNs: f64, a: u32, b: u64, c: u64, ret: i32): void {
-  if (!CONTROLLED && load32(current + TASK_TRACE) != 0) record(kind, sinceNs, endNs, a, b, c, ret);
+  if (!CONTROLLED && loadStatic32(current + TASK_TRACE) != 0) record(kind, sinceNs, endNs, a, b, c, ret);
 }
 
 /** An event that takes no time. @context any. */
 // @ts-ignore: decorator
 @inline
 export function traceInstant(kind: u32, a: u32, b: u64, c: u64): void {
-  if (!CONTROLLED && load32(current + TASK_TRACE) != 0) recordNow(kind, a, b, c);
+  if (!CONTROLLED && loadStatic32(current + TASK_TRACE) != 0) recordNow(kind, a, b, c);
 }
 
 function recordNow(kind: u32, a: u32, b: u64, c: u64): void {
@@ -41,7 +41,7 @@ function recordNow(kind: u32, a: u32, b: u64, c: u64): void {
 
 /** @context the task is traced. */
 function record(kind: u32, startNs: f64, endNs: f64, a: u32, b: u64, c: u64, ret: i32): void {
-  const ring: usize = load32(current + TASK_TRACE);
+  const ring: usize = loadStatic32(current + TASK_TRACE);
   if (ring == 0) return; // it was until just now
   const total = load64(ring + TRACE_TOTAL);
   const event = ring + TRACE_HEADER + <usize>(<u32>total & load32(ring + TRACE_MASK)) * EVENT_SIZE;

@@ -20,7 +20,7 @@ import { pageIsFree } from '../mm/page-stat';
 import { oops } from '../oops';
 import { ipiIsLate, ipiWasLate } from '../perturb';
 import {
-  atomicLoad32, atomicLoad64, atomicStore32, checkStop, cpuRelax, current, futexWait, load32, load64, oraclesOn, peek32, peek64, poke32, poke64, store32,
+  atomicLoad32, atomicLoad64, atomicStore32, checkStop, cpuRelax, current, futexWait, load32, load64, loadStatic32, oraclesOn, peek32, peek64, poke32, poke64, store32,
 } from '../point';
 import { rmpCheckGuest, RMP_CHECK_VC } from '../snp/access';
 import { handleRmpPageFault } from '../snp/fault';
@@ -177,14 +177,14 @@ export function vcpuAccess(vcpu: usize, gfn: u64, flags: u32, token: u32): i32 {
     if (code != DONE) ret = vcpuRunSlow(vcpu, gfn, flags, token, code);
   }
   mutexUnlock(vcpu + VCPU_MUTEX);
-  if (load32(current + TASK_FPUT) != 0) taskWorkRun();
+  if (loadStatic32(current + TASK_FPUT) != 0) taskWorkRun();
   return ret;
 }
 
 /** Handles exits and enters again until the access is done. @context vcpu->mutex, outside guest mode. kernel: vcpu_run(). */
 function vcpuRunSlow(vcpu: usize, gfn: u64, flags: u32, token: u32, firstCode: u64): i32 {
   let code = firstCode;
-  store32(vcpu + VCPU_TASK, load32(current + TASK_ID) + 1);
+  store32(vcpu + VCPU_TASK, loadStatic32(current + TASK_ID) + 1);
   vcpuClearExit(vcpu);
   let ret: i32 = 0;
   beginRounds(vcpu);
@@ -329,7 +329,7 @@ export function vcpuRunAccesses(vcpu: usize, list: usize, count: u32, errorp: us
     done++;
   }
   mutexUnlock(vcpu + VCPU_MUTEX);
-  if (load32(current + TASK_FPUT) != 0) taskWorkRun();
+  if (loadStatic32(current + TASK_FPUT) != 0) taskWorkRun();
   if (errorp != 0) store32(errorp, <u32>ret);
   return done;
 }

@@ -8,7 +8,7 @@ import { PG_LEVEL_4K } from '../abi/snp';
 import { V_B50 } from '../abi/variants';
 import { KVM_REQ_UPDATE_PROTECTED_GUEST_STATE, VCPU_AP_GFN, VCPU_AVIC, VCPU_AVIC_APIC, VCPU_AVIC_STOPPED, VCPU_AVIC_VMSA, VCPU_GUEST_VMSA_PFN, VCPU_KVM } from '../abi/vcpu';
 import { putPage } from '../mm/page';
-import { atomicLoad64, atomicStore64, cpuRelax, load32, store32, variant } from '../point';
+import { atomicLoad64, atomicStore64, cpuRelax, load32, loadStatic32, store32, variant } from '../point';
 import { rmpClearInUse, rmpMarkInUse } from '../snp/firmware';
 import { rmpadjust } from '../snp/guest';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
@@ -75,7 +75,7 @@ function vmsaPfn(kvm: usize, gfn: u64): u32 {
   const idx = srcuReadLock(kvm + KVM_SRCU);
   const slot = gfnToMemslot(kvm, 0, gfn);
   const found = slot != 0 && kvmRestrictedmemGetPfn(slot, gfn, out, out + 8) == 0;
-  const pfn = found ? load32(out) : <u32>NO_PFN;
+  const pfn = found ? loadStatic32(out) : <u32>NO_PFN;
   if (found) putPage(pfn);
   srcuReadUnlock(kvm + KVM_SRCU, idx);
   stackPop(16);

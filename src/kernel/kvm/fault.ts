@@ -19,7 +19,7 @@ import {
 } from '../abi/vcpu';
 import { putPage } from '../mm/page';
 import { guestMemfd } from '../mm/restrictedmem-file';
-import { atomicLoad64, load32, load64, randomU32, store32, store64, variant } from '../point';
+import { atomicLoad64, load32, load64, loadStatic32, randomU32, store32, store64, variant } from '../point';
 import { snpMakePagePrivate } from '../snp/convert';
 import { rmpLevel } from '../snp/rmp';
 import { readLock, readUnlock } from '../sync/rwlock';
@@ -108,8 +108,8 @@ function privateFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, 
   // V_PLANT_DOUBLE_ASSIGN: now and then the page of the neighbour is taken for one's own.
   const wanted = variant(V_PLANT_DOUBLE_ASSIGN) && (randomU32() & 63) == 0 ? gfn ^ 1 : gfn;
   const error = kvmRestrictedmemGetPfn(slot, wanted, out, out + 8);
-  const pfn = load32(out);
-  const order = load32(out + 8);
+  const pfn = loadStatic32(out);
+  const order = loadStatic32(out + 8);
   stackPop(16);
   if (error != 0) return memoryFaultExit(vcpu, gfn, true, error);
   if (retryEarly(kvm, seq, gfn)) {

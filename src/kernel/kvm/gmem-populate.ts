@@ -14,7 +14,7 @@ import { folioUnlock } from '../mm/page-lock';
 import { fputDelayed, guestMemfd, restrictedmemOf, taskWorkRun } from '../mm/restrictedmem-file';
 import { shmemFindPage } from '../mm/shmem';
 import { oops } from '../oops';
-import { load32, load64, oraclesOn, variant } from '../point';
+import { load32, load64, loadStatic32, oraclesOn, variant } from '../point';
 import { snpLaunchUpdate } from '../snp/firmware';
 import { rmpMakePrivate } from '../snp/helpers';
 import { rmpAssigned } from '../snp/rmp';
@@ -71,7 +71,7 @@ function populateFolio(slot: usize, gmem: usize, gfn: u64, source: u32): i32 {
   if (!variant(V_B24) && !kvmMemIsPrivate(kvm, gfn)) return -EINVAL;
   const out = stackPush(16);
   let ret = gmemGetFolioLocked(load32(gmem + RM_MEMFD), gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX), out, out + 8);
-  const pfn = load32(out);
+  const pfn = loadStatic32(out);
   stackPop(16);
   if (ret != 0) return ret;
   ret = postPopulate(kvm, gfn, pfn, source);

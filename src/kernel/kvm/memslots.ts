@@ -12,7 +12,7 @@ import {
 import { PAGE_SHIFT } from '../abi/layout';
 import { kfree, kzalloc } from '../heap';
 import { taskWorkRun } from '../mm/restrictedmem-file';
-import { atomicLoad32, atomicLoad64, load32, load64, store32, store64 } from '../point';
+import { atomicLoad32, atomicLoad64, load32, load64, loadStatic32, loadStatic64, store32, store64 } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { idToMemslot, memslotAtOrAbove, searchMemslots, slotPriority } from './memslots-tree';
 import { kvmSetMemslot } from './memslots-update';
@@ -62,7 +62,7 @@ export function slotHva(slot: usize, gfn: u64): u64 {
  * @context sleeps; takes slots_lock, so not inside kvm->srcu. kernel: kvm_vm_ioctl_set_memory_region().
  */
 export function kvmSetMemoryRegion(kvm: usize, region: usize): i32 {
-  if ((load32(region + REGION_SLOT) & 0xffff) >= <u32>KVM_USER_MEM_SLOTS) return -EINVAL;
+  if ((loadStatic32(region + REGION_SLOT) & 0xffff) >= <u32>KVM_USER_MEM_SLOTS) return -EINVAL;
   return kvmSetOwnRegion(kvm, region);
 }
 
@@ -87,12 +87,12 @@ function checkFlags(flags: u32): bool {
 
 /** The checks of a region that need no slot, in the kernel's order. */
 function checkRegion(region: usize): i32 {
-  const size = load64(region + REGION_MEMORY_SIZE);
-  const gpa = load64(region + REGION_GPA);
-  const hva = load64(region + REGION_USERSPACE_ADDR);
-  const offset = load64(region + REGION_RESTRICTED_OFFSET);
-  const flags = load32(region + REGION_FLAGS);
-  const slot = load32(region + REGION_SLOT);
+  const size = loadStatic64(region + REGION_MEMORY_SIZE);
+  const gpa = loadStatic64(region + REGION_GPA);
+  const hva = loadStatic64(region + REGION_USERSPACE_ADDR);
+  const offset = loadStatic64(region + REGION_RESTRICTED_OFFSET);
+  const flags = loadStatic32(region + REGION_FLAGS);
+  const slot = loadStatic32(region + REGION_SLOT);
   if (!checkFlags(flags)) return -EINVAL;
   if ((size & PAGE_MASK) != 0) return -EINVAL;
   if ((gpa & PAGE_MASK) != 0) return -EINVAL;
@@ -107,16 +107,16 @@ function checkRegion(region: usize): i32 {
 /** What a change to an existing slot amounts to: KVM_MR_MOVE, KVM_MR_FLAGS_ONLY, NOTHING, or -EINVAL when the slot does not allow it. */
 const NOTHING: i32 = 16;
 function changeOf(old: usize, region: usize): i32 {
-  const flags = load32(region + REGION_FLAGS);
+  const flags = loadStatic32(region + REGION_FLAGS);
   const oldFlags = load32(old + SLOT_FLAGS);
   // Private slots are immutable, they can only be deleted; nor can a slot stop being private, which would orphan its binding.
   if (((flags | oldFlags) & KVM_MEM_PRIVATE) != 0) return -EINVAL;
   if (
-    load64(region + REGION_USERSPACE_ADDR) != load64(old + SLOT_USERSPACE_ADDR) ||
-    load64(region + REGION_MEMORY_SIZE) >> PAGE_SHIFT != load64(old + SLOT_NPAGES) ||
+    loadStatic64(region + REGION_USERSPACE_ADDR) != load64(old + SLOT_USERSPACE_ADDR) ||
+    loadStatic64(region + REGION_MEMORY_SIZE) >> PAGE_SHIFT != load64(old + SLOT_NPAGES) ||
     ((flags ^ oldFlags) & KVM_MEM_READONLY) != 0
   ) return -EINVAL;
-  if (load64(region + REGION_GPA) >> PAGE_SHIFT != load64(old + SLOT_BASE_GFN)) return KVM_MR_MOVE;
+  if (loadStatic64(region + REGION_GPA) >> PAGE_SHIFT != load64(old + SLOT_BASE_GFN)) return KVM_MR_MOVE;
   return flags != oldFlags ? KVM_MR_FLAGS_ONLY : NOTHING;
 }
 
@@ -136,10 +136,10 @@ function overlapsOther(slots: usize, id: u32, start: u64, end: u64): bool {
 function setRegionLocked(kvm: usize, region: usize): i32 {
   const bad = checkRegion(region);
   if (bad != 0) return bad;
-  const id = load32(region + REGION_SLOT) & 0xffff;
-  const slots = kvmMemslots(kvm, load32(region + REGION_SLOT) >>> 16);
+  const id = loadStatic32(region + REGION_SLOT) & 0xffff;
+  const slots = kvmMemslots(kvm, loadStatic32(region + REGION_SLOT) >>> 16);
   const old = idToMemslot(slots, id);
-  const npages = load64(region + REGION_MEMORY_SIZE) >> PAGE_SHIFT;
+  const npages = loadStatic64(region + REGION_MEMORY_SIZE) >> PAGE_SHIFT;
   if (npages == 0) {
     if (old == 0) return -EINVAL;
     if (load64(kvm + KVM_NR_MEMSLOT_PAGES) < load64(old + SLOT_NPAGES)) return -EIO;
@@ -154,7 +154,7 @@ function setRegionLocked(kvm: usize, region: usize): i32 {
     if (change == NOTHING) return 0;
     if (change < 0) return change;
   }
-  const baseGfn = load64(region + REGION_GPA) >> PAGE_SHIFT;
+  const baseGfn = loadStatic64(region + REGION_GPA) >> PAGE_SHIFT;
   if (change == KVM_MR_CREATE || change == KVM_MR_MOVE) {
     if (overlapsOther(slots, id, baseGfn, baseGfn + npages)) return -EEXIST;
   }
@@ -165,20 +165,20 @@ function setRegionLocked(kvm: usize, region: usize): i32 {
 function installSlot(kvm: usize, region: usize, old: usize, change: i32): i32 {
   const slot = kzalloc(SLOT_SIZE);
   if (slot == 0) return -ENOMEM;
-  const flags = load32(region + REGION_FLAGS);
-  const id = load32(region + REGION_SLOT) & 0xffff;
+  const flags = loadStatic32(region + REGION_FLAGS);
+  const id = loadStatic32(region + REGION_SLOT) & 0xffff;
   store32(slot + SLOT_MAGIC, SLOT_MAGIC_VALUE);
   store32(slot + SLOT_KVM, <u32>kvm);
   store32(slot + SLOT_ID, id);
-  store32(slot + SLOT_AS_ID, load32(region + REGION_SLOT) >>> 16);
-  store64(slot + SLOT_BASE_GFN, load64(region + REGION_GPA) >> PAGE_SHIFT);
-  store64(slot + SLOT_NPAGES, load64(region + REGION_MEMORY_SIZE) >> PAGE_SHIFT);
-  store64(slot + SLOT_USERSPACE_ADDR, load64(region + REGION_USERSPACE_ADDR));
+  store32(slot + SLOT_AS_ID, loadStatic32(region + REGION_SLOT) >>> 16);
+  store64(slot + SLOT_BASE_GFN, loadStatic64(region + REGION_GPA) >> PAGE_SHIFT);
+  store64(slot + SLOT_NPAGES, loadStatic64(region + REGION_MEMORY_SIZE) >> PAGE_SHIFT);
+  store64(slot + SLOT_USERSPACE_ADDR, loadStatic64(region + REGION_USERSPACE_ADDR));
   store32(slot + SLOT_FLAGS, flags);
   store32(slot + SLOT_PRIORITY, slotPriority(id));
   let ret: i32 = 0;
   if ((flags & KVM_MEM_PRIVATE) != 0) {
-    ret = kvmRestrictedmemBind(slot, load32(region + REGION_RESTRICTED_FD), load64(region + REGION_RESTRICTED_OFFSET));
+    ret = kvmRestrictedmemBind(slot, loadStatic32(region + REGION_RESTRICTED_FD), loadStatic64(region + REGION_RESTRICTED_OFFSET));
   }
   if (ret == 0) {
     ret = kvmSetMemslot(kvm, old, slot, change);

@@ -9,7 +9,7 @@ import { KVM_SHARED_COUNT, KVM_SHARED_PAGES } from '../abi/vcpu';
 import { allocPages, getPage, getPageUnlessZero, pageContent, putPage, setPageContent, setPageDirty } from '../mm/page';
 import { xaCmpxchg, xaDestroy, xaEraseRangeBatch, xaIsErr, xaIsValue, xaLoad, xaMkValue, xaToValue } from '../mm/xarray';
 import { oops } from '../oops';
-import { atomicAdd64, atomicLoad64, atomicSub64, load32, load64, oraclesOn, store64 } from '../point';
+import { atomicAdd64, atomicLoad64, atomicSub64, load32, load64, loadStatic32, oraclesOn, store64 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rmpCheckHostWrite } from '../snp/access';
 import { stackPop, stackPush } from '../task';
@@ -106,7 +106,7 @@ export function discardMemory(memory: usize, start: u64, end: u64): u64 {
   while (load64(local) < end) {
     const count = xaEraseRangeBatch(memory + MEMORY_PAGES, local, end - 1, list, BATCH);
     for (let n: u32 = 0; n < count; n++) {
-      const value = load32(list + (<usize>n << 2));
+      const value = loadStatic32(list + (<usize>n << 2));
       if (value >= SWAPPED) continue;
       putPage(value);
       total++;

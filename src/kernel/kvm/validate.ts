@@ -6,7 +6,7 @@ import { TASK_FPUT } from '../abi/layout';
 import { GUEST_NPF_RMP, GUEST_NPF_SIZEM, PG_LEVEL_4K, PVALIDATE_NO_CHANGE, RMP_OK } from '../abi/snp';
 import { GUEST_MODE_MASK, IN_GUEST_MODE, VCPU_KVM, VCPU_MODE, VCPU_MUTEX, VCPU_RETRY_COUNT, VCPU_ROOT_TABLE } from '../abi/vcpu';
 import { taskWorkRun } from '../mm/restrictedmem-file';
-import { atomicLoad32, current, load32, store32 } from '../point';
+import { atomicLoad32, current, load32, loadStatic32, store32 } from '../point';
 import { pvalidate } from '../snp/guest';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { handleNpf } from './access';
@@ -41,7 +41,7 @@ export function vcpuPvalidate(vcpu: usize, gfn: u64, validate: bool): i32 {
   }
   store32(vcpu + VCPU_RETRY_COUNT, 0);
   mutexUnlock(vcpu + VCPU_MUTEX);
-  if (load32(current + TASK_FPUT) != 0) taskWorkRun();
+  if (loadStatic32(current + TASK_FPUT) != 0) taskWorkRun();
   return ret;
 }
 

@@ -1,7 +1,7 @@
 // Small folios of a guest_memfd taken out of the file by the dozen: their locks tried together, one hold of xa_lock for all of them, their references dropped at once. What
 // a large hole costs is this. kernel: mm/filemap.c find_lock_entries(), delete_from_page_cache_batch(); mm/truncate.c truncate_inode_pages_range().
 import { PAGE_REF_MASK, PAGE_WORD, PG_HWPOISON, PG_LOCKED, PG_WAITERS, SHMEM_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
-import { atomicCas32, atomicLoad32, load32, load64, store32, store64 } from '../point';
+import { atomicCas32, atomicLoad32, load32, load64, loadStatic32, store32, store64 } from '../point';
 import { sevGmemInvalidate } from '../snp/guest-memfd';
 import { rcuReclaim } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
@@ -64,8 +64,8 @@ function eraseLocked(f: usize, start: u64, last: u64, list: usize, count: u32): 
   xaLock(xa);
   let entry = xasFind(xas, last);
   for (let n: u32 = 0; n < count; n++) {
-    const index = start + load32(list + DELTAS + (<usize>n << 2));
-    const pfn = load32(list + (<usize>n << 2));
+    const index = start + loadStatic32(list + DELTAS + (<usize>n << 2));
+    const pfn = loadStatic32(list + (<usize>n << 2));
     // A fault may have filled a hole between two of them: that page is not ours to take.
     while (entry != 0 && xasIndex(xas) < index) entry = xasNextEntry(xas, last);
     if (entry != 0 && xasIndex(xas) == index && xaIsValue(entry) && xaToValue(entry) == pfn) {
@@ -81,7 +81,7 @@ function eraseLocked(f: usize, start: u64, last: u64, list: usize, count: u32): 
   shmemAccount(f, -<i64>erased);
   xaUnlock(xa);
   rcuReclaim();
-  for (let n: u32 = 0; n < strangers; n++) unlockAndPut(load32(list + DELTAS + (<usize>n << 2)));
+  for (let n: u32 = 0; n < strangers; n++) unlockAndPut(loadStatic32(list + DELTAS + (<usize>n << 2)));
   stackPop(XAS_SIZE);
   return erased;
 }

@@ -4,7 +4,7 @@
 import { LC_MN_LIST, LC_MN_SRCU } from '../abi/classes';
 import { MN_LIST_FIRST, MN_LIST_LOCK, MN_LIST_SRCU } from '../abi/mm';
 import { V_B27 } from '../abi/variants';
-import { atomicLoad32, atomicStore32, load32, store32, variant } from '../point';
+import { atomicLoad32, atomicStore32, load32, loadStatic32, store32, variant } from '../point';
 import { spinLock, spinLockInit, spinUnlock } from '../sync/spinlock';
 import { srcuInit, srcuReadLock, srcuReadUnlock, synchronizeSrcu } from '../sync/srcu';
 
@@ -32,7 +32,7 @@ export function mmuNotifierRegistered(subscription: usize): bool { return atomic
 export function mmuNotifierRegister(list: usize, subscription: usize, ops: usize): void {
   store32(subscription + MN_OPS, <u32>ops);
   spinLock(list + MN_LIST_LOCK);
-  store32(subscription + MN_NEXT, load32(list + MN_LIST_FIRST));
+  store32(subscription + MN_NEXT, loadStatic32(list + MN_LIST_FIRST));
   atomicStore32(subscription + MN_HASHED, 1);
   atomicStore32(list + MN_LIST_FIRST, <u32>subscription);
   spinUnlock(list + MN_LIST_LOCK);
@@ -90,7 +90,7 @@ export function mmuNotifierRelease(list: usize): void {
     }
   }
   spinLock(list + MN_LIST_LOCK);
-  for (let subscription: usize = load32(list + MN_LIST_FIRST); subscription != 0; subscription = load32(list + MN_LIST_FIRST)) {
+  for (let subscription: usize = loadStatic32(list + MN_LIST_FIRST); subscription != 0; subscription = loadStatic32(list + MN_LIST_FIRST)) {
     unlink(list, subscription);
     if (!variant(V_B27)) continue;
     spinUnlock(list + MN_LIST_LOCK);

@@ -7,7 +7,7 @@
 //       1          1        held, somebody sleeps on the word
 //       0          1        does not occur: the unlock clears both and wakes all
 import { PG_LOCKED, PG_WAITERS } from '../abi/mm';
-import { atomicAnd32, atomicCas32, atomicLoad32, cpuRelax, futexWait, futexWake } from '../point';
+import { atomicAnd32, atomicCas32, atomicLoadStatic32, cpuRelax, futexWait, futexWake } from '../point';
 import { pageAddress } from './page';
 
 const SPINS: u32 = 64;
@@ -17,7 +17,7 @@ const EVERYBODY: u32 = 0x7fffffff;
 export function folioLock(head: u32): void {
   const p = pageAddress(head);
   for (let tries: u32 = 0; ; tries++) {
-    const word = atomicLoad32(p);
+    const word = atomicLoadStatic32(p);
     if ((word & PG_LOCKED) == 0) {
       if (atomicCas32(p, word, word | PG_LOCKED) == word) return;
       continue;

@@ -7,7 +7,7 @@ import { PCP_ALLOCATED, PCP_COUNT, PCP_HIGH, PCP_HIGH_MAX, PCP_MISSES, PCP_PFNS,
 import { PB_FAIL_CHANCE } from '../abi/perturb';
 import { vmalloc } from '../heap';
 import { allocationFails } from '../perturb';
-import { current, load32, peek32, store32 } from '../point';
+import { current, load32, loadStatic32, peek32, store32 } from '../point';
 import { PAGE_PCP_HIGH, PAGE_PCP_SHIFT, PAGE_PCP_TABLE, regionOf, zoneGivePage, zoneGivePages, zoneTakePage, zoneTakePages } from './page-region';
 
 /** Requests for another partition that a cache sees before it is given up for that one. */
@@ -33,7 +33,7 @@ export function pcpOf(task: u32): usize { return <usize>load32(PAGE_PCP_TABLE) +
 // @ts-ignore: decorator
 @inline
 export function pcpCurrent(): usize {
-  const pcp: usize = load32(current + TASK_PCP);
+  const pcp: usize = loadStatic32(current + TASK_PCP);
   return pcp != 0 ? pcp : pcpBind();
 }
 
@@ -41,7 +41,7 @@ export function pcpCurrent(): usize {
 // @ts-ignore: decorator
 @inline
 export function pcpUnlessFails(): usize {
-  const pcp: usize = load32(current + TASK_PCP);
+  const pcp: usize = loadStatic32(current + TASK_PCP);
   return pcp != 0 ? pcp : pcpBindUnlessFails();
 }
 
@@ -49,7 +49,7 @@ export function pcpBindUnlessFails(): usize { return allocationFails() ? 0 : pcp
 
 /** A task that allocates for the first time notes where its cache is: not where allocations may fail, so that only there each of them has to look. */
 function pcpBind(): usize {
-  const pcp = pcpOf(load32(current + TASK_ID));
+  const pcp = pcpOf(loadStatic32(current + TASK_ID));
   store32(pcp + PCP_HIGH, load32(PAGE_PCP_HIGH));
   if (!PERTURBED || peek32(PB_FAIL_CHANCE) == 0) store32(current + TASK_PCP, <u32>pcp);
   return pcp;
@@ -58,23 +58,23 @@ function pcpBind(): usize {
 /** Counts `n` pages that this task allocated (negative: freed or leaked). */
 // @ts-ignore: decorator
 @inline
-export function pcpCount(pcp: usize, n: i32): void { store32(pcp + PCP_ALLOCATED, load32(pcp + PCP_ALLOCATED) + <u32>n); }
+export function pcpCount(pcp: usize, n: i32): void { store32(pcp + PCP_ALLOCATED, loadStatic32(pcp + PCP_ALLOCATED) + <u32>n); }
 
 /** A page of `zone` with reference count 0, or NO_PFN when it has none. @context any; takes the zone lock to refill. */
 // @ts-ignore: decorator
 @inline
 export function pcpTake(pcp: usize, zone: usize): u32 {
-  const count = load32(pcp + PCP_COUNT);
-  if (count == 0 || load32(pcp + PCP_ZONE) != <u32>zone) return pcpTakeSlow(pcp, zone);
+  const count = loadStatic32(pcp + PCP_COUNT);
+  if (count == 0 || loadStatic32(pcp + PCP_ZONE) != <u32>zone) return pcpTakeSlow(pcp, zone);
   store32(pcp + PCP_COUNT, count - 1);
-  return load32(pcp + PCP_PFNS - 4 + (<usize>count << 2));
+  return loadStatic32(pcp + PCP_PFNS - 4 + (<usize>count << 2));
 }
 
 function pcpTakeSlow(pcp: usize, zone: usize): u32 {
-  const high = load32(pcp + PCP_HIGH);
+  const high = loadStatic32(pcp + PCP_HIGH);
   if (high == 0) return zoneTakePage(zone);
-  if (load32(pcp + PCP_COUNT) != 0) {
-    const misses = load32(pcp + PCP_MISSES) + 1;
+  if (loadStatic32(pcp + PCP_COUNT) != 0) {
+    const misses = loadStatic32(pcp + PCP_MISSES) + 1;
     store32(pcp + PCP_MISSES, misses);
     if (misses < MISSES_MAX) return zoneTakePage(zone);
     pcpDrain(pcp);
@@ -84,15 +84,15 @@ function pcpTakeSlow(pcp: usize, zone: usize): u32 {
   const taken = zoneTakePages(zone, pcp + PCP_PFNS, high >> 1);
   if (taken == 0) return NO_PFN;
   store32(pcp + PCP_COUNT, taken - 1);
-  return load32(pcp + PCP_PFNS - 4 + (<usize>taken << 2));
+  return loadStatic32(pcp + PCP_PFNS - 4 + (<usize>taken << 2));
 }
 
 /** Keeps a free page of `region` in the cache, or gives it to its partition. @context any; takes the zone lock when the cache is full or another's. */
 // @ts-ignore: decorator
 @inline
 export function pcpGive(pcp: usize, region: usize, pfn: u32): void {
-  const count = load32(pcp + PCP_COUNT);
-  if (count >= load32(pcp + PCP_HIGH) || load32(pcp + PCP_ZONE) != load32(region + REGION_ZONE)) {
+  const count = loadStatic32(pcp + PCP_COUNT);
+  if (count >= loadStatic32(pcp + PCP_HIGH) || loadStatic32(pcp + PCP_ZONE) != loadStatic32(region + REGION_ZONE)) {
     pcpGiveSlow(pcp, pfn, count);
     return;
   }
@@ -101,18 +101,18 @@ export function pcpGive(pcp: usize, region: usize, pfn: u32): void {
 }
 
 function pcpGiveSlow(pcp: usize, pfn: u32, count: u32): void {
-  const high = load32(pcp + PCP_HIGH);
-  if (high == 0 || count != 0 && load32(pcp + PCP_ZONE) != load32(regionOf(pfn) + REGION_ZONE)) {
+  const high = loadStatic32(pcp + PCP_HIGH);
+  if (high == 0 || count != 0 && loadStatic32(pcp + PCP_ZONE) != loadStatic32(regionOf(pfn) + REGION_ZONE)) {
     zoneGivePage(pfn);
     return;
   }
   if (count == 0) {
-    store32(pcp + PCP_ZONE, load32(regionOf(pfn) + REGION_ZONE));
+    store32(pcp + PCP_ZONE, loadStatic32(regionOf(pfn) + REGION_ZONE));
   } else {
     // Half goes back in one batch, from the end of the array: nothing has to be moved.
     const batch = count >> 1;
     count -= batch;
-    zoneGivePages(load32(pcp + PCP_ZONE), pcp + PCP_PFNS + (<usize>count << 2), batch);
+    zoneGivePages(loadStatic32(pcp + PCP_ZONE), pcp + PCP_PFNS + (<usize>count << 2), batch);
   }
   store32(pcp + PCP_PFNS + (<usize>count << 2), pfn);
   store32(pcp + PCP_COUNT, count + 1);
@@ -123,14 +123,14 @@ function pcpGiveSlow(pcp: usize, pfn: u32, count: u32): void {
  * their number. @context any; no lock. kernel: free_unref_page_list.
  */
 export function pcpGiveList(pcp: usize, list: usize, count: u32): u32 {
-  const high = load32(pcp + PCP_HIGH);
-  let have = load32(pcp + PCP_COUNT);
-  if (have == 0) store32(pcp + PCP_ZONE, load32(regionOf(load32(list)) + REGION_ZONE));
-  const zone = load32(pcp + PCP_ZONE);
+  const high = loadStatic32(pcp + PCP_HIGH);
+  let have = loadStatic32(pcp + PCP_COUNT);
+  if (have == 0) store32(pcp + PCP_ZONE, loadStatic32(regionOf(load32(list)) + REGION_ZONE));
+  const zone = loadStatic32(pcp + PCP_ZONE);
   let left: u32 = 0;
   for (let p = list, end = list + (<usize>count << 2); p < end; p += 4) {
     const pfn = load32(p);
-    if (have < high && load32(regionOf(pfn) + REGION_ZONE) == zone) {
+    if (have < high && loadStatic32(regionOf(pfn) + REGION_ZONE) == zone) {
       store32(pcp + PCP_PFNS + (<usize>have << 2), pfn);
       have++;
     } else {
@@ -144,8 +144,8 @@ export function pcpGiveList(pcp: usize, list: usize, count: u32): u32 {
 
 /** Gives all cached pages back. @context the cache's own task; takes the zone lock. kernel: drain_local_pages. */
 export function pcpDrain(pcp: usize): void {
-  const count = load32(pcp + PCP_COUNT);
+  const count = loadStatic32(pcp + PCP_COUNT);
   if (count == 0) return;
   store32(pcp + PCP_COUNT, 0);
-  zoneGivePages(load32(pcp + PCP_ZONE), pcp + PCP_PFNS, count);
+  zoneGivePages(loadStatic32(pcp + PCP_ZONE), pcp + PCP_PFNS, count);
 }

@@ -13,7 +13,7 @@ import { NO_PFN } from '../abi/layout';
 import { OOPS_DOUBLE_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { nameObject } from '../names';
 import { bugOn } from '../oops';
-import { atomicAnd32, atomicOr32, fillBytes, load32, load64, store32, store64, storeOnce32 } from '../point';
+import { atomicAnd32, atomicOr32, fillBytes, load32, load64, loadStatic32, store32, store64, storeOnce32 } from '../point';
 import { spinLock, spinLockInit, spinUnlock } from '../sync/spinlock';
 
 // SUBSYS_PAGE: words of the allocator.
@@ -69,8 +69,8 @@ function listAdd(head: usize, region: usize): void {
 
 /** @context zone lock. */
 function listDel(head: usize, region: usize): void {
-  const next: usize = load32(region + REGION_NEXT);
-  const prev: usize = load32(region + REGION_PREV);
+  const next: usize = loadStatic32(region + REGION_NEXT);
+  const prev: usize = loadStatic32(region + REGION_PREV);
   if (prev == 0) store32(head, <u32>next);
   else store32(prev + REGION_NEXT, <u32>next);
   if (next != 0) store32(next + REGION_PREV, <u32>prev);
@@ -79,7 +79,7 @@ function listDel(head: usize, region: usize): void {
 // @ts-ignore: decorator
 @inline
 function addFree(zone: usize, change: i32): void {
-  storeOnce32(zone + ZONE_FREE_PAGES, load32(zone + ZONE_FREE_PAGES) + <u32>change);
+  storeOnce32(zone + ZONE_FREE_PAGES, loadStatic32(zone + ZONE_FREE_PAGES) + <u32>change);
 }
 // @ts-ignore: decorator
 @inline
@@ -87,14 +87,14 @@ function count64(p: usize, n: u64): void { store64(p, load64(p) + n); }
 
 /** A wholly free region that is on no list any more, its bitmap full of ones; 0: none. @context zone lock. */
 function takeWholeRegion(zone: usize): usize {
-  const used: usize = load32(zone + ZONE_FREE_2M);
+  const used: usize = loadStatic32(zone + ZONE_FREE_2M);
   if (used != 0) {
     listDel(zone + ZONE_FREE_2M, used);
     return used;
   }
-  let number = load32(zone + ZONE_BUMP_NEXT);
-  if (number == load32(zone + ZONE_BUMP_END)) {
-    const range: usize = load32(zone + ZONE_RANGES);
+  let number = loadStatic32(zone + ZONE_BUMP_NEXT);
+  if (number == loadStatic32(zone + ZONE_BUMP_END)) {
+    const range: usize = loadStatic32(zone + ZONE_RANGES);
     if (range == 0) return 0;
     number = regionFirstPfn(range) >> 9;
     store32(zone + ZONE_BUMP_END, load32(range + REGION_RANGE_END));
@@ -112,7 +112,7 @@ function takeWholeRegion(zone: usize): usize {
 // @ts-ignore: decorator
 @inline
 function partialRegion(zone: usize): usize {
-  const region: usize = load32(zone + ZONE_PARTIAL);
+  const region: usize = loadStatic32(zone + ZONE_PARTIAL);
   return region != 0 ? region : openRegion(zone);
 }
 function openRegion(zone: usize): usize {
@@ -136,7 +136,7 @@ function takeFromRegion(zone: usize, region: usize, list: usize, count: u32): u3
     }
     store64(p, bits);
   }
-  const left = load32(region + REGION_FREE) - taken;
+  const left = loadStatic32(region + REGION_FREE) - taken;
   store32(region + REGION_FREE, left);
   if (left == 0) listDel(zone + ZONE_PARTIAL, region);
   return taken;
@@ -175,7 +175,7 @@ export function zoneTakePage(zone: usize): u32 {
     }
     pfn = regionFirstPfn(region) + (<u32>(p - region - REGION_BITMAP) << 3) + <u32>ctz(bits);
     store64(p, bits & (bits - 1));
-    const left = load32(region + REGION_FREE) - 1;
+    const left = loadStatic32(region + REGION_FREE) - 1;
     store32(region + REGION_FREE, left);
     if (left == 0) listDel(zone + ZONE_PARTIAL, region);
     addFree(zone, -1);
@@ -206,7 +206,7 @@ function giveBits(zone: usize, region: usize, word: u32, bits: u64): void {
   const old = load64(p);
   if (ORACLES) bugOn((old & bits) != 0, ORACLE_KERNEL_BUG, OOPS_DOUBLE_FREE, <f64>(regionFirstPfn(region) + (word << 6) + <u32>ctz(old & bits)));
   store64(p, old | bits);
-  const before = load32(region + REGION_FREE);
+  const before = loadStatic32(region + REGION_FREE);
   const after = before + <u32>popcnt(bits);
   store32(region + REGION_FREE, after);
   if (before == 0) listAdd(zone + ZONE_PARTIAL, region);
@@ -226,17 +226,17 @@ export function zoneGivePages(zone: usize, list: usize, count: u32): u32 {
   let n: u32 = 0;
   spinLock(zone + ZONE_LOCK);
   while (n < count) {
-    const pfn = load32(list + (<usize>n << 2));
+    const pfn = loadStatic32(list + (<usize>n << 2));
     n++;
     const region = regionOf(pfn);
-    if (load32(region + REGION_ZONE) != <u32>zone) {
+    if (loadStatic32(region + REGION_ZONE) != <u32>zone) {
       store32(list + (<usize>kept << 2), pfn);
       kept++;
       continue;
     }
     let bits: u64 = <u64>1 << <u64>(pfn & 63);
     while (n < count) {
-      const next = load32(list + (<usize>n << 2));
+      const next = loadStatic32(list + (<usize>n << 2));
       if (next >> 6 != pfn >> 6) break;
       bits |= <u64>1 << <u64>(next & 63);
       n++;
@@ -252,7 +252,7 @@ export function zoneGivePages(zone: usize, list: usize, count: u32): u32 {
 /** Gives one page back. @context takes the zone lock. */
 export function zoneGivePage(pfn: u32): void {
   const region = regionOf(pfn);
-  const zone: usize = load32(region + REGION_ZONE);
+  const zone: usize = loadStatic32(region + REGION_ZONE);
   spinLock(zone + ZONE_LOCK);
   giveBits(zone, region, (pfn >> 6) & 7, <u64>1 << <u64>(pfn & 63));
   addFree(zone, 1);
@@ -263,7 +263,7 @@ export function zoneGivePage(pfn: u32): void {
 /** Gives a whole 2M folio back. @context takes the zone lock; the folio has no reference. */
 export function zoneGiveFolio(head: u32): void {
   const region = regionOf(head);
-  const zone: usize = load32(region + REGION_ZONE);
+  const zone: usize = loadStatic32(region + REGION_ZONE);
   spinLock(zone + ZONE_LOCK);
   atomicAnd32(region + REGION_STATE, ~REGION_COMPOUND);
   fillBytes(region + REGION_BITMAP, 0xff, 64);
@@ -295,7 +295,7 @@ export function zoneAddRange(zone: usize, start: u32, end: u32): void {
     }
   }
   addFree(zone, <i32>(end - start));
-  store32(zone + ZONE_MANAGED, load32(zone + ZONE_MANAGED) + (end - start));
+  store32(zone + ZONE_MANAGED, loadStatic32(zone + ZONE_MANAGED) + (end - start));
   spinUnlock(zone + ZONE_LOCK);
 }
 
@@ -303,7 +303,7 @@ export function zoneAddRange(zone: usize, start: u32, end: u32): void {
 function addUntouched(zone: usize, first: u32, end: u32): void {
   const region = regionAddress(first);
   store32(region + REGION_RANGE_END, end);
-  store32(region + REGION_RANGE_NEXT, load32(zone + ZONE_RANGES));
+  store32(region + REGION_RANGE_NEXT, loadStatic32(zone + ZONE_RANGES));
   store32(zone + ZONE_RANGES, <u32>region);
 }
 

@@ -6,7 +6,7 @@ import {
   REGION_RANGE_END, REGION_RANGE_NEXT, REGION_STATE, REGION_ZONE, ZONE_BUMP_END, ZONE_BUMP_NEXT, ZONE_FREE_2M, ZONE_FREE_PAGES,
   ZONE_LOCK, ZONE_MANAGED, ZONE_PARTIAL, ZONE_RANGES,
 } from '../abi/mm';
-import { atomicLoad32, load32, load64 } from '../point';
+import { atomicLoad32, load32, loadStatic32, loadStatic64 } from '../point';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { pageAddress } from './page';
 import { pcpOf } from './page-pcp';
@@ -60,31 +60,31 @@ export function zoneAudit(partition: u32): u32 {
   spinLock(zone + ZONE_LOCK);
   let free: u32 = 0;
   let wrong: u32 = NO_PFN;
-  for (let region: usize = load32(zone + ZONE_PARTIAL); region != 0 && wrong == <u32>NO_PFN; region = load32(region + REGION_NEXT)) {
-    const count = load32(region + REGION_FREE);
+  for (let region: usize = loadStatic32(zone + ZONE_PARTIAL); region != 0 && wrong == <u32>NO_PFN; region = loadStatic32(region + REGION_NEXT)) {
+    const count = loadStatic32(region + REGION_FREE);
     free += count;
     if (count == 0 || count >= <u32>PTRS_PER_FOLIO || !regionAgrees(zone, region)) wrong = regionFirstPfn(region);
   }
-  for (let region: usize = load32(zone + ZONE_FREE_2M); region != 0 && wrong == <u32>NO_PFN; region = load32(region + REGION_NEXT)) {
+  for (let region: usize = loadStatic32(zone + ZONE_FREE_2M); region != 0 && wrong == <u32>NO_PFN; region = loadStatic32(region + REGION_NEXT)) {
     free += PTRS_PER_FOLIO;
-    if (load32(region + REGION_FREE) != PTRS_PER_FOLIO || !regionAgrees(zone, region)) wrong = regionFirstPfn(region);
+    if (loadStatic32(region + REGION_FREE) != PTRS_PER_FOLIO || !regionAgrees(zone, region)) wrong = regionFirstPfn(region);
   }
-  free += (load32(zone + ZONE_BUMP_END) - load32(zone + ZONE_BUMP_NEXT)) * PTRS_PER_FOLIO;
-  for (let range: usize = load32(zone + ZONE_RANGES); range != 0; range = load32(range + REGION_RANGE_NEXT)) {
+  free += (loadStatic32(zone + ZONE_BUMP_END) - loadStatic32(zone + ZONE_BUMP_NEXT)) * PTRS_PER_FOLIO;
+  for (let range: usize = loadStatic32(zone + ZONE_RANGES); range != 0; range = load32(range + REGION_RANGE_NEXT)) {
     free += (load32(range + REGION_RANGE_END) << 9) - regionFirstPfn(range);
   }
-  if (wrong == <u32>NO_PFN && free != load32(zone + ZONE_FREE_PAGES)) wrong = load32(zone + ZONE_BUMP_NEXT) << 9;
+  if (wrong == <u32>NO_PFN && free != loadStatic32(zone + ZONE_FREE_PAGES)) wrong = loadStatic32(zone + ZONE_BUMP_NEXT) << 9;
   spinUnlock(zone + ZONE_LOCK);
   return wrong;
 }
 
 /** @context zone lock. */
 function regionAgrees(zone: usize, region: usize): bool {
-  if (load32(region + REGION_ZONE) != <u32>zone || (load32(region + REGION_STATE) & REGION_COMPOUND) != 0) return false;
+  if (loadStatic32(region + REGION_ZONE) != <u32>zone || (loadStatic32(region + REGION_STATE) & REGION_COMPOUND) != 0) return false;
   const base = regionFirstPfn(region);
   let count: u32 = 0;
   for (let word: u32 = 0; word < 8; word++) {
-    let bits = load64(region + REGION_BITMAP + (<usize>word << 3));
+    let bits = loadStatic64(region + REGION_BITMAP + (<usize>word << 3));
     count += <u32>popcnt(bits);
     while (bits != 0) {
       const pfn = base + (word << 6) + <u32>ctz(bits);
@@ -92,12 +92,12 @@ function regionAgrees(zone: usize, region: usize): bool {
       bits &= bits - 1;
     }
   }
-  return count == load32(region + REGION_FREE);
+  return count == loadStatic32(region + REGION_FREE);
 }
 
 /** Whether a PFN lies in memory that is free now (bitmap, free list or never used; not in a task cache). @context at rest, or as a hint. */
 export function pageIsFree(pfn: u32): bool {
   const region = regionAddress(pfn >> 9);
-  if (load32(region + REGION_ZONE) == 0) return false;
-  return ((load64(region + REGION_BITMAP + (<usize>((pfn >> 6) & 7) << 3)) >> <u64>(pfn & 63)) & 1) != 0;
+  if (loadStatic32(region + REGION_ZONE) == 0) return false;
+  return ((loadStatic64(region + REGION_BITMAP + (<usize>((pfn >> 6) & 7) << 3)) >> <u64>(pfn & 63)) & 1) != 0;
 }

@@ -10,8 +10,7 @@ import { V_PLANT_LOSE_PAGE, V_PLANT_NO_ZERO } from '../abi/variants';
 import { oops } from '../oops';
 import { allocationFails } from '../perturb';
 import {
-  atomicAdd32, atomicAdd64, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, oraclesOn,
-  store32, storeOnce32, storeOnce64, variant,
+  atomicAdd32, atomicAdd64, atomicCas32, atomicLoadStatic32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, loadStatic32, oraclesOn, store32, storeOnce32, storeOnce64, variant,
 } from '../point';
 import { rmpAssigned, rmpEntry } from '../snp/rmp';
 import { currentId, stackPop, stackPush } from '../task';
@@ -53,7 +52,7 @@ export function addMemory(startPfn: u32, endPfn: u32): void {
 
 /** Number of the partition a PFN belongs to. */
 export function partitionOf(pfn: u32): u32 {
-  const zone: usize = load32(regionOf(pfn) + REGION_ZONE);
+  const zone: usize = loadStatic32(regionOf(pfn) + REGION_ZONE);
   return load32((zone != 0 ? zone : zoneOfRegion(pfn >> 9)) + ZONE_ID);
 }
 
@@ -94,10 +93,10 @@ export function allocPage(partition: i32, word: u32): u32 {
 /** A page of any other partition. @context as allocPages. kernel: get_page_from_freelist down the zonelist. */
 function takeFallback(zone: usize): u32 {
   const count = load32(SH_PARTITION_COUNT);
-  const home = load32(zone + ZONE_ID);
+  const home = loadStatic32(zone + ZONE_ID);
   for (let n: u32 = 1; n < count; n++) {
     const other = zoneAddress((home + n) % count);
-    if (atomicLoad32(other + ZONE_FREE_PAGES) == 0) continue;
+    if (atomicLoadStatic32(other + ZONE_FREE_PAGES) == 0) continue;
     const pfn = zoneTakePage(other);
     if (pfn == NONE) continue;
     atomicAdd64(zone + ZONE_FALLBACKS, 1);
@@ -134,7 +133,7 @@ export function allocFolio(partition: i32, word: u32): u32 {
   const home = load32(homeZone(partition) + ZONE_ID);
   for (let n: u32 = 0; n < count; n++) {
     const zone = zoneAddress((home + n) % count);
-    if (atomicLoad32(zone + ZONE_FREE_PAGES) < <u32>PTRS_PER_FOLIO) continue;
+    if (atomicLoadStatic32(zone + ZONE_FREE_PAGES) < <u32>PTRS_PER_FOLIO) continue;
     const head = zoneTakeFolio(zone);
     if (head == NONE) continue;
     if (n != 0) atomicAdd64(zoneAddress(home) + ZONE_FALLBACKS, 1);
@@ -162,7 +161,7 @@ export function allocPagesBulk(partition: i32, word: u32, list: usize, count: u3
     taken++;
   }
   pcpCount(pcpCurrent(), taken);
-  for (let n: u32 = 0; n < taken; n++) prepPage(load32(list + (<usize>n << 2)), word);
+  for (let n: u32 = 0; n < taken; n++) prepPage(loadStatic32(list + (<usize>n << 2)), word);
   return taken;
 }
 
@@ -172,14 +171,14 @@ export function allocPagesBulk(partition: i32, word: u32, list: usize, count: u3
 // @ts-ignore: decorator
 @inline
 export function compoundHead(pfn: u32): u32 {
-  return (load32(regionOf(pfn) + REGION_STATE) & REGION_COMPOUND) != 0 ? pfn & ~(<u32>PTRS_PER_FOLIO - 1) : pfn;
+  return (loadStatic32(regionOf(pfn) + REGION_STATE) & REGION_COMPOUND) != 0 ? pfn & ~(<u32>PTRS_PER_FOLIO - 1) : pfn;
 }
 
 /** 9 for a page of a 2M folio, else 0. @context as compoundHead. kernel: folio_order. */
 // @ts-ignore: decorator
 @inline
 export function pageOrder(pfn: u32): u32 {
-  return (load32(regionOf(pfn) + REGION_STATE) & REGION_COMPOUND) != 0 ? 9 : 0;
+  return (loadStatic32(regionOf(pfn) + REGION_STATE) & REGION_COMPOUND) != 0 ? 9 : 0;
 }
 
 /** One more reference. @context the caller holds one already. */
@@ -197,7 +196,7 @@ export function getPage(pfn: u32): void {
 @inline
 export function getPageUnlessZero(pfn: u32): bool {
   const p = pageAddress(pfn);
-  let old = atomicLoad32(p);
+  let old = atomicLoadStatic32(p);
   while ((old & REF_MASK) != 0) {
     const seen = atomicCas32(p, old, old + 1);
     if (seen == old) return true;
@@ -208,13 +207,13 @@ export function getPageUnlessZero(pfn: u32): bool {
 
 /** References to the folio of a page. */
 export function pageRefcount(pfn: u32): u32 {
-  return atomicLoad32(pageAddress(compoundHead(pfn))) & REF_MASK;
+  return atomicLoadStatic32(pageAddress(compoundHead(pfn))) & REF_MASK;
 }
 
 /** Drops a reference; the last one frees the folio. @context any; takes the zone lock. kernel: put_page. */
 export function putPage(pfn: u32): void {
   const region = regionOf(pfn);
-  if ((load32(region + REGION_STATE) & REGION_COMPOUND) != 0) {
+  if ((loadStatic32(region + REGION_STATE) & REGION_COMPOUND) != 0) {
     putFolio(pfn & ~(<u32>PTRS_PER_FOLIO - 1));
     return;
   }
@@ -243,13 +242,13 @@ export function putPages(list: usize, count: u32): void {
   let number: u32 = NONE;
   let compound: bool = false;
   // A line of eight page structs each, side by side: the locked instructions below would fetch them one behind the other.
-  for (let p = list, end = list + (<usize>count << 2); p < end; p += 32) atomicLoad32(pages + <usize>load32(p) * PAGE_STRUCT_SIZE);
+  for (let p = list, end = list + (<usize>count << 2); p < end; p += 32) atomicLoadStatic32(pages + <usize>loadStatic32(p) * PAGE_STRUCT_SIZE);
   for (let p = list, end = list + (<usize>count << 2); p < end; p += 4) {
-    const pfn = load32(p);
+    const pfn = loadStatic32(p);
     // The references on the list keep every region on it as it is.
     if (pfn >> 9 != number) {
       number = pfn >> 9;
-      compound = (load32(regionOf(pfn) + REGION_STATE) & REGION_COMPOUND) != 0;
+      compound = (loadStatic32(regionOf(pfn) + REGION_STATE) & REGION_COMPOUND) != 0;
     }
     if (compound) {
       putFolio(pfn & ~(<u32>PTRS_PER_FOLIO - 1));
@@ -264,7 +263,7 @@ export function putPages(list: usize, count: u32): void {
   pcpCount(pcp, -<i32>left);
   if (left != 0 && lost()) left--;
   if (left - 1 < PCP_FEW) left = pcpGiveList(pcp, list, left);
-  while (left != 0) left = zoneGivePages(load32(regionOf(load32(list)) + REGION_ZONE), list, left);
+  while (left != 0) left = zoneGivePages(loadStatic32(regionOf(loadStatic32(list)) + REGION_ZONE), list, left);
 }
 
 /** Whether the reference just dropped was the last one and the page goes back to the allocator. `old`: its word before. */
@@ -299,17 +298,17 @@ function freeFolio(head: u32, old: u32): void {
   if (ORACLES && (old & REF_MASK) == 0) badRefcount(head, old);
   if (oraclesOn()) {
     for (let n: u32 = 0; n < <u32>PTRS_PER_FOLIO; n++) {
-      if ((atomicLoad32(pageAddress(head + n)) & PG_LEAKED) == 0) checkUnassigned(head + n);
+      if ((atomicLoadStatic32(pageAddress(head + n)) & PG_LEAKED) == 0) checkUnassigned(head + n);
     }
   }
-  if ((load32(regionOf(head) + REGION_STATE) & REGION_LEAKED) == 0) {
+  if ((loadStatic32(regionOf(head) + REGION_STATE) & REGION_LEAKED) == 0) {
     pcpCount(pcpCurrent(), -PTRS_PER_FOLIO);
     zoneGiveFolio(head);
     return;
   }
   clearCompound(head);
   for (let n: u32 = 0; n < <u32>PTRS_PER_FOLIO; n++) {
-    if ((atomicLoad32(pageAddress(head + n)) & PG_LEAKED) != 0) continue;
+    if ((atomicLoadStatic32(pageAddress(head + n)) & PG_LEAKED) != 0) continue;
     pcpCount(pcpCurrent(), -1);
     zoneGivePage(head + n);
   }
@@ -323,7 +322,7 @@ function freeFolio(head: u32, old: u32): void {
  */
 export function freezeFolio(head: u32, expected: u32): bool {
   const p = pageAddress(head);
-  const word = atomicLoad32(p);
+  const word = atomicLoadStatic32(p);
   return (word & REF_MASK) == expected && atomicCas32(p, word, word & ~REF_MASK) == word;
 }
 
@@ -334,21 +333,21 @@ export function unfreezeFolio(head: u32, count: u32): void {
 
 /** Turns a frozen folio into 512 pages; the tails get `tailCount` references, the head stays frozen. @context xa_lock of its page cache. kernel: __split_huge_page. */
 export function splitFolio(head: u32, tailCount: u32): void {
-  const flags = atomicLoad32(pageAddress(head)) & PG_UPTODATE;
+  const flags = atomicLoadStatic32(pageAddress(head)) & PG_UPTODATE;
   clearCompound(head);
   for (let n: u32 = 1; n < <u32>PTRS_PER_FOLIO; n++) atomicOr32(pageAddress(head + n), flags | tailCount);
 }
 
 // --- content and flags ---
 
-export function pageContent(pfn: u32): u32 { return atomicLoad32(pageAddress(pfn) + PAGE_CONTENT); }
+export function pageContent(pfn: u32): u32 { return atomicLoadStatic32(pageAddress(pfn) + PAGE_CONTENT); }
 export function setPageContent(pfn: u32, token: u32): void { atomicStore32(pageAddress(pfn) + PAGE_CONTENT, token); }
 /** The page was changed. @context the caller holds a reference, or maps the page. kernel: set_page_dirty(). */
 export function setPageDirty(pfn: u32): void {
-  if ((atomicLoad32(pageAddress(pfn)) & PG_DIRTY) == 0) atomicOr32(pageAddress(pfn), PG_DIRTY);
+  if ((atomicLoadStatic32(pageAddress(pfn)) & PG_DIRTY) == 0) atomicOr32(pageAddress(pfn), PG_DIRTY);
 }
 
-export function pageUptodate(pfn: u32): bool { return (atomicLoad32(pageAddress(pfn)) & PG_UPTODATE) != 0; }
+export function pageUptodate(pfn: u32): bool { return (atomicLoadStatic32(pageAddress(pfn)) & PG_UPTODATE) != 0; }
 export function setPageUptodate(pfn: u32): void {
   if (!pageUptodate(pfn)) atomicOr32(pageAddress(pfn), PG_UPTODATE);
 }

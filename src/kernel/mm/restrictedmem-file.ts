@@ -16,7 +16,7 @@ import { kvmGmemRelease } from '../kvm/guest-memfd';
 import { destroyVm } from '../kvm/vm';
 import { nameObject, unnameObject } from '../names';
 import { oops } from '../oops';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, current, load32, oraclesOn, store32, variant } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, current, load32, loadStatic32, oraclesOn, store32, variant } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { kfreeRcu, rcuReclaim } from '../sync/rcu';
 import { rwsemInit } from '../sync/rwsem';
@@ -165,13 +165,13 @@ export function fputFile(file: usize): void {
  */
 export function fputDelayed(file: usize): void {
   if (!lastReference(file)) return;
-  store32(file + FILE_NEXT, load32(current + TASK_FPUT));
+  store32(file + FILE_NEXT, loadStatic32(current + TASK_FPUT));
   store32(current + TASK_FPUT, <u32>file);
 }
 
 /** Releases the files that fputDelayed has put off. @context the task holds nothing; sleeps. kernel: task_work_run. */
 export function taskWorkRun(): void {
-  for (let file: usize = load32(current + TASK_FPUT); file != 0; file = load32(current + TASK_FPUT)) {
+  for (let file: usize = loadStatic32(current + TASK_FPUT); file != 0; file = loadStatic32(current + TASK_FPUT)) {
     store32(current + TASK_FPUT, load32(file + FILE_NEXT));
     releaseFile(file);
   }

@@ -5,7 +5,7 @@ import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
 import {
   FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_HUGE, SHMEM_I_PAGES,
 } from '../abi/mm';
-import { load32, store32 } from '../point';
+import { load32, loadStatic32, store32 } from '../point';
 import { stackPop, stackPush } from '../task';
 import { allocPagesBulk, putPages, setPageUptodate } from './page';
 import { managedPages } from './page-stat';
@@ -105,7 +105,7 @@ function storeBatch(f: usize, start: u64, end: u64, list: usize, count: u32, use
       setPageUptodate(entryHead(entry));
     } else {
       if (used == count) break;
-      const pfn = load32(list + (<usize>used << 2));
+      const pfn = loadStatic32(list + (<usize>used << 2));
       xasStore(xas, xaMkValue(pfn));
       if (xasError(xas) != 0) break;
       if (used == 0) shmemHint(f, index, pfn);

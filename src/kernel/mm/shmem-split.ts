@@ -2,7 +2,7 @@
 // another hole punch may just be resetting RMP entries of the same folio. kernel: mm/huge_memory.c split_huge_page_to_list, lib/xarray.c xas_split.
 import { PTRS_PER_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
 import { kfree } from '../heap';
-import { load32, store32 } from '../point';
+import { load32, loadStatic32, store32 } from '../point';
 import { stackPop, stackPush } from '../task';
 import { freezeFolio, splitFolio, unfreezeFolio } from './page';
 import { entryHead, entryIsFolio } from './shmem';
@@ -29,8 +29,8 @@ export function shmemSplitFolio(f: usize, index: u64): bool {
   const entry = xasLoad(xas);
   let split = false;
   if (xaIsValue(entry) && entryIsFolio(entry)) {
-    const node: usize = load32(xas + XAS_NODE);
-    const offset = load32(xas + XAS_OFFSET);
+    const node: usize = loadStatic32(xas + XAS_NODE);
+    const offset = loadStatic32(xas + XAS_OFFSET);
     const head = entryHead(entry);
     if (allocChildren(xa, node, offset, children)) {
       // Only the cache's own reference may be left: a user of the folio must not see it fall apart.

@@ -2,7 +2,7 @@
 // outside, so that several tasks can work on disjoint parts of one file. kernel: mm/shmem.c shmem_undo_range, mm/filemap.c
 // delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
-import { cpuRelax, load32, load64, store32, store64 } from '../point';
+import { cpuRelax, load32, loadStatic32, loadStatic64, store32, store64 } from '../point';
 import { fanout, fanoutWanted } from '../program/fanout';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { spinTurns } from '../sync/word';
@@ -63,11 +63,11 @@ function truncateWhere(f: usize, start: u64, end: u64, notUptodate: bool): void 
   store64(t + T_CURSOR, start);
   store64(t + T_START, start);
   store64(t + T_END, end);
-  while (load64(t + T_CURSOR) < end) {
-    if (!CONTROLLED && end - load64(t + T_CURSOR) >= BATCH) warmLeafs(f + SHMEM_I_PAGES, load64(t + T_CURSOR));
+  while (loadStatic64(t + T_CURSOR) < end) {
+    if (!CONTROLLED && end - loadStatic64(t + T_CURSOR) >= BATCH) warmLeafs(f + SHMEM_I_PAGES, loadStatic64(t + T_CURSOR));
     const count = eraseBatch(f, t, notUptodate);
     if (count != 0) putPages(t + T_LIST, count);
-    if (load64(t + T_CURSOR) < end && count < BATCH) partial(f, t);
+    if (loadStatic64(t + T_CURSOR) < end && count < BATCH) partial(f, t);
   }
   stackPop(T_SIZE);
 }
@@ -93,13 +93,13 @@ function warmLeafs(xa: usize, index: u64): void {
  */
 function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
   const xa = f + SHMEM_I_PAGES;
-  const end = load64(t + T_END);
+  const end = loadStatic64(t + T_END);
   const last = end - 1;
   const xas = stackPush(XAS_SIZE);
   let count: u32 = 0;
   let pages: i64 = 0;
   let next = end;
-  xasInit(xas, xa, load64(t + T_CURSOR));
+  xasInit(xas, xa, loadStatic64(t + T_CURSOR));
   lockSpinning(xa);
   let entry = xasFind(xas, last);
   while (entry != 0) {
@@ -116,7 +116,7 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
     }
     if (!notUptodate || !pageUptodate(entryHead(entry))) {
       const first = xasIndex(xas) & ~(<u64>PTRS_PER_FOLIO - 1);
-      if (first < load64(t + T_START) || first + PTRS_PER_FOLIO > end) {
+      if (first < loadStatic64(t + T_START) || first + PTRS_PER_FOLIO > end) {
         next = xasIndex(xas);
         break;
       }
@@ -153,10 +153,10 @@ function lockSpinning(xa: usize): void {
  * @context xa_lock.
  */
 function eraseLeaf(xas: usize, last: u64, list: usize, room: u32, notUptodate: bool): u32 {
-  const node: usize = load32(xas + XAS_NODE);
+  const node: usize = loadStatic32(xas + XAS_NODE);
   const index = xasIndex(xas);
   const inHead = node == 0; // the only page of a file, at offset 0
-  const base = inHead ? index : index - load32(xas + XAS_OFFSET);
+  const base = inHead ? index : index - loadStatic32(xas + XAS_OFFSET);
   const stop: u32 = inHead ? 1 : <u32>min<u64>(XA_CHUNK_SIZE, last - base + 1);
   let first: u32 = NOT_YET;
   let taken: u32 = 0;
@@ -184,10 +184,10 @@ function eraseLeaf(xas: usize, last: u64, list: usize, room: u32, notUptodate: b
 
 /** The cursor stands at a folio that is partly in the range: split it, else zero the part and step over it. @context takes xa_lock. */
 function partial(f: usize, t: usize): void {
-  const at = load64(t + T_CURSOR);
+  const at = loadStatic64(t + T_CURSOR);
   if (shmemSplitFolio(f, at)) return;
   const folioEnd = (at | (PTRS_PER_FOLIO - 1)) + 1;
-  const stop = min<u64>(folioEnd, load64(t + T_END));
+  const stop = min<u64>(folioEnd, loadStatic64(t + T_END));
   for (let index = at; index < stop; index++) {
     const pfn = shmemFindPage(f, index);
     if (pfn == 0xffffffff) continue;

@@ -12,7 +12,7 @@ import { OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { kfree, kzalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, load64, store32, store64, storeOnce64,
+  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, load64, loadStatic32, store32, store64, storeOnce64,
 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
@@ -283,7 +283,7 @@ export function shmemAccount(f: usize, pages: i64): void {
 @inline
 export function shmemHint(f: usize, index: u64, pfn: u32): void {
   const region = regionOf(pfn);
-  if (load32(region + REGION_FILE_HINT) == <u32>f) return;
+  if (loadStatic32(region + REGION_FILE_HINT) == <u32>f) return;
   atomicStore32(region + REGION_FILE_HINT, <u32>f);
   atomicStore64(region + REGION_INDEX_HINT, index);
 }

@@ -1,6 +1,6 @@
 // Batches over the XArray: many entries under one RCU section or one hold of xa_lock, into plain arrays of the caller's. Truncation and the SNP
 // hook walk page caches this way. kernel: the shape of mm/filemap.c filemap_get_folios and delete_from_page_cache_batch.
-import { load32, load64, store32, store64 } from '../point';
+import { load32, load64, loadStatic32, store32, store64 } from '../point';
 import { rcuReadLock, rcuReadUnlock, rcuReclaim } from '../sync/rcu';
 import { spinLock, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
@@ -30,7 +30,7 @@ function lastSlot(index: u64, last: u64): u32 {
  * @context rcu_read_lock; the cursor is at an entry of a leaf.
  */
 function gatherLeaf(xas: usize, start: u64, last: u64, outPfns: usize, outIndices: usize, room: u32): u32 {
-  const leaf: usize = load32(xas + XAS_LEAF);
+  const leaf: usize = loadStatic32(xas + XAS_LEAF);
   const index = xasIndex(xas);
   const end = lastSlot(index, last);
   const first = slotOf(index, 0);
@@ -56,7 +56,7 @@ function gatherLeaf(xas: usize, start: u64, last: u64, outPfns: usize, outIndice
  * @context xa_lock; the cursor is at an entry of a leaf.
  */
 function eraseLeaf(xas: usize, last: u64, outValues: usize, room: u32): u32 {
-  const leaf: usize = load32(xas + XAS_LEAF);
+  const leaf: usize = loadStatic32(xas + XAS_LEAF);
   const counts = load32(leaf + NODE_COUNTS);
   if ((counts & COUNT_MARKED) != 0) return 0;
   const index = xasIndex(xas);
@@ -110,7 +110,7 @@ export function xaGather(xa: usize, startIndexp: usize, last: u64, outPfns: usiz
       store32(outPfns + (<usize>count << 2), xaToValue(entry));
       store32(outIndices + (<usize>count << 2), <u32>delta);
       count++;
-      if (load32(xas + XAS_LEAF) != 0 && delta < WINDOW - <u64>XA_CHUNK_MASK) {
+      if (loadStatic32(xas + XAS_LEAF) != 0 && delta < WINDOW - <u64>XA_CHUNK_MASK) {
         const done = <usize>count << 2;
         count += gatherLeaf(xas, start, last, outPfns + done, outIndices + done, max - count);
       }
@@ -152,7 +152,7 @@ export function xaEraseRangeBatch(xa: usize, indexp: usize, last: u64, outValues
         next = xasIndex(xas);
         break;
       }
-      const taken = load32(xas + XAS_LEAF) != 0 ? eraseLeaf(xas, last, outValues + (<usize>count << 2), max - count) : 0;
+      const taken = loadStatic32(xas + XAS_LEAF) != 0 ? eraseLeaf(xas, last, outValues + (<usize>count << 2), max - count) : 0;
       count += taken;
       if (taken == 0) {
         store32(outValues + (<usize>count << 2), xaToValue(entry));

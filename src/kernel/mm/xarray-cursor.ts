@@ -1,7 +1,7 @@
 // The XArray cursor (xas): a position in the tree that survives from one step to the next, so that sequential work costs one slot
 // access instead of a walk from the head. It lives on the task's private stack: `const xas = stackPush(XAS_SIZE)`.
 // kernel: include/linux/xarray.h struct xa_state, lib/xarray.c xas_load, xas_pause, xas_next, xas_prev.
-import { load32, load64, store32, store64 } from '../point';
+import { loadStatic32, loadStatic64, store32, store64 } from '../point';
 import {
   headLoad, nodeShift, slotIndex, slotLoad, slotOf, xaErr, xaIsNode, xaIsSibling, xaMkErr, xaToNode, xaToSibling, XA_CHUNK_MASK,
   XA_CHUNK_SIZE, XA_RETRY_ENTRY, XA_ZERO_ENTRY,
@@ -47,7 +47,7 @@ export function xasLeave(xas: usize, state: u32): void {
 // @ts-ignore: decorator
 @inline
 export function xasOffset(xas: usize): u32 {
-  return load32(xas + XAS_LEAF) != 0 ? slotOf(load64(xas + XAS_INDEX), 0) : load32(xas + XAS_OFFSET);
+  return loadStatic32(xas + XAS_LEAF) != 0 ? slotOf(loadStatic64(xas + XAS_INDEX), 0) : loadStatic32(xas + XAS_OFFSET);
 }
 
 /** Stands at `index`, nothing walked yet, single-index stores. */
@@ -77,11 +77,11 @@ export function xasSetOrder(xas: usize, index: u64, order: u32): void {
 export function xasReset(xas: usize): void { xasLeave(xas, XAS_RESTART); }
 // @ts-ignore: decorator
 @inline
-export function xasIndex(xas: usize): u64 { return load64(xas + XAS_INDEX); }
+export function xasIndex(xas: usize): u64 { return loadStatic64(xas + XAS_INDEX); }
 /** The negative errno that a step ran into, or 0. */
 // @ts-ignore: decorator
 @inline
-export function xasError(xas: usize): i32 { return xaErr(load32(xas + XAS_NODE)); }
+export function xasError(xas: usize): i32 { return xaErr(loadStatic32(xas + XAS_NODE)); }
 export function xasSetError(xas: usize, error: i32): void { xasLeave(xas, xaMkErr(error)); }
 /** Whether the cursor has no position: off the end, to be restarted, or in error. */
 // @ts-ignore: decorator
@@ -105,8 +105,8 @@ export function xasRetry(xas: usize, entry: u32): bool {
 
 /** Takes the first look: the head, or BOUNDS when the tree is too low for the index. @context rcu_read_lock or xa_lock. */
 function xasStart(xas: usize): u32 {
-  const index = load64(xas + XAS_INDEX);
-  const head = headLoad(load32(xas + XAS_XA));
+  const index = loadStatic64(xas + XAS_INDEX);
+  const head = headLoad(loadStatic32(xas + XAS_XA));
   xasLeave(xas, XAS_HEAD);
   const fits = xaIsNode(head) ? index >> <u64>nodeShift(xaToNode(head)) < 64 : index == 0;
   if (fits) return head;
@@ -121,7 +121,7 @@ function xasStart(xas: usize): u32 {
  */
 export function xasDescend(xas: usize, node: usize): u32 {
   const shift = nodeShift(node);
-  let offset = slotOf(load64(xas + XAS_INDEX), shift);
+  let offset = slotOf(loadStatic64(xas + XAS_INDEX), shift);
   let entry = slotLoad(node, offset);
   const own = !xaIsSibling(entry);
   while (xaIsSibling(entry)) {
@@ -141,8 +141,8 @@ export function xasDescend(xas: usize, node: usize): u32 {
  */
 export function xasLoad(xas: usize): u32 {
   if (xasError(xas) != 0) return 0;
-  let entry = xasInvalid(load32(xas + XAS_NODE)) ? xasStart(xas) : xasReload(xas);
-  const wanted = load32(xas + XAS_SHIFT);
+  let entry = xasInvalid(loadStatic32(xas + XAS_NODE)) ? xasStart(xas) : xasReload(xas);
+  const wanted = loadStatic32(xas + XAS_SHIFT);
   while (xaIsNode(entry)) {
     const node = xaToNode(entry);
     const shift = nodeShift(node);
@@ -155,8 +155,8 @@ export function xasLoad(xas: usize): u32 {
 
 /** Reads the cursor's slot again, to see whether an entry is still there. @context rcu_read_lock or xa_lock. */
 export function xasReload(xas: usize): u32 {
-  const node: usize = load32(xas + XAS_NODE);
-  if (node == 0) return headLoad(load32(xas + XAS_XA));
+  const node: usize = loadStatic32(xas + XAS_NODE);
+  if (node == 0) return headLoad(loadStatic32(xas + XAS_XA));
   let entry = slotLoad(node, xasOffset(xas));
   while (xaIsSibling(entry)) entry = slotLoad(node, xaToSibling(entry));
   return entry;
@@ -164,10 +164,10 @@ export function xasReload(xas: usize): u32 {
 
 /** Whether the index lies behind the canonical slot's first index, inside a multi-index entry. */
 export function xasSibling(xas: usize): bool {
-  const node = load32(xas + XAS_NODE);
+  const node = loadStatic32(xas + XAS_NODE);
   if (!xasInNode(node)) return false;
   const shift = nodeShift(node);
-  return load64(xas + XAS_INDEX) > slotIndex(load64(xas + XAS_INDEX), shift, xasOffset(xas));
+  return loadStatic64(xas + XAS_INDEX) > slotIndex(loadStatic64(xas + XAS_INDEX), shift, xasOffset(xas));
 }
 
 /** First slot behind the entry at `offset`: its siblings are skipped. @context rcu_read_lock or xa_lock. */
@@ -182,9 +182,9 @@ export function entryEnd(node: usize, offset: u32): u32 {
  * @context rcu_read_lock or xa_lock. kernel: xas_pause.
  */
 export function xasPause(xas: usize): void {
-  const node = load32(xas + XAS_NODE);
+  const node = loadStatic32(xas + XAS_NODE);
   if (xasInvalid(node)) return;
-  const index = load64(xas + XAS_INDEX);
+  const index = loadStatic64(xas + XAS_INDEX);
   let next = index + 1;
   if (node != 0) next = slotIndex(index, nodeShift(node), entryEnd(node, xasOffset(xas)));
   store64(xas + XAS_INDEX, next);
@@ -204,10 +204,10 @@ export function xasPrev(xas: usize): u32 {
 // @ts-ignore: decorator
 @inline
 function xasMove(xas: usize, step: i32, edge: u32): u32 {
-  const node = load32(xas + XAS_NODE);
+  const node = loadStatic32(xas + XAS_NODE);
   if ((node & 2) != 0) return xasLoad(xas); // RESTART or error: the first step loads the index itself
-  const index = load64(xas + XAS_INDEX);
-  const leaf: usize = load32(xas + XAS_LEAF);
+  const index = loadStatic64(xas + XAS_INDEX);
+  const leaf: usize = loadStatic32(xas + XAS_LEAF);
   const offset = slotOf(index, 0);
   store64(xas + XAS_INDEX, index + <u64><i64>step);
   if (leaf != 0 && offset != edge) {

@@ -47,10 +47,6 @@ function fillSlow(xa: usize, index: u64, entry: u32): i32 {
     headPublish(xa, entry); // a tree of index 0 alone has no node
     return 0;
   }
-  if (index == 0 && headLocked(xa) == 0) {
-    headPublish(xa, entry); // a tree of index 0 alone has no node
-    return 0;
-  }
   const xas = stackPush(XAS_SIZE);
   xasInit(xas, xa, index);
   let error: i32 = -EEXIST;

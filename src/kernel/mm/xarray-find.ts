@@ -1,7 +1,7 @@
 // Finding the next entry of the XArray: present, or carrying a mark. Iteration is not a snapshot: what is stored behind the cursor is missed, what is
 // stored ahead is seen; a multi-index entry is met once, also when the search starts in its middle.
 // kernel: lib/xarray.c xas_find, xas_find_marked, xa_find, xa_find_after; include/linux/xarray.h xas_next_entry.
-import { atomicLoad32, load32, load64, store32, store64 } from '../point';
+import { atomicLoad32, load32, load64, loadStatic32, loadStatic64, store32, store64 } from '../point';
 import { stackPop, stackPush } from '../task';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import {
@@ -36,8 +36,8 @@ export function xasFindMarked(xas: usize, last: u64, mark: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function xasNextEntry(xas: usize, last: u64): u32 {
-  const leaf: usize = load32(xas + XAS_LEAF);
-  const index = load64(xas + XAS_INDEX);
+  const leaf: usize = loadStatic32(xas + XAS_LEAF);
+  const index = loadStatic64(xas + XAS_INDEX);
   const offset = slotOf(index, 0);
   if (leaf != 0 && offset != XA_CHUNK_MASK && index < last) {
     const entry = slotLoad(leaf, offset + 1);
@@ -59,14 +59,14 @@ function findHere(xas: usize, mark: u32): u32 {
 
 /** @context rcu_read_lock or xa_lock. */
 function findFrom(xas: usize, last: u64, mark: u32): u32 {
-  const at = load32(xas + XAS_NODE);
+  const at = loadStatic32(xas + XAS_NODE);
   if (xasInvalid(at) && at != XAS_RESTART) return 0;
-  if (load64(xas + XAS_INDEX) > last) return outOfBounds(xas);
+  if (loadStatic64(xas + XAS_INDEX) > last) return outOfBounds(xas);
   if (at == XAS_RESTART) {
     const entry = findHere(xas, mark);
     if (entry != 0) return entry;
   }
-  const node = load32(xas + XAS_NODE);
+  const node = loadStatic32(xas + XAS_NODE);
   if (!xasInNode(node)) {
     // Behind the head's single entry, or beyond the tree.
     if (node == 0) store64(xas + XAS_INDEX, 1);
@@ -77,9 +77,9 @@ function findFrom(xas: usize, last: u64, mark: u32): u32 {
 
 /** Goes through the slots behind the cursor's, up and down the tree. The cursor is in a node. @context rcu_read_lock or xa_lock. */
 function findBehind(xas: usize, last: u64, mark: u32): u32 {
-  let node: usize = load32(xas + XAS_NODE);
+  let node: usize = loadStatic32(xas + XAS_NODE);
   let shift = nodeShift(node);
-  const start = load64(xas + XAS_INDEX);
+  const start = loadStatic64(xas + XAS_INDEX);
   // From the slot of the index, which in a multi-index entry lies behind the canonical one.
   let offset = slotOf(start, shift) + 1;
   let index = slotIndex(start, shift, offset);

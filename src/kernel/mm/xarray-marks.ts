@@ -1,6 +1,6 @@
 // Marks of the XArray: three bits an entry, with a summary bit for each slot of every node above, so that a search for a mark skips whole
 // subtrees. kernel: lib/xarray.c xas_set_mark, xas_clear_mark, xas_init_marks, xas_squash_marks.
-import { atomicLoad32, atomicStore32, load32, store32 } from '../point';
+import { atomicLoad32, atomicStore32, load32, loadStatic32, store32 } from '../point';
 import {
   COUNT_MARKED, marksLoad, marksLocked, marksPublish, NODE_COUNTS, nodeHasMarks, NODE_OFFSET, NODE_PARENT, XA_MARKS, XA_MAX_MARKS,
 } from './xarray-node';
@@ -30,15 +30,15 @@ export function rootMarkClear(xa: usize, mark: u32): void {
 
 /** The mark of the entry the cursor is at. @context rcu_read_lock or xa_lock. */
 export function xasGetMark(xas: usize, mark: u32): bool {
-  const node = load32(xas + XAS_NODE);
+  const node = loadStatic32(xas + XAS_NODE);
   if (xasInvalid(node)) return false;
-  if (node == 0) return xaMarked(load32(xas + XAS_XA), mark);
+  if (node == 0) return xaMarked(loadStatic32(xas + XAS_XA), mark);
   return (marksLoad(node, mark) >> <u64>xasOffset(xas) & 1) != 0;
 }
 
 /** Marks the entry the cursor is at, which must not be NULL, and the slots above it. @context xa_lock. */
 export function xasSetMark(xas: usize, mark: u32): void {
-  let node: usize = load32(xas + XAS_NODE);
+  let node: usize = loadStatic32(xas + XAS_NODE);
   if (xasInvalid(<u32>node)) return;
   let offset = xasOffset(xas);
   while (node != 0) {
@@ -50,12 +50,12 @@ export function xasSetMark(xas: usize, mark: u32): void {
     offset = load32(node + NODE_OFFSET);
     node = load32(node + NODE_PARENT);
   }
-  rootMarkSet(load32(xas + XAS_XA), mark);
+  rootMarkSet(loadStatic32(xas + XAS_XA), mark);
 }
 
 /** Clears the mark of the entry the cursor is at, and above it wherever it was the last. @context xa_lock. */
 export function xasClearMark(xas: usize, mark: u32): void {
-  let node: usize = load32(xas + XAS_NODE);
+  let node: usize = loadStatic32(xas + XAS_NODE);
   if (xasInvalid(<u32>node)) return;
   let offset = xasOffset(xas);
   while (node != 0) {
@@ -67,15 +67,15 @@ export function xasClearMark(xas: usize, mark: u32): void {
     offset = load32(node + NODE_OFFSET);
     node = load32(node + NODE_PARENT);
   }
-  rootMarkClear(load32(xas + XAS_XA), mark);
+  rootMarkClear(loadStatic32(xas + XAS_XA), mark);
 }
 
 /** An entry becomes NULL: its marks go. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
 export function xasInitMarks(xas: usize): void {
-  const node: usize = load32(xas + XAS_NODE);
-  if (node != 0 ? !nodeHasMarks(node) : (load32(<usize>load32(xas + XAS_XA) + XA_MARKS) & ROOT_MARKS) == 0) return;
+  const node: usize = loadStatic32(xas + XAS_NODE);
+  if (node != 0 ? !nodeHasMarks(node) : (load32(<usize>loadStatic32(xas + XAS_XA) + XA_MARKS) & ROOT_MARKS) == 0) return;
   for (let mark: u32 = 0; mark < XA_MAX_MARKS; mark++) xasClearMark(xas, mark);
 }
 

@@ -2,7 +2,7 @@
 // can be a user's value or pointer, a child node, or one of the tree's own marks, told apart by its two lowest bits.
 // kernel: include/linux/xarray.h, lib/xarray.c.
 import { kzalloc } from '../heap';
-import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, load32, load64, store32, storeOnce32 } from '../point';
+import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, loadStatic32, loadStatic64, store32, storeOnce32 } from '../point';
 import { kfreeRcu } from '../sync/rcu';
 
 // --- struct xarray ---
@@ -118,7 +118,7 @@ export function slotLoad(node: usize, offset: u32): u32 { return atomicLoad32(sl
 /** A slot as its only writer sees it. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
-export function slotLocked(node: usize, offset: u32): u32 { return load32(slotAddress(node, offset)); }
+export function slotLocked(node: usize, offset: u32): u32 { return loadStatic32(slotAddress(node, offset)); }
 /** Publishes an entry: everything written to a new node before is visible to who finds it here. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
@@ -134,14 +134,14 @@ export function slotClear(node: usize, offset: u32): void { storeOnce32(slotAddr
 export function headLoad(xa: usize): u32 { return atomicLoad32(xa + XA_HEAD); }
 // @ts-ignore: decorator
 @inline
-export function headLocked(xa: usize): u32 { return load32(xa + XA_HEAD); }
+export function headLocked(xa: usize): u32 { return loadStatic32(xa + XA_HEAD); }
 // @ts-ignore: decorator
 @inline
 export function headPublish(xa: usize, entry: u32): void { atomicStore32(xa + XA_HEAD, entry); }
 
 // @ts-ignore: decorator
 @inline
-export function nodeShift(node: usize): u32 { return load32(node + NODE_SHIFT); }
+export function nodeShift(node: usize): u32 { return loadStatic32(node + NODE_SHIFT); }
 // @ts-ignore: decorator
 @inline
 export function slotOf(index: u64, shift: u32): u32 { return <u32>(index >> <u64>shift) & XA_CHUNK_MASK; }
@@ -187,21 +187,21 @@ export function markWord(node: usize, mark: u32): usize { return node + NODE_MAR
 export function marksLoad(node: usize, mark: u32): u64 { return atomicLoad64(markWord(node, mark)); }
 // @ts-ignore: decorator
 @inline
-export function marksLocked(node: usize, mark: u32): u64 { return load64(markWord(node, mark)); }
+export function marksLocked(node: usize, mark: u32): u64 { return loadStatic64(markWord(node, mark)); }
 // @ts-ignore: decorator
 @inline
 export function marksPublish(node: usize, mark: u32, bits: u64): void { atomicStore64(markWord(node, mark), bits); }
 /** Whether a slot may carry a mark: lets the common store skip them all. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
-export function nodeHasMarks(node: usize): bool { return (load32(node + NODE_COUNTS) & COUNT_MARKED) != 0; }
+export function nodeHasMarks(node: usize): bool { return (loadStatic32(node + NODE_COUNTS) & COUNT_MARKED) != 0; }
 /** Slots in use. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
-export function nodeCount(node: usize): u32 { return load32(node + NODE_COUNTS) & COUNT_MASK; }
+export function nodeCount(node: usize): u32 { return loadStatic32(node + NODE_COUNTS) & COUNT_MASK; }
 /** Adds to count and nr_values. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
 export function nodeAdd(node: usize, slots: i32, values: i32): void {
-  store32(node + NODE_COUNTS, load32(node + NODE_COUNTS) + <u32>slots + <u32>values * COUNT_VALUE);
+  store32(node + NODE_COUNTS, loadStatic32(node + NODE_COUNTS) + <u32>slots + <u32>values * COUNT_VALUE);
 }

@@ -2,7 +2,7 @@
 // change is one atomic store of a slot or of the head, so that readers without the lock see the tree before or after it.
 // kernel: lib/xarray.c xas_create, xas_store, xas_expand, xas_shrink, xas_delete_node, xas_free_nodes, xas_create_range.
 import { ENOMEM } from '../abi/errno';
-import { atomicStore32, load32, load64, store32, store64 } from '../point';
+import { atomicStore32, load32, loadStatic32, loadStatic64, store32, store64 } from '../point';
 import {
   COUNT_MARKED, COUNT_MASK, COUNT_ONE, COUNT_VALUE, headLocked, headMaxIndex, headPublish, marksPublish, nodeAdd, nodeAlloc, nodeCount, nodeFree,
   NODE_COUNTS, NODE_OFFSET, NODE_PARENT, nodeShift, slotLocked, slotOf, slotClear, slotPublish, ULONG_MAX, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE,
@@ -20,9 +20,9 @@ import { xasInitMarks, xasSquashMarks } from './xarray-marks';
  * has no such index; it is 16 slots of the tallest node.)
  */
 function xasMax(xas: usize): u64 {
-  const index = load64(xas + XAS_INDEX);
-  const shift = load32(xas + XAS_SHIFT);
-  const sibs = load32(xas + XAS_SIBS);
+  const index = loadStatic64(xas + XAS_INDEX);
+  const shift = loadStatic32(xas + XAS_SHIFT);
+  const sibs = loadStatic32(xas + XAS_SIBS);
   if ((shift | sibs) == 0) return index;
   const mask = (<u64>(sibs + 1) << <u64>shift) - 1;
   const last = index | mask;
@@ -35,7 +35,7 @@ function xasMax(xas: usize): u64 {
  * @context xa_lock.
  */
 function xasExpand(xas: usize): i32 {
-  const xa: usize = load32(xas + XAS_XA);
+  const xa: usize = loadStatic32(xas + XAS_XA);
   const max = xasMax(xas);
   let head = headLocked(xa);
   let shift: u32 = 0;
@@ -66,7 +66,7 @@ function xasExpand(xas: usize): i32 {
 
 /** Makes the child node for the cursor's slot (or for the head) and hangs it in. 0: out of memory, error set. @context xa_lock. */
 function addChild(xas: usize, parent: usize, shift: u32): usize {
-  const xa: usize = load32(xas + XAS_XA);
+  const xa: usize = loadStatic32(xas + XAS_XA);
   const offset: u32 = parent == 0 ? 0 : xasOffset(xas);
   const node = nodeAlloc(xa, parent, offset, shift);
   if (node == 0) {
@@ -90,8 +90,8 @@ function addChild(xas: usize, parent: usize, shift: u32): usize {
  * @context xa_lock. kernel: xas_create.
  */
 export function xasCreate(xas: usize, allowRoot: bool): u32 {
-  const order = load32(xas + XAS_SHIFT);
-  let node: usize = load32(xas + XAS_NODE);
+  const order = loadStatic32(xas + XAS_SHIFT);
+  let node: usize = loadStatic32(xas + XAS_NODE);
   let entry: u32;
   let shift: u32;
   if (xasInvalid(<u32>node) && (<u32>node & ~2) != XAS_BOUNDS) return 0; // an error sticks
@@ -102,7 +102,7 @@ export function xasCreate(xas: usize, allowRoot: bool): u32 {
     if (grown < 0) return 0;
     shift = <u32>grown;
     if (shift == 0 && !allowRoot) shift = XA_CHUNK_SHIFT;
-    entry = headLocked(load32(xas + XAS_XA));
+    entry = headLocked(loadStatic32(xas + XAS_XA));
   } else {
     shift = nodeShift(node);
     entry = slotLocked(node, xasOffset(xas));
@@ -152,7 +152,7 @@ export function freeNodes(top: usize): void {
  * @context xa_lock. A reserved (ZERO) entry stays in its node, as it was never allowed into the head.
  */
 function xasShrink(xas: usize): void {
-  const xa: usize = load32(xas + XAS_XA);
+  const xa: usize = loadStatic32(xas + XAS_XA);
   let node = xaToNode(headLocked(xa));
   while (nodeCount(node) == 1) {
     const entry = slotLocked(node, 0);
@@ -171,13 +171,13 @@ function xasShrink(xas: usize): void {
 
 /** Gives back the cursor's node if it is empty, and the nodes above that get empty by this. @context xa_lock. kernel: xas_delete_node. */
 export function xasDeleteNode(xas: usize): void {
-  let node: usize = load32(xas + XAS_NODE);
+  let node: usize = loadStatic32(xas + XAS_NODE);
   while (nodeCount(node) == 0) {
     const parent: usize = load32(node + NODE_PARENT);
     const offset = load32(node + NODE_OFFSET);
     if (parent == 0) {
       xasLeave(xas, XAS_BOUNDS);
-      headPublish(load32(xas + XAS_XA), 0);
+      headPublish(loadStatic32(xas + XAS_XA), 0);
       nodeFree(node);
       return;
     }
@@ -193,14 +193,14 @@ export function xasDeleteNode(xas: usize): void {
 /** @context xa_lock. */
 function storeSlow(xas: usize, entry: u32): u32 {
   const old = entry != 0 ? xasCreate(xas, !xaIsNode(entry) && entry != XA_ZERO_ENTRY) : xasLoad(xas);
-  const node: usize = load32(xas + XAS_NODE);
+  const node: usize = loadStatic32(xas + XAS_NODE);
   if (xasInvalid(<u32>node)) return old;
-  if (node != 0 && load32(xas + XAS_SHIFT) < nodeShift(node)) store32(xas + XAS_SIBS, 0);
-  const sibs = load32(xas + XAS_SIBS);
+  if (node != 0 && loadStatic32(xas + XAS_SHIFT) < nodeShift(node)) store32(xas + XAS_SIBS, 0);
+  const sibs = loadStatic32(xas + XAS_SIBS);
   if (old == entry && sibs == 0) return old;
   if (node == 0) {
     if (entry == 0) xasInitMarks(xas);
-    headPublish(load32(xas + XAS_XA), entry);
+    headPublish(loadStatic32(xas + XAS_XA), entry);
     if (xaIsNode(old)) freeNodes(xaToNode(old));
     return old;
   }
@@ -215,7 +215,7 @@ function storeSlow(xas: usize, entry: u32): u32 {
 /** Writes the canonical slot and its siblings. @context xa_lock; the cursor is in `node`. */
 function fillSlots(xas: usize, node: usize, entry: u32, old: u32): void {
   let offset = xasOffset(xas);
-  const last = offset + load32(xas + XAS_SIBS);
+  const last = offset + loadStatic32(xas + XAS_SIBS);
   const sibling = xaMkSibling(offset);
   const value: i32 = xaIsValue(entry) ? 1 : 0;
   let filled: i32 = 0;
@@ -243,7 +243,7 @@ function fillSlots(xas: usize, node: usize, entry: u32, old: u32): void {
 /** Clears the block's slots and the rest of the last entry it touches. @context xa_lock; the cursor is in `node`. */
 function eraseSlots(xas: usize, node: usize, old: u32): void {
   let offset = xasOffset(xas);
-  const last = offset + load32(xas + XAS_SIBS);
+  const last = offset + loadStatic32(xas + XAS_SIBS);
   let cleared: i32 = 0;
   let values: i32 = 0;
   let owner = old;
@@ -280,9 +280,9 @@ function continues(leaf: usize, offset: u32): bool {
 // @ts-ignore: decorator
 @inline
 export function xasStoreNull(xas: usize): u32 {
-  const leaf: usize = load32(xas + XAS_LEAF);
+  const leaf: usize = loadStatic32(xas + XAS_LEAF);
   if (leaf != 0) {
-    const offset = slotOf(load64(xas + XAS_INDEX), 0);
+    const offset = slotOf(loadStatic64(xas + XAS_INDEX), 0);
     const entry = slotLocked(leaf, offset);
     const counts = load32(leaf + NODE_COUNTS);
     // Two left in the top node: the other one may have to move into the head.
@@ -300,7 +300,7 @@ export function xasStoreNull(xas: usize): u32 {
 // @ts-ignore: decorator
 @inline
 function storeLeaf(xas: usize, leaf: usize, entry: u32): u32 {
-  const offset = slotOf(load64(xas + XAS_INDEX), 0);
+  const offset = slotOf(loadStatic64(xas + XAS_INDEX), 0);
   const old = slotLocked(leaf, offset);
   if (xaIsInternal(old) || xaIsInternal(entry) || continues(leaf, offset)) return storeSlow(xas, entry);
   slotPublish(leaf, offset, entry);
@@ -314,9 +314,9 @@ function storeLeaf(xas: usize, leaf: usize, entry: u32): u32 {
  * @context xa_lock. kernel: xas_store.
  */
 export function xasStore(xas: usize, entry: u32): u32 {
-  if (load32(xas + XAS_SIBS) != 0) return storeSlow(xas, entry);
+  if (loadStatic32(xas + XAS_SIBS) != 0) return storeSlow(xas, entry);
   if (entry == 0) return xasStoreNull(xas);
-  const leaf: usize = load32(xas + XAS_LEAF);
+  const leaf: usize = loadStatic32(xas + XAS_LEAF);
   return leaf != 0 ? storeLeaf(xas, leaf, entry) : storeSlow(xas, entry);
 }
 
@@ -326,14 +326,14 @@ export function xasStore(xas: usize, entry: u32): u32 {
  * @context xa_lock. Returns 0 or -ENOMEM. kernel: xas_create_range.
  */
 export function xasCreateRange(xas: usize, last: u64): i32 {
-  let index = load64(xas + XAS_INDEX) & ~(<u64>XA_CHUNK_MASK);
+  let index = loadStatic64(xas + XAS_INDEX) & ~(<u64>XA_CHUNK_MASK);
   last |= <u64>XA_CHUNK_MASK; // even the range [0, 0] gets a node
   while (true) {
     store64(xas + XAS_INDEX, index | <u64>XA_CHUNK_MASK);
     xasLeave(xas, XAS_BOUNDS);
     store32(xas + XAS_SHIFT, 0);
     xasCreate(xas, true);
-    const node = load32(xas + XAS_NODE);
+    const node = loadStatic32(xas + XAS_NODE);
     if (xasInvalid(node)) return -ENOMEM;
     index += XA_CHUNK_SIZE;
     if (index == 0 || index > last) return 0;

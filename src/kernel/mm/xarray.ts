@@ -3,7 +3,7 @@
 // kernel: lib/xarray.c, include/linux/xarray.h (6.8).
 import { EBUSY, EINVAL } from '../abi/errno';
 import { V_B59 } from '../abi/variants';
-import { atomicLoad32, atomicStore32, load32, store32, variant } from '../point';
+import { atomicLoad32, atomicStore32, loadStatic32, store32, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock, rcuReclaim } from '../sync/rcu';
 import { spinLock, spinLockInit, spinTrylock, spinUnlock } from '../sync/spinlock';
 import { stackPop, stackPush } from '../task';
@@ -234,7 +234,7 @@ export function xaGetOrder(xa: usize, index: u64): u32 {
   xasInit(xas, xa, index);
   rcuReadLock();
   const entry = xasLoad(xas);
-  const node = load32(xas + XAS_NODE);
+  const node = loadStatic32(xas + XAS_NODE);
   let order: u32 = 0;
   if (entry != 0 && xasInNode(node)) {
     const offset = xasOffset(xas);

@@ -27,7 +27,7 @@ import { restrictedmemFindPage } from '../mm/restrictedmem';
 import { guestMemfd, restrictedmemOf } from '../mm/restrictedmem-file';
 import { shmemIndexOf } from '../mm/shmem-walk';
 import { oopsRecord } from '../oops';
-import { atomicLoad32, load32, load64 } from '../point';
+import { atomicLoad32, load32, load64, loadStatic32 } from '../point';
 import { rmpRawLo } from '../snp/rmp';
 import { sevAsidLive } from '../snp/asid';
 import { isVmsaOf } from '../snp/launch';
@@ -63,7 +63,7 @@ function auditPages(): void {
   const count = usedRegionCount();
   for (let number: u32 = 0; number < count; number++) {
     const region = regionAddress(number);
-    if (load32(region + REGION_ZONE) != 0) auditRegion(regionFirstPfn(region));
+    if (loadStatic32(region + REGION_ZONE) != 0) auditRegion(regionFirstPfn(region));
   }
 }
 
@@ -227,8 +227,8 @@ export function sysAssignedPages(): u32 {
   const count = usedRegionCount();
   for (let number: u32 = 0; number < count; number++) {
     const zone = zoneOfRegion(number);
-    if (number >= load32(zone + ZONE_BUMP_NEXT) && number < load32(zone + ZONE_BUMP_END)) {
-      number = load32(zone + ZONE_BUMP_END) - 1;
+    if (number >= loadStatic32(zone + ZONE_BUMP_NEXT) && number < loadStatic32(zone + ZONE_BUMP_END)) {
+      number = loadStatic32(zone + ZONE_BUMP_END) - 1;
       continue;
     }
     if (load32(regionAddress(number) + REGION_ZONE) == 0) continue;

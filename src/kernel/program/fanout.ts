@@ -7,8 +7,7 @@ import {
   PTRS_PER_2M, SH_PARTITION_COUNT, SH_STOP, SUBSYS_PROGRAM, TASK_FANOUT, WAIT_JOB,
 } from '../abi/layout';
 import {
-  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, current, futexWait, futexWake, load32, load64,
-  store32, store64,
+  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, current, futexWait, futexWake, load32, load64, loadStatic32, store32, store64,
 } from '../point';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { heartbeat, waitBegin, waitEnd } from '../task';
@@ -45,7 +44,7 @@ export function fanoutInit(): void {
 
 /** Whether this task asked for fan-out, the range is worth it and at least two homes serve. */
 export function fanoutWanted(start: u64, end: u64): bool {
-  return load32(current + TASK_FANOUT) != 0 && end - start >= FANOUT_MIN_PAGES && atomicLoad32(JOB_HOMES) >= 2;
+  return loadStatic32(current + TASK_FANOUT) != 0 && end - start >= FANOUT_MIN_PAGES && atomicLoad32(JOB_HOMES) >= 2;
 }
 
 /**

@@ -29,7 +29,7 @@ import { lockedRead, lockedWrite } from './locks';
 import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
 import { vmIoctlCreateVcpu } from '../kvm/vcpu';
 import { vcpuPvalidate } from '../kvm/validate';
-import { current, load32, loadF64, store32 } from '../point';
+import { current, load32, loadF64, loadStatic32, store32 } from '../point';
 import { fgetFile } from '../mm/restrictedmem-file';
 import { xaInit, xaIsValue, xaLoad, xaMkValue, xaStoreRange, XARRAY_SIZE } from '../mm/xarray';
 import { oops } from '../oops';
@@ -59,7 +59,7 @@ function arg(call: usize, n: usize): f64 {
 
 /** Makes the calls of the task's list. @context a scenario's thread, holding nothing; lists lie in TASK_PROGRAM. */
 export function runOperations(): void {
-  for (let call: usize = load32(current + TASK_PROGRAM); load32(call + CALL_CODE) != 0; call += CALL_SIZE) {
+  for (let call: usize = loadStatic32(current + TASK_PROGRAM); load32(call + CALL_CODE) != 0; call += CALL_SIZE) {
     store32(call + CALL_RESULT, <u32>make(call, load32(call + CALL_CODE)));
     lockdepHeldNothing();
   }

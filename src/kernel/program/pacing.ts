@@ -6,7 +6,7 @@ import {
   ARRIVAL_POISSON, PR_ARRIVAL, PR_BURST, PR_INTERVAL_NS, PR_STAGES, PR_STAGE_COUNT, PR_START_NS, PR_STUTTER_PAUSE_NS, PR_STUTTER_RUN_NS,
   PR_THINK_NS, STAGE_SIZE, ST_END_NS, ST_RATE, ST_SLOPE,
 } from '../abi/program';
-import { atomicLoad32, current, futexWait, load32, loadF64, nowNs } from '../point';
+import { atomicLoad32, current, futexWait, load32, loadF64, loadStatic32, nowNs } from '../point';
 import { heartbeat } from '../task';
 import { drawExponential } from './random';
 
@@ -87,7 +87,7 @@ export function waitUntil(dueNs: f64): f64 {
     if (atomicLoad32(SH_STOP) != 0) return -1;
     if (dueNs - now > SPIN_NS) {
       // Nobody wakes this word: it is the task's own, and its value does not change meanwhile.
-      futexWait(current + TASK_PROGRAM, load32(current + TASK_PROGRAM), <i64>min<f64>(dueNs - now - SPIN_NS, NAP_MAX_NS));
+      futexWait(current + TASK_PROGRAM, loadStatic32(current + TASK_PROGRAM), <i64>min<f64>(dueNs - now - SPIN_NS, NAP_MAX_NS));
       heartbeat();
     }
     now = nowNs();

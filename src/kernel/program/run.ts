@@ -8,7 +8,7 @@ import {
   PR_VICTIM, PR_WARMUP_END_NS,
 } from '../abi/program';
 import { drawAway, drawLeave, victimAwait } from '../perturb';
-import { atomicLoad32, current, futexWait, load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
+import { atomicLoad32, current, futexWait, load32, load64, loadF64, loadStatic32, nowNs, store32, store64, storeF64 } from '../point';
 import { heartbeat } from '../task';
 import { drawThink, firstArrival, instantOf, nextArrival, pauseEnd, waitUntil } from './pacing';
 import { drawU32 } from './random';
@@ -147,7 +147,7 @@ export function account(program: usize, operations: u32, startNs: f64): bool {
 export function waitForStart(program: usize): bool {
   while (loadF64(program + PR_START_NS) == 0) {
     if (atomicLoad32(SH_STOP) != 0) return false;
-    futexWait(current + TASK_PROGRAM, load32(current + TASK_PROGRAM), START_POLL_NS);
+    futexWait(current + TASK_PROGRAM, loadStatic32(current + TASK_PROGRAM), START_POLL_NS);
     heartbeat();
   }
   return waitUntil(loadF64(program + PR_START_NS)) >= 0;

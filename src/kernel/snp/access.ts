@@ -6,7 +6,7 @@ import {
   PFERR_USER_BIT, PFERR_WRITE_BIT, PG_LEVEL_2M, RMP_CHECK_VC_BIT, RMP_HI, SNP_ERRATUM_IN_USE_2M, SNP_HV_IN_USE_WRITE_ALLOWED, VMPL_READ,
   VMPL_WRITE,
 } from '../abi/snp';
-import { atomicLoad64, load32 } from '../point';
+import { atomicLoadStatic64, load32 } from '../point';
 import { directMapIsSplit } from './direct-map';
 import { vmplPerms } from './guest';
 import {
@@ -58,7 +58,7 @@ export function rmpCheckGuestVmpl(asid: u32, gpa: u64, pfn: u32, write: bool, is
   if (code != 0 || !isPrivate) return code;
   const entry = rmpPageLo(pfn) & RMP_PAGESIZE_2M ? rmpHeadEntry(pfn) : rmpEntry(pfn);
   const needed: u32 = write ? VMPL_WRITE : VMPL_READ;
-  if ((vmplPerms(atomicLoad64(entry + RMP_HI), vmpl) & needed) != 0) return 0;
+  if ((vmplPerms(atomicLoadStatic64(entry + RMP_HI), vmpl) & needed) != 0) return 0;
   return NPF_RMP | NPF_ENC | NPF_VMPL | (write ? NPF_WRITE : 0);
 }
 
@@ -66,7 +66,7 @@ export function rmpCheckGuestVmpl(asid: u32, gpa: u64, pfn: u32, write: bool, is
 // @ts-ignore: decorator
 @inline
 function regionHasAssigned(pfn: u32): bool {
-  return (atomicLoad64(rmpHeadEntry(pfn)) & (RMP_COUNT_MASK | RMP_ASSIGNED)) != 0;
+  return (atomicLoadStatic64(rmpHeadEntry(pfn)) & (RMP_COUNT_MASK | RMP_ASSIGNED)) != 0;
 }
 
 /**
@@ -84,14 +84,14 @@ export function rmpCheckHostWrite(pfn: u32): u32 {
 
 function inUse(pfn: u32): bool {
   if (load32(SNP_HV_IN_USE_WRITE_ALLOWED) != 0) return false;
-  if (atomicLoad64(rmpEntry(pfn) + RMP_HI) & RMP_HI_IN_USE) return true;
+  if (atomicLoadStatic64(rmpEntry(pfn) + RMP_HI) & RMP_HI_IN_USE) return true;
   // Erratum: a page in use whose PFN is 2M-aligned makes the CPU take its whole region for in use.
-  return load32(SNP_ERRATUM_IN_USE_2M) != 0 && (atomicLoad64(rmpHeadEntry(pfn) + RMP_HI) & RMP_HI_IN_USE) != 0;
+  return load32(SNP_ERRATUM_IN_USE_2M) != 0 && (atomicLoadStatic64(rmpHeadEntry(pfn) + RMP_HI) & RMP_HI_IN_USE) != 0;
 }
 
 /** How many pages of a PFN's 2M region are assigned, for reports: by the head, not by counting. */
 export function rmpRegionAssigned(pfn: u32): u32 {
-  const head = atomicLoad64(rmpHeadEntry(pfn));
+  const head = atomicLoadStatic64(rmpHeadEntry(pfn));
   if (head & RMP_PAGESIZE_2M) return PTRS_PER_2M;
   return <u32>(((head & RMP_COUNT_MASK) >> 3) + (head & RMP_ASSIGNED));
 }

@@ -16,7 +16,7 @@ import { putPage } from '../mm/page';
 import { restrictedmemOf } from '../mm/restrictedmem';
 import { xaFind, XA_PRESENT } from '../mm/xarray';
 import { oops } from '../oops';
-import { atomicLoad32, atomicLoad64, cpuRelax, load32, load64, oraclesOn, store64, variant } from '../point';
+import { atomicLoad32, atomicLoad64, cpuRelax, load32, load64, loadStatic32, oraclesOn, store64, variant } from '../point';
 import { readLock, readUnlock } from '../sync/rwlock';
 import { stackPop, stackPush } from '../task';
 import { psmashOrRaced, rmpMakeShared, rmpupdate, snpCount } from './helpers';
@@ -147,8 +147,8 @@ function makeGfnPrivate(kvm: usize, slot: usize, gfn: u64, end: u64): i32 {
   for (let tries = 0; ; tries++) {
     const seq = atomicLoad64(kvm + KVM_INVALIDATE_SEQ); // before the page is looked up
     if (kvmRestrictedmemGetPfn(slot, gfn, out, out + 8) != 0) break;
-    const pfn = load32(out);
-    const level = assignLevel(slot, gfn, end, pfn, load32(out + 8));
+    const pfn = loadStatic32(out);
+    const level = assignLevel(slot, gfn, end, pfn, loadStatic32(out + 8));
     const result = assignUnlessInvalidated(kvm, gfn, pfn, level, seq);
     putPage(pfn);
     if (result != AGAIN) {

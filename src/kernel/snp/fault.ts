@@ -13,7 +13,7 @@ import { gfnToMemslot } from '../kvm/memslots';
 import { kvmRestrictedmemGetPfn } from '../kvm/restrictedmem_kvm';
 import { kvmZapGfnRange } from '../kvm/tdp';
 import { putPage } from '../mm/page';
-import { load32, variant } from '../point';
+import { load32, loadStatic32, variant } from '../point';
 import { stackPop, stackPush } from '../task';
 import { psmashOrRaced, snpCount, snpRmptablePsmash } from './helpers';
 import { snpLookupRmpentry } from './rmp';
@@ -33,7 +33,7 @@ export function handleRmpPageFault(vcpu: usize, gpa: u64, errorCode: u64): i32 {
   const out = stackPush(16);
   let result = kvmRestrictedmemGetPfn(slot, gfn, out, out + 8);
   if (result == 0) {
-    const pfn = load32(out);
+    const pfn = loadStatic32(out);
     result = splitEntry(kvm, pfn, out + 8);
     // Also after a spurious fault: the vCPU that split the entry may not have come to its zap yet, and a 2M mapping must go.
     const first = gfn & ~(<u64>PTRS_PER_2M - 1);

@@ -7,7 +7,7 @@ import {
   RMP_FAIL_SIZEMISMATCH, RMP_HI, RMP_OK,
 } from '../abi/snp';
 import { spend } from '../costs';
-import { atomicCas64, atomicLoad64, cpuRelax } from '../point';
+import { atomicCas64, atomicLoadStatic64, cpuRelax } from '../point';
 import { rmpLockEntry, rmpUnlockEntry } from './region';
 import {
   RMP_ASID_SHIFT, RMP_ASSIGNED, rmpEntry, RMP_GPA_MASK, rmpHeadEntry, RMP_HI_BUSY, RMP_HI_PERMS, RMP_IMMUTABLE, RMP_MARK, RMP_OWNER_MASK,
@@ -56,7 +56,7 @@ export function pvalidate(asid: u32, gpa: u64, pfn: u32, level: i32, validate: b
 
 /** FAIL_INUSE: the entry is being changed, look again. */
 function validate4k(entry: usize, asid: u32, gpa: u64, wanted: u64): i32 {
-  const lo = atomicLoad64(entry);
+  const lo = atomicLoadStatic64(entry);
   // A head's bit 3 is part of its count, but then pagesize and owner are enough; MARK matters on followers, which have no count.
   if (!owned(lo, asid, gpa) || (lo & RMP_PAGESIZE_2M) != 0 || isMarked(entry, lo)) return RMP_FAIL_INUSE;
   if ((lo & RMP_VALIDATED) == wanted) return PVALIDATE_NO_CHANGE;
@@ -80,7 +80,7 @@ function rmpHeadEntryOf(entry: usize): usize {
 function validate2m(head: usize, asid: u32, gpa: u64, wanted: u64): i32 {
   const hi = rmpLockEntry(head); // against PSMASH, which copies validated into the followers
   if (hi == RMP_HI_BUSY) return RMP_FAIL_INUSE;
-  const lo = atomicLoad64(head);
+  const lo = atomicLoadStatic64(head);
   let code = RMP_FAIL_INUSE;
   if (owned(lo, asid, gpa) && (lo & RMP_PAGESIZE_2M) != 0) {
     if ((lo & RMP_VALIDATED) == wanted) code = PVALIDATE_NO_CHANGE;
@@ -116,7 +116,7 @@ export function rmpadjust(asid: u32, vmpl: u32, gpa: u64, pfn: u32, level: i32, 
 }
 
 function isInUse(entry: usize): bool {
-  return (atomicLoad64(entry + RMP_HI) & RMP_HI_BUSY) == (<u64>1 << 62);
+  return (atomicLoadStatic64(entry + RMP_HI) & RMP_HI_BUSY) == (<u64>1 << 62);
 }
 
 /** @context holds the entry's LOCK and releases it; with it no RMPUPDATE of the entry can complete (P4), so lo and hi belong together. */
@@ -125,7 +125,7 @@ function adjustLocked(
 ): i32 {
   let code = RMP_FAIL_INUSE;
   let hiAfter = hi;
-  const lo = atomicLoad64(entry);
+  const lo = atomicLoadStatic64(entry);
   const is2m = (lo & RMP_PAGESIZE_2M) != 0;
   if (owned(lo, asid, gpa) && is2m == (level == PG_LEVEL_2M) && !isMarked(entry, lo)) {
     const own = vmplPerms(hi, vmpl);
@@ -158,5 +158,5 @@ export function rmpquery(asid: u32, vmpl: u32, gpa: u64, pfn: u32, targetVmpl: u
   const lo = rmpPageLo(pfn);
   if (!owned(lo, asid, gpa)) return GUEST_NPF_RMP - 1000;
   const entry = lo & RMP_PAGESIZE_2M ? rmpHeadEntry(pfn) : rmpEntry(pfn);
-  return <i32>vmplPerms(atomicLoad64(entry + RMP_HI), targetVmpl);
+  return <i32>vmplPerms(atomicLoadStatic64(entry + RMP_HI), targetVmpl);
 }

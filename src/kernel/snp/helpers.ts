@@ -9,7 +9,7 @@ import {
 } from '../abi/snp';
 import { EV_PSMASH, EV_RMPUPDATE } from '../abi/trace';
 import { V_B14, V_B16 } from '../abi/variants';
-import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, load64, store64, variant } from '../point';
+import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, load64, loadStatic32, store64, variant } from '../point';
 import { heartbeat } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { directMapRestore, directMapSplit } from './direct-map';
@@ -33,7 +33,7 @@ export function snpCount(counter: usize, n: u32): void {
 /** Gives the CPU away for a time: nobody wakes this word. */
 function park(ns: i64): void {
   heartbeat();
-  futexWait(current + TASK_BARRIER, load32(current + TASK_BARRIER), ns);
+  futexWait(current + TASK_BARRIER, loadStatic32(current + TASK_BARRIER), ns);
   checkStop();
 }
 

@@ -15,7 +15,7 @@ import { getPageUnlessZero, putPage, snpLeakPages } from '../mm/page';
 import { xaIsValue, xaLoad, xasFind, xasIndex, xasInit, xasPause, xasRetry, xaToValue } from '../mm/xarray';
 import { XAS_INDEX, XAS_LEAF, XAS_SIZE } from '../mm/xarray-cursor';
 import { slotLoad, slotOf, XA_CHUNK_MASK } from '../mm/xarray-node';
-import { atomicLoad64, cpuRelax, load32, load64, store32, store64, variant } from '../point';
+import { atomicLoadStatic64, cpuRelax, load32, load64, loadStatic32, store32, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
 import { snpMakePageShared } from './convert';
@@ -95,7 +95,7 @@ function walkPresent(w: usize, last: u64): u32 {
   rcuReadLock();
   let entry = xasFind(xas, last);
   while (entry != 0) {
-    const leaf: usize = load32(xas + XAS_LEAF);
+    const leaf: usize = loadStatic32(xas + XAS_LEAF);
     store32(w + W_WHOLE, leaf == 0 && !xasRetry(xas, entry) ? entry : 0);
     if (leaf != 0) fast += resetLeaf(w, leaf, last);
     const whole = load32(w + W_WHOLE);
@@ -167,7 +167,7 @@ function resetLeaf(w: usize, leaf: usize, last: u64): u32 {
 function warmEntries(leaf: usize, first: u32, end: u32, table: usize): void {
   for (let offset = first; offset <= end; offset += 4) {
     const entry = slotLoad(leaf, offset);
-    if (xaIsValue(entry)) atomicLoad64(table + <usize>xaToValue(entry) * RMP_ENTRY_SIZE);
+    if (xaIsValue(entry)) atomicLoadStatic64(table + <usize>xaToValue(entry) * RMP_ENTRY_SIZE);
   }
 }
 
@@ -285,9 +285,9 @@ function invalidateAllocating(slot: usize, startGfn: u64, endGfn: u64): void {
       gfn++;
       continue;
     }
-    const pfn = load32(out);
+    const pfn = loadStatic32(out);
     let step: u32 = 1;
-    if (load32(out + 8) != 0 && (gfn & (PTRS_PER_2M - 1)) == 0 && gfn + PTRS_PER_2M <= inclusiveEnd) {
+    if (loadStatic32(out + 8) != 0 && (gfn & (PTRS_PER_2M - 1)) == 0 && gfn + PTRS_PER_2M <= inclusiveEnd) {
       if (rmpLevel(pfn) == PG_LEVEL_2M && (pfn & (PTRS_PER_2M - 1)) == 0) step = PTRS_PER_2M;
     }
     const error = snpMakePageShared(pfn, step == 1 ? PG_LEVEL_4K : PG_LEVEL_2M);

@@ -7,7 +7,7 @@ import {
   RMP_OK, RMP_OPERAND_ASID, RMP_OPERAND_ASSIGNED, RMP_OPERAND_GPA, RMP_OPERAND_IMMUTABLE, RMP_OPERAND_PAGESIZE, SNP_ASID_LIMIT,
 } from '../abi/snp';
 import { spend } from '../costs';
-import { atomicCas64, atomicLoad64, atomicStore64, atomicSub64, load32, load64, load8 } from '../point';
+import { atomicCas64, atomicLoadStatic64, atomicStore64, atomicSub64, load32, load64, load8 } from '../point';
 import { rmpupdate2m } from './region';
 import {
   RMP_ASSIGNED, RMP_COUNT_MASK, RMP_COUNT_ONE, rmpCovers, rmpEntry, RMP_HI_BUSY, RMP_HI_LOCK, RMP_IMMUTABLE, rmpIsHead, RMP_MARK,
@@ -35,7 +35,7 @@ export function rmpupdateInsn(pfn: u32, state: u64, onlyIfFree: bool): i32 {
   if (state & RMP_PAGESIZE_2M) return rmpupdate2m(pfn, state, onlyIfFree);
   spend(COST_RMPUPDATE);
   const entry = rmpEntry(pfn);
-  const hi = atomicLoad64(entry + RMP_HI);
+  const hi = atomicLoadStatic64(entry + RMP_HI);
   if (hi != 0) return updateWithHi(pfn, entry, hi, state, onlyIfFree);
   if (rmpIsHead(pfn)) return updateHead(entry, 0, state, onlyIfFree);
   return updateFollower(pfn, entry, 0, state, onlyIfFree);
@@ -68,7 +68,7 @@ function updateWithHi(pfn: u32, entry: usize, hi: u64, state: u64, onlyIfFree: b
 @inline
 function reserve(head: usize): i32 {
   for (let tries = 0; tries < HEAD_TRIES; tries++) {
-    const old = atomicLoad64(head);
+    const old = atomicLoadStatic64(head);
     if (old & (RMP_PAGESIZE_2M | RMP_FIRMWARE_BIT)) return old & RMP_PAGESIZE_2M ? RMP_FAIL_OVERLAP : RMP_FAIL_PERMISSION;
     // Full without us: another CPU is between its two steps on this very page.
     if ((old & RMP_COUNT_MASK) == RMP_COUNT_MASK) return RMP_FAIL_INUSE;
@@ -82,22 +82,22 @@ function reserve(head: usize): i32 {
 @inline
 function updateFollower(pfn: u32, entry: usize, hi: u64, state: u64, onlyIfFree: bool): i32 {
   const head = entry - <usize>(pfn & (PTRS_PER_2M - 1)) * RMP_ENTRY_SIZE;
-  const lo = atomicLoad64(entry);
+  const lo = atomicLoadStatic64(entry);
   if (lo & RMP_MARK) return RMP_FAIL_INUSE;
   if (lo & RMP_IMMUTABLE) return RMP_FAIL_PERMISSION;
   if (lo & RMP_ASSIGNED) {
     // P3: the head is not 2M.
     if (onlyIfFree) return RMP_ALREADY_ASSIGNED;
     if (atomicCas64(entry, lo, state) != lo) return RMP_FAIL_INUSE;
-    if (atomicLoad64(entry + RMP_HI) != hi && atomicCas64(entry, state, lo) == state) return RMP_FAIL_INUSE;
+    if (atomicLoadStatic64(entry + RMP_HI) != hi && atomicCas64(entry, state, lo) == state) return RMP_FAIL_INUSE;
     if (!(state & RMP_ASSIGNED)) atomicSub64(head, RMP_COUNT_ONE);
     return RMP_OK;
   }
-  if (!(state & RMP_ASSIGNED)) return atomicLoad64(head) & RMP_PAGESIZE_2M ? RMP_FAIL_OVERLAP : RMP_OK;
+  if (!(state & RMP_ASSIGNED)) return atomicLoadStatic64(head) & RMP_PAGESIZE_2M ? RMP_FAIL_OVERLAP : RMP_OK;
   const code = reserve(head);
   if (code != RMP_OK) return code;
   if (atomicCas64(entry, lo, state) == lo) {
-    if (atomicLoad64(entry + RMP_HI) == hi || atomicCas64(entry, state, lo) != state) return RMP_OK;
+    if (atomicLoadStatic64(entry + RMP_HI) == hi || atomicCas64(entry, state, lo) != state) return RMP_OK;
   }
   atomicSub64(head, RMP_COUNT_ONE);
   return RMP_FAIL_INUSE;
@@ -106,13 +106,13 @@ function updateFollower(pfn: u32, entry: usize, hi: u64, state: u64, onlyIfFree:
 /** The entry of a 2M-aligned PFN as a 4K page: its count bits belong to the others and change at any time. */
 function updateHead(entry: usize, hi: u64, state: u64, onlyIfFree: bool): i32 {
   for (let tries = 0; tries < HEAD_TRIES; tries++) {
-    const lo = atomicLoad64(entry);
+    const lo = atomicLoadStatic64(entry);
     if (lo & RMP_IMMUTABLE) return RMP_FAIL_PERMISSION;
     if (lo & RMP_PAGESIZE_2M) return onlyIfFree && (lo & RMP_ASSIGNED) != 0 ? RMP_ALREADY_ASSIGNED : RMP_FAIL_OVERLAP;
     if (onlyIfFree && (lo & RMP_ASSIGNED) != 0) return RMP_ALREADY_ASSIGNED;
     const old = atomicCas64(entry, lo, state | (lo & RMP_COUNT_MASK));
     if (old == lo) {
-      if (atomicLoad64(entry + RMP_HI) == hi || !takeBackHead(entry, state, lo & ~RMP_COUNT_MASK)) return RMP_OK;
+      if (atomicLoadStatic64(entry + RMP_HI) == hi || !takeBackHead(entry, state, lo & ~RMP_COUNT_MASK)) return RMP_OK;
       return RMP_FAIL_INUSE;
     }
     if ((old ^ lo) & ~RMP_COUNT_MASK) return RMP_FAIL_INUSE;
@@ -122,7 +122,7 @@ function updateHead(entry: usize, hi: u64, state: u64, onlyIfFree: bool): i32 {
 
 /** P4 for a head: puts `before` back in place of `state`. False when someone has changed the entry since. */
 function takeBackHead(entry: usize, state: u64, before: u64): bool {
-  let now = atomicLoad64(entry);
+  let now = atomicLoadStatic64(entry);
   while ((now & ~RMP_COUNT_MASK) == state) {
     const old = atomicCas64(entry, now, before | (now & RMP_COUNT_MASK));
     if (old == now) return true;
@@ -141,10 +141,10 @@ function takeBackHead(entry: usize, state: u64, before: u64): bool {
 // @ts-ignore: decorator
 @inline
 export function rmpUnassignFollower(entry: usize, wanted: u64): bool {
-  const lo = atomicLoad64(entry);
-  if ((lo & ~(RMP_VALIDATED | RMP_VMSA)) != wanted || atomicLoad64(entry + RMP_HI) != 0) return false;
+  const lo = atomicLoadStatic64(entry);
+  if ((lo & ~(RMP_VALIDATED | RMP_VMSA)) != wanted || atomicLoadStatic64(entry + RMP_HI) != 0) return false;
   if (atomicCas64(entry, lo, 0) != lo) return false;
-  return atomicLoad64(entry + RMP_HI) == 0 || atomicCas64(entry, 0, lo) != 0;
+  return atomicLoadStatic64(entry + RMP_HI) == 0 || atomicCas64(entry, 0, lo) != 0;
 }
 
 /**
@@ -152,10 +152,10 @@ export function rmpUnassignFollower(entry: usize, wanted: u64): bool {
  * @context any; lockless.
  */
 export function rmpUnassignHead(entry: usize, wanted: u64): bool {
-  const lo = atomicLoad64(entry);
-  if ((lo & ~(RMP_VALIDATED | RMP_VMSA | RMP_COUNT_MASK)) != wanted || atomicLoad64(entry + RMP_HI) != 0) return false;
+  const lo = atomicLoadStatic64(entry);
+  if ((lo & ~(RMP_VALIDATED | RMP_VMSA | RMP_COUNT_MASK)) != wanted || atomicLoadStatic64(entry + RMP_HI) != 0) return false;
   if (atomicCas64(entry, lo, lo & RMP_COUNT_MASK) != lo) return false;
-  return atomicLoad64(entry + RMP_HI) == 0 || !takeBackHead(entry, 0, lo & ~RMP_COUNT_MASK);
+  return atomicLoadStatic64(entry + RMP_HI) == 0 || !takeBackHead(entry, 0, lo & ~RMP_COUNT_MASK);
 }
 
 /** Subtracts `pages` unassigned followers from the head entry of their region. */

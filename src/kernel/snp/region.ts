@@ -8,7 +8,7 @@ import {
 import { OOPS_RMP_HEAD_CHANGED, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { spend } from '../costs';
 import { oops } from '../oops';
-import { atomicCas64, atomicLoad32, atomicLoad64, atomicStore64 } from '../point';
+import { atomicCas64, atomicLoad32, atomicLoadStatic64, atomicStore64 } from '../point';
 import {
   RMP_ASSIGNED, RMP_COUNT_MASK, rmpCovers, rmpEntry, RMP_HI_BUSY, RMP_HI_IN_USE, RMP_HI_LOCK, RMP_HI_PERMS, RMP_IMMUTABLE, rmpIsHead,
   RMP_MARK, RMP_PAGESIZE_2M,
@@ -21,7 +21,7 @@ const GPA_IN_2M: u64 = 0x1ff000;
  * instruction fails with FAIL_INUSE, it does not wait. @context released with rmpUnlockEntry.
  */
 export function rmpLockEntry(entry: usize): u64 {
-  const hi = atomicLoad64(entry + RMP_HI);
+  const hi = atomicLoadStatic64(entry + RMP_HI);
   if (hi & RMP_HI_BUSY) return RMP_HI_BUSY;
   return atomicCas64(entry + RMP_HI, hi, hi | RMP_HI_LOCK) == hi ? hi : RMP_HI_BUSY;
 }
@@ -46,7 +46,7 @@ export function rmpupdate2m(pfn: u32, state: u64, onlyIfFree: bool): i32 {
 
 /** @context holds the head's LOCK. */
 function updateLocked(head: usize, state: u64, onlyIfFree: bool): i32 {
-  const lo = atomicLoad64(head);
+  const lo = atomicLoadStatic64(head);
   if (lo & RMP_IMMUTABLE) return RMP_FAIL_PERMISSION;
   if (lo & RMP_PAGESIZE_2M) {
     if (onlyIfFree) return RMP_ALREADY_ASSIGNED;
@@ -66,7 +66,7 @@ function updateLocked(head: usize, state: u64, onlyIfFree: bool): i32 {
 
 function followerInUse(head: usize): bool {
   for (let n: usize = 1; n < <usize>PTRS_PER_2M; n++) {
-    if (atomicLoad64(head + n * RMP_ENTRY_SIZE + RMP_HI) & RMP_HI_IN_USE) return true;
+    if (atomicLoadStatic64(head + n * RMP_ENTRY_SIZE + RMP_HI) & RMP_HI_IN_USE) return true;
   }
   return false;
 }
@@ -87,7 +87,7 @@ export function psmashInsn(pfn: u32): i32 {
   const hi = rmpLockEntry(head);
   if (hi == RMP_HI_BUSY) return RMP_FAIL_INUSE;
   spend(COST_PSMASH);
-  const lo = atomicLoad64(head);
+  const lo = atomicLoadStatic64(head);
   let code = RMP_OK;
   if ((lo & (RMP_ASSIGNED | RMP_PAGESIZE_2M)) != (RMP_ASSIGNED | RMP_PAGESIZE_2M)) code = RMP_FAIL_INPUT;
   else if (lo & RMP_IMMUTABLE) code = RMP_FAIL_PERMISSION;
@@ -102,7 +102,7 @@ function smashLocked(head: usize, lo: u64, perms: u64): void {
   const last = head + PTRS_PER_2M * RMP_ENTRY_SIZE;
   let next = first + 0x1000;
   for (let entry = head + RMP_ENTRY_SIZE; entry < last; entry += RMP_ENTRY_SIZE) {
-    if (atomicLoad64(entry + RMP_HI) != perms) atomicStore64(entry + RMP_HI, perms);
+    if (atomicLoadStatic64(entry + RMP_HI) != perms) atomicStore64(entry + RMP_HI, perms);
     atomicStore64(entry, next);
     next += 0x1000;
   }

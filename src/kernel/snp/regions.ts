@@ -6,7 +6,7 @@ import { OOPS_LIST_CORRUPT, OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../ab
 import { V_B52, V_B53 } from '../abi/variants';
 import { kfree, kzalloc } from '../heap';
 import { oops } from '../oops';
-import { atomicLoad32, atomicStore32, cpuRelax, load32, load64, oraclesOn, store32, store64, variant } from '../point';
+import { atomicLoad32, atomicStore32, cpuRelax, load32, loadStatic32, loadStatic64, oraclesOn, store32, store64, variant } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 
 // struct enc_region, and the list head in struct kvm: {next u32, prev u32}, 0 in a head that was never used.
@@ -49,14 +49,14 @@ function remove(entry: usize): void {
 }
 
 function checkAlive(region: usize): void {
-  if (oraclesOn() && load32(region + MAGIC) != REGION_LIVE) oops(ORACLE_KERNEL_BUG, OOPS_USE_AFTER_FREE, <f64>region, <f64>REGION_LIVE);
+  if (oraclesOn() && loadStatic32(region + MAGIC) != REGION_LIVE) oops(ORACLE_KERNEL_BUG, OOPS_USE_AFTER_FREE, <f64>region, <f64>REGION_LIVE);
 }
 
 /** Writes back what the caches hold of the region's pages: the guest encrypts them from now on. @context the region cannot go. kernel: sev_clflush_pages(). */
 function clflushPages(region: usize): void {
   for (let page: u64 = 0; ; page++) {
     checkAlive(region);
-    if (page >= load64(region + PAGES)) return;
+    if (page >= loadStatic64(region + PAGES)) return;
     cpuRelax();
   }
 }
@@ -82,8 +82,8 @@ export function sevRegisterRegion(kvm: usize, start: u64, pages: u64): i32 {
 /** The region that begins at page `start`, 0: none. @context kvm->lock. kernel: find_enc_region(). */
 function find(kvm: usize, start: u64): usize {
   const head = kvm + KVM_ENC_REGIONS;
-  for (let region: usize = load32(head + NEXT); region != 0 && region != head; region = load32(region + NEXT)) {
-    if (load64(region + START) == start) return region;
+  for (let region: usize = load32(head + NEXT); region != 0 && region != head; region = loadStatic32(region + NEXT)) {
+    if (loadStatic64(region + START) == start) return region;
   }
   return 0;
 }

@@ -39,7 +39,7 @@ import {
 } from '../abi/snp';
 import { EINVAL, ENXIO } from '../abi/errno';
 import { vmalloc } from '../heap';
-import { atomicAdd64, atomicLoad64, atomicStore64, atomicSub64, fillBytes, load32, store32, store64, store8 } from '../point';
+import { atomicAdd64, atomicLoadStatic64, atomicStore64, atomicSub64, fillBytes, load32, store32, store64, store8 } from '../point';
 
 export const RMP_ASSIGNED: u64 = (<u64>1) << RMP_LO_ASSIGNED;
 export const RMP_PAGESIZE_2M: u64 = (<u64>1) << RMP_LO_PAGESIZE;
@@ -103,24 +103,24 @@ export function rmpState(gpa: u64, level: i32, asid: u32, immutable: bool): u64 
  * pagesize is set). @context any; lockless, see P5.
  */
 export function rmpPageLo(pfn: u32): u64 {
-  const head = atomicLoad64(rmpHeadEntry(pfn));
+  const head = atomicLoadStatic64(rmpHeadEntry(pfn));
   if (head & RMP_PAGESIZE_2M) return (head & ~RMP_COUNT_MASK) + (<u64>(pfn & (PTRS_PER_2M - 1)) << 12);
-  return (rmpIsHead(pfn) ? head : atomicLoad64(rmpEntry(pfn))) & ~RMP_COUNT_MASK;
+  return (rmpIsHead(pfn) ? head : atomicLoadStatic64(rmpEntry(pfn))) & ~RMP_COUNT_MASK;
 }
 
 /** Level of a PFN: the pagesize bit of the entry of its 2M-aligned PFN. */
 // @ts-ignore: decorator
 @inline
 export function rmpLevel(pfn: u32): i32 {
-  return atomicLoad64(rmpHeadEntry(pfn)) & RMP_PAGESIZE_2M ? PG_LEVEL_2M : PG_LEVEL_4K;
+  return atomicLoadStatic64(rmpHeadEntry(pfn)) & RMP_PAGESIZE_2M ? PG_LEVEL_2M : PG_LEVEL_4K;
 }
 
 /** Whether the RMP keeps this page from the host: its own entry is assigned, or a 2M entry covers it. @context any; two loads. */
 // @ts-ignore: decorator
 @inline
 export function rmpAssigned(pfn: u32): bool {
-  if (atomicLoad64(rmpEntry(pfn)) & RMP_ASSIGNED) return true;
-  const head = atomicLoad64(rmpHeadEntry(pfn));
+  if (atomicLoadStatic64(rmpEntry(pfn)) & RMP_ASSIGNED) return true;
+  const head = atomicLoadStatic64(rmpHeadEntry(pfn));
   return (head & (RMP_PAGESIZE_2M | RMP_ASSIGNED)) == (RMP_PAGESIZE_2M | RMP_ASSIGNED);
 }
 
@@ -139,7 +139,7 @@ export function snpLookupRmpentry(pfn: u32, levelp: usize): i32 {
 /** RMPREAD: the architectural form of the PFN's own entry, 16 bytes to `operand`. Returns the hardware code. */
 export function rmpread(pfn: u32, operand: usize): i32 {
   if (!rmpCovers(pfn)) return 1;
-  const lo = atomicLoad64(rmpEntry(pfn));
+  const lo = atomicLoadStatic64(rmpEntry(pfn));
   const regionHasPages = rmpIsHead(pfn) && (lo & RMP_COUNT_MASK) != 0;
   fillBytes(operand, 0, RMP_OPERAND_SIZE);
   store64(operand + RMP_OPERAND_GPA, lo & RMP_GPA_MASK);
@@ -205,7 +205,7 @@ export function rmpInit(): void {
 export function rmpSetRaw(pfn: u32, lo: u64, hi: u64): i32 {
   if (!rmpCovers(pfn) || ((lo & RMP_PAGESIZE_2M) != 0 && !rmpIsHead(pfn))) return -EINVAL;
   const entry = rmpEntry(pfn);
-  const before = atomicLoad64(entry);
+  const before = atomicLoadStatic64(entry);
   atomicStore64(entry + RMP_HI, hi & RMP_HI_PERMS);
   atomicStore64(entry, (lo & ~RMP_COUNT_MASK) | (rmpIsHead(pfn) ? before & RMP_COUNT_MASK : 0));
   if (rmpIsHead(pfn) || (before & RMP_ASSIGNED) == (lo & RMP_ASSIGNED)) return 0;
@@ -215,5 +215,5 @@ export function rmpSetRaw(pfn: u32, lo: u64, hi: u64): i32 {
 }
 
 /** The raw words of an entry, for dumps and tests. */
-export function rmpRawLo(pfn: u32): u64 { return atomicLoad64(rmpEntry(pfn)); }
-export function rmpRawHi(pfn: u32): u64 { return atomicLoad64(rmpEntry(pfn) + RMP_HI); }
+export function rmpRawLo(pfn: u32): u64 { return atomicLoadStatic64(rmpEntry(pfn)); }
+export function rmpRawHi(pfn: u32): u64 { return atomicLoadStatic64(rmpEntry(pfn) + RMP_HI); }

@@ -5,7 +5,7 @@
 //   sleepers (+20) u32: 1 when somebody may sleep on the generation
 import { WAIT_BARRIER } from '../abi/layout';
 import { LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER, SITE_BARRIER } from '../abi/sync';
-import { atomicAdd32, atomicLoad32, atomicStore32, atomicXchg32, cpuRelax, futexWake, load32, store32 } from '../point';
+import { atomicAdd32, atomicLoad32, atomicStore32, atomicXchg32, cpuRelax, futexWake, loadStatic32, store32 } from '../point';
 import { currentId, waitBegin, waitEnd } from '../task';
 import { mightSleep } from './lockdep';
 import { park, spinTurns } from './word';
@@ -28,7 +28,7 @@ export function barrierInit(b: usize, parties: u32): void {
 export function barrierWait(b: usize): u32 {
   if (LOCKDEP) mightSleep(SITE_BARRIER);
   const generation = atomicLoad32(b + GENERATION);
-  if (atomicAdd32(b, 1) + 1 == load32(b + LOCK_EXTRA)) {
+  if (atomicAdd32(b, 1) + 1 == loadStatic32(b + LOCK_EXTRA)) {
     store32(b + LOCK_OWNER, currentId() + 1);
     // Nobody can arrive for the next generation before the number goes up: all others are still inside.
     atomicStore32(b, 0);

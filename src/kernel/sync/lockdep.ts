@@ -19,7 +19,7 @@ import {
 import { ENOMEM } from '../abi/errno';
 import { vmalloc } from '../heap';
 import { oops } from '../oops';
-import { atomicOr64, current, load32, load64, store32, store64 } from '../point';
+import { atomicOr64, current, load32, load64, loadStatic32, store32, store64 } from '../point';
 import { CHAINS_SIZE, chainEnter, chainForget, chainKnown } from './lockdep-chain';
 
 /** Allocates the empty table of chains and, behind it, the empty graph. Returns 0 or -ENOMEM. @context boot, one thread. */
@@ -46,9 +46,9 @@ function heldEntry(n: u32): usize {
 export function lockdepAcquire(l: usize, cls: u32, mode: u32): void {
   if (LOCKDEP) {
     const task = current;
-    const count = load32(task + TASK_HELD_COUNT);
+    const count = loadStatic32(task + TASK_HELD_COUNT);
     const top = task + (<usize>count << 3);
-    let chain = chainKnown(load32(top + TASK_HELD_BOTTOM + 4), cls, mode);
+    let chain = chainKnown(loadStatic32(top + TASK_HELD_BOTTOM + 4), cls, mode);
     if (chain == 0) chain = lockdepCheck(l, cls, mode, count);
     store64(top + TASK_HELD, <u64>l | (<u64>(cls | (mode << HELD_MODE_SHIFT) | (chain << CHAIN_SHIFT)) << 32));
     store32(task + TASK_HELD_COUNT, count + 1);
@@ -62,7 +62,7 @@ export function lockdepCheck(l: usize, cls: u32, mode: u32, count: u32): u32 {
     if ((mode & (HELD_SPINNING | HELD_RECURSIVE)) == 0) mightSleep(cls);
     checkHeld(l, cls, mode, count);
   }
-  return chainEnter(load32(heldEntry(count) - 4), cls, mode);
+  return chainEnter(loadStatic32(heldEntry(count) - 4), cls, mode);
 }
 
 /** Takes `l` off the held stack. @context the lock is still held. kernel: lock_release(). */
@@ -71,9 +71,9 @@ export function lockdepCheck(l: usize, cls: u32, mode: u32, count: u32): u32 {
 export function lockdepRelease(l: usize): void {
   if (LOCKDEP) {
     const task = current;
-    const last = load32(task + TASK_HELD_COUNT) - 1;
+    const last = loadStatic32(task + TASK_HELD_COUNT) - 1;
     // Nearly always the lock that was taken last (below the first entry there is no lock): the rest is out of line.
-    if (load32(task + (<usize>last << 3) + TASK_HELD) == <u32>l) {
+    if (loadStatic32(task + (<usize>last << 3) + TASK_HELD) == <u32>l) {
       store32(task + TASK_HELD_COUNT, last);
     } else {
       lockdepRemove(l);
@@ -86,11 +86,11 @@ export function lockdepRelease(l: usize): void {
  * has been checked already.
  */
 export function lockdepRemove(l: usize): void {
-  const last = load32(current + TASK_HELD_COUNT) - 1;
+  const last = loadStatic32(current + TASK_HELD_COUNT) - 1;
   for (let n = findHeld(l, last); n < last; n++) {
-    const held = load32(heldEntry(n + 1) + 4);
-    store32(heldEntry(n), load32(heldEntry(n + 1)));
-    const chain = chainEnter(load32(heldEntry(n) - 4), held & HELD_CLASS_MASK, (held >>> HELD_MODE_SHIFT) & HELD_MODE_MASK);
+    const held = loadStatic32(heldEntry(n + 1) + 4);
+    store32(heldEntry(n), loadStatic32(heldEntry(n + 1)));
+    const chain = chainEnter(loadStatic32(heldEntry(n) - 4), held & HELD_CLASS_MASK, (held >>> HELD_MODE_SHIFT) & HELD_MODE_MASK);
     store32(heldEntry(n) + 4, (held & ~(<u32>CHAIN_NONE << CHAIN_SHIFT)) | (chain << CHAIN_SHIFT));
   }
   store32(current + TASK_HELD_COUNT, last);
@@ -99,10 +99,10 @@ export function lockdepRemove(l: usize): void {
 /** Index of `l` in the held stack; who does not hold it must not release it. */
 function findHeld(l: usize, last: u32): u32 {
   let n = last;
-  while (<i32>n >= 0 && load32(heldEntry(n)) != <u32>l) n--;
+  while (<i32>n >= 0 && loadStatic32(heldEntry(n)) != <u32>l) n--;
   if (<i32>n < 0) {
-    const owner = <f64>(load32(l + LOCK_OWNER) & OWNER_MASK) - 1;
-    oops(ORACLE_LOCKING, OOPS_UNLOCK_NOT_OWNER, <f64>l, <f64>load32(l + LOCK_CLASS), owner);
+    const owner = <f64>(loadStatic32(l + LOCK_OWNER) & OWNER_MASK) - 1;
+    oops(ORACLE_LOCKING, OOPS_UNLOCK_NOT_OWNER, <f64>l, <f64>loadStatic32(l + LOCK_CLASS), owner);
   }
   return n;
 }
@@ -110,11 +110,11 @@ function findHeld(l: usize, last: u32): u32 {
 /** The exclusive holder becomes a reader. @context `l` held for write. kernel: lock_downgrade(). */
 export function lockdepDowngrade(l: usize): void {
   if (!LOCKDEP) return;
-  const count = load32(current + TASK_HELD_COUNT);
+  const count = loadStatic32(current + TASK_HELD_COUNT);
   const found = findHeld(l, count - 1);
-  store32(heldEntry(found) + 4, load32(heldEntry(found) + 4) | (HELD_READ << HELD_MODE_SHIFT));
+  store32(heldEntry(found) + 4, loadStatic32(heldEntry(found) + 4) | (HELD_READ << HELD_MODE_SHIFT));
   // What is held from here on was checked against a writer, not in the sequence it now forms.
-  for (let n = found; n < count; n++) store32(heldEntry(n) + 4, chainForget(load32(heldEntry(n) + 4)));
+  for (let n = found; n < count; n++) store32(heldEntry(n) + 4, chainForget(loadStatic32(heldEntry(n) + 4)));
 }
 
 /**
@@ -124,16 +124,16 @@ export function lockdepDowngrade(l: usize): void {
 export function lockdepSyncSrcu(s: usize): void {
   if (!LOCKDEP) return;
   mightSleep(SITE_SYNCHRONIZE_SRCU);
-  lockdepSync(s, load32(s + LOCK_CLASS));
+  lockdepSync(s, loadStatic32(s + LOCK_CLASS));
 }
 
 /** The same for any grace period: `l` is the address its read sections have on the held stack. */
 export function lockdepSync(l: usize, cls: u32): void {
   if (!LOCKDEP) return;
-  const count = load32(current + TASK_HELD_COUNT);
+  const count = loadStatic32(current + TASK_HELD_COUNT);
   for (let n: u32 = 0; n < count; n++) {
-    if (load32(heldEntry(n)) == <u32>l) oops(ORACLE_LOCKING, OOPS_GP_IN_READER, <f64>l);
-    if (cls != LC_NONE && (load32(heldEntry(n) + 4) & HELD_CLASS_MASK) == cls) oops(ORACLE_LOCKING, OOPS_LOCK_ORDER, <f64>cls, <f64>cls, <f64>l);
+    if (loadStatic32(heldEntry(n)) == <u32>l) oops(ORACLE_LOCKING, OOPS_GP_IN_READER, <f64>l);
+    if (cls != LC_NONE && (loadStatic32(heldEntry(n) + 4) & HELD_CLASS_MASK) == cls) oops(ORACLE_LOCKING, OOPS_LOCK_ORDER, <f64>cls, <f64>cls, <f64>l);
   }
   if (count != 0) checkHeld(l, cls, 0, count);
 }
@@ -142,20 +142,20 @@ export function lockdepSync(l: usize, cls: u32): void {
 export function mightSleep(site: u32): void {
   if (!LOCKDEP) return;
   const spinning = spinningHeld();
-  if (spinning != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, <f64>(load32(heldEntry(spinning - 1) + 4) & HELD_CLASS_MASK), <f64>site);
-  if (load32(current + TASK_RCU_NESTING) != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, LC_RCU, <f64>site);
+  if (spinning != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, <f64>(loadStatic32(heldEntry(spinning - 1) + 4) & HELD_CLASS_MASK), <f64>site);
+  if (loadStatic32(current + TASK_RCU_NESTING) != 0) oops(ORACLE_LOCKING, OOPS_SLEEP_IN_ATOMIC, LC_RCU, <f64>site);
 }
 
 /** No lock may be held where a system call ends. */
 export function lockdepHeldNothing(): void {
-  if (!LOCKDEP || load32(current + TASK_HELD_COUNT) == 0) return;
-  oops(ORACLE_LOCKING, OOPS_HELD_AT_EXIT, <f64>load32(heldEntry(0)), <f64>(load32(heldEntry(0) + 4) & HELD_CLASS_MASK));
+  if (!LOCKDEP || loadStatic32(current + TASK_HELD_COUNT) == 0) return;
+  oops(ORACLE_LOCKING, OOPS_HELD_AT_EXIT, <f64>loadStatic32(heldEntry(0)), <f64>(loadStatic32(heldEntry(0) + 4) & HELD_CLASS_MASK));
 }
 
 /** Index + 1 of the innermost spinning lock held, 0: none. */
 function spinningHeld(): u32 {
-  let n = load32(current + TASK_HELD_COUNT);
-  while (n != 0 && ((load32(heldEntry(n - 1) + 4) >>> HELD_MODE_SHIFT) & HELD_SPINNING) == 0) n--;
+  let n = loadStatic32(current + TASK_HELD_COUNT);
+  while (n != 0 && ((loadStatic32(heldEntry(n - 1) + 4) >>> HELD_MODE_SHIFT) & HELD_SPINNING) == 0) n--;
   return n;
 }
 
@@ -163,10 +163,10 @@ function spinningHeld(): u32 {
 function checkHeld(l: usize, cls: u32, mode: u32, count: u32): void {
   const graph: usize = <usize>load32(SH_LOCKDEP) + CHAINS_SIZE;
   for (let n: u32 = 0; n < count; n++) {
-    const held = load32(heldEntry(n) + 4);
+    const held = loadStatic32(heldEntry(n) + 4);
     const heldClass = held & HELD_CLASS_MASK;
     const heldMode = held >> HELD_MODE_SHIFT;
-    if (load32(heldEntry(n)) == <u32>l || (heldClass == cls && cls != LC_NONE)) {
+    if (loadStatic32(heldEntry(n)) == <u32>l || (heldClass == cls && cls != LC_NONE)) {
       // Only readers that never queue may nest: any other reader can be stuck behind a writer that waits for its first section.
       if ((heldMode & mode & HELD_RECURSIVE) == 0) oops(ORACLE_LOCKING, OOPS_RECURSIVE_LOCK, <f64>l, <f64>cls);
       continue;

@@ -8,7 +8,7 @@ import {
 } from '../abi/lockstat';
 import { EV_HOLD } from '../abi/trace';
 import { vmalloc } from '../heap';
-import { current, load32, load64, loadF64, nowNs, store32, store64, storeF64 } from '../point';
+import { current, load32, loadF64, loadStatic32, loadStatic64, nowNs, store32, store64, storeF64 } from '../point';
 import { currentId } from '../task';
 import { traceSpan } from '../trace';
 
@@ -23,16 +23,16 @@ export function lockstatInit(): void {
 // @ts-ignore: decorator
 @inline
 function entryOf(cls: u32): usize {
-  return <usize>load32(current + TASK_LOCKSTAT) + <usize>cls * LOCKSTAT_ENTRY_SIZE;
+  return <usize>loadStatic32(current + TASK_LOCKSTAT) + <usize>cls * LOCKSTAT_ENTRY_SIZE;
 }
 
 /** Counts an acquisition; every 64th starts a sample of the hold time. @context the lock has just been taken. */
 // @ts-ignore: decorator
 @inline
 export function lockstatAcquire(l: usize, cls: u32): void {
-  if (load32(current + TASK_LOCKSTAT) != 0 || lockstatAttach()) {
+  if (loadStatic32(current + TASK_LOCKSTAT) != 0 || lockstatAttach()) {
     const entry = entryOf(cls);
-    const count = load64(entry + LOCKSTAT_ACQUISITIONS) + 1;
+    const count = loadStatic64(entry + LOCKSTAT_ACQUISITIONS) + 1;
     store64(entry + LOCKSTAT_ACQUISITIONS, count);
     if ((count & LOCKSTAT_SAMPLE_MASK) == 0) lockstatSample(l);
   }
@@ -48,7 +48,7 @@ export function lockstatAttach(): bool {
 
 /** One sample per task is under way at a time: a lock held for long is not pushed out by those taken inside it. */
 export function lockstatSample(l: usize): void {
-  if (load32(current + TASK_SAMPLE_LOCK) != 0) return;
+  if (loadStatic32(current + TASK_SAMPLE_LOCK) != 0) return;
   store32(current + TASK_SAMPLE_LOCK, <u32>l);
   storeF64(current + TASK_SAMPLE_SINCE_NS, nowNs());
 }
@@ -57,14 +57,14 @@ export function lockstatSample(l: usize): void {
 // @ts-ignore: decorator
 @inline
 export function lockstatRelease(l: usize, cls: u32): void {
-  if (load32(current + TASK_SAMPLE_LOCK) == <u32>l) lockstatSampled(cls);
+  if (loadStatic32(current + TASK_SAMPLE_LOCK) == <u32>l) lockstatSampled(cls);
 }
 
 export function lockstatSampled(cls: u32): void {
-  const lock = load32(current + TASK_SAMPLE_LOCK);
+  const lock = loadStatic32(current + TASK_SAMPLE_LOCK);
   store32(current + TASK_SAMPLE_LOCK, 0);
   const entry = entryOf(cls);
-  store32(entry + LOCKSTAT_HOLD_SAMPLES, load32(entry + LOCKSTAT_HOLD_SAMPLES) + 1);
+  store32(entry + LOCKSTAT_HOLD_SAMPLES, loadStatic32(entry + LOCKSTAT_HOLD_SAMPLES) + 1);
   const sinceNs = loadF64(current + TASK_SAMPLE_SINCE_NS);
   const endNs = nowNs();
   traceSpan(EV_HOLD, sinceNs, endNs, cls, lock, 0, 0);
@@ -74,9 +74,9 @@ export function lockstatSampled(cls: u32): void {
 
 /** Records a wait that began at `sinceNs` and has just ended. @context slow paths only. */
 export function lockstatWait(cls: u32, sinceNs: f64): void {
-  if (load32(current + TASK_LOCKSTAT) == 0 && !lockstatAttach()) return;
+  if (loadStatic32(current + TASK_LOCKSTAT) == 0 && !lockstatAttach()) return;
   const entry = entryOf(cls);
-  store64(entry + LOCKSTAT_CONTENDED, load64(entry + LOCKSTAT_CONTENDED) + 1);
+  store64(entry + LOCKSTAT_CONTENDED, loadStatic64(entry + LOCKSTAT_CONTENDED) + 1);
   const waitedNs = max<f64>(0, nowNs() - sinceNs);
   note(entry + LOCKSTAT_WAIT_SUM_NS, entry + LOCKSTAT_WAIT_MAX_NS, entry + LOCKSTAT_WAIT_HISTOGRAM, waitedNs);
 }
@@ -85,7 +85,7 @@ function note(sum: usize, maximum: usize, histogram: usize, ns: f64): void {
   storeF64(sum, loadF64(sum) + ns);
   if (ns > loadF64(maximum)) storeF64(maximum, ns);
   const slot = histogram + <usize>lockstatBucket(ns) * 4;
-  store32(slot, load32(slot) + 1);
+  store32(slot, loadStatic32(slot) + 1);
 }
 
 /** Bucket of a duration; the layout is explained in abi/lockstat.ts. */

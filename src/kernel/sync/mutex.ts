@@ -3,7 +3,7 @@
 import { WAIT_MUTEX } from '../abi/layout';
 import { HELD_TRY, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER } from '../abi/sync';
 import { V_PLANT_BUSTED_LOCK } from '../abi/variants';
-import { atomicStore32, load32, nowNs, store32, variant } from '../point';
+import { atomicStore32, loadStatic32, nowNs, store32, variant } from '../point';
 import { currentId } from '../task';
 import { lockdepAcquire, lockdepRelease } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
@@ -26,16 +26,16 @@ export function mutexInit(l: usize, cls: u32): void {
 export function mutexLock(l: usize): void {
   // V_PLANT_BUSTED_LOCK: the lock that excludes nobody, as locktorture's lock_busted.
   if (variant(V_PLANT_BUSTED_LOCK)) return;
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), 0);
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), 0);
   if (!wordTryLock(l)) mutexLockSlow(l);
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
 }
 
 function mutexLockSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
   wordLockSlow(l, WAIT_MUTEX);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
+  if (LOCKSTAT) lockstatWait(loadStatic32(l + LOCK_CLASS), since);
 }
 
 /** @context takes the mutex when it is free; never waits. kernel: mutex_trylock(). */
@@ -45,8 +45,8 @@ export function mutexTrylock(l: usize): bool {
   if (variant(V_PLANT_BUSTED_LOCK)) return true;
   if (!wordTryLock(l)) return false;
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_TRY);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_TRY);
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
   return true;
 }
 
@@ -56,7 +56,7 @@ export function mutexTrylock(l: usize): bool {
 export function mutexUnlock(l: usize): void {
   if (variant(V_PLANT_BUSTED_LOCK)) return;
   if (LOCKDEP) lockdepRelease(l);
-  if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatRelease(l, loadStatic32(l + LOCK_CLASS));
   store32(l + LOCK_OWNER, 0);
   wordUnlock(l);
 }

@@ -17,7 +17,7 @@ import {
 import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
 import { EV_GRACE_PERIOD } from '../abi/trace';
 import { kfree, kmallocSure } from '../heap';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, nowNs, store32 } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, store32 } from '../point';
 import { taskAddress, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSync, mightSleep } from './lockdep';
@@ -50,7 +50,7 @@ export function rcuInit(): void {
 // @ts-ignore: decorator
 @inline
 export function rcuReadLock(): void {
-  const nesting = load32(current + TASK_RCU_NESTING);
+  const nesting = loadStatic32(current + TASK_RCU_NESTING);
   if (nesting == 0) {
     if (LOCKDEP) lockdepAcquire(GP, LC_RCU, HELD_READ | HELD_RECURSIVE);
     atomicStore32(current + TASK_RCU_CTR, atomicLoad32(GP));
@@ -62,7 +62,7 @@ export function rcuReadLock(): void {
 // @ts-ignore: decorator
 @inline
 export function rcuReadUnlock(): void {
-  const nesting = load32(current + TASK_RCU_NESTING) - 1;
+  const nesting = loadStatic32(current + TASK_RCU_NESTING) - 1;
   store32(current + TASK_RCU_NESTING, nesting);
   if (nesting != 0) return;
   if (LOCKDEP) lockdepRelease(GP);
@@ -154,7 +154,7 @@ export function kfreeRcu(p: usize, size: usize): void {
   }
   closeBlock(block);
   // The caller is likely to hold a spinning lock, and 62 frees are longer than others spin for it: they wait for rcuReclaim, for one block at most.
-  const unclaimed = load32(current + TASK_RCU_CLOSED) != 0;
+  const unclaimed = loadStatic32(current + TASK_RCU_CLOSED) != 0;
   store32(current + TASK_RCU_CLOSED, 1);
   if (unclaimed) reclaim();
 }
@@ -166,7 +166,7 @@ export function kfreeRcu(p: usize, size: usize): void {
 // @ts-ignore: decorator
 @inline
 export function rcuReclaim(): void {
-  if (load32(current + TASK_RCU_CLOSED) != 0) reclaim();
+  if (loadStatic32(current + TASK_RCU_CLOSED) != 0) reclaim();
 }
 
 function reclaim(): void {

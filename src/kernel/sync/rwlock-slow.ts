@@ -5,7 +5,7 @@ import { WAIT_READ_LOCK, WAIT_WRITE_LOCK } from '../abi/layout';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_READER } from '../abi/sync';
 import { V_B58 } from '../abi/variants';
 import {
-  atomicAdd32, atomicCas32, atomicLoad32, atomicOr32, casRelaxed32, cpuRelax, futexWake, load32, loadF64, nowNs, store32, storeF64, variant,
+  atomicAdd32, atomicCas32, atomicLoad32, atomicOr32, casRelaxed32, cpuRelax, futexWake, load32, loadF64, loadStatic32, nowNs, store32, storeF64, variant,
 } from '../point';
 import { stackPop, stackPush, waitBegin, waitEnd } from '../task';
 import { abstractReadLock, abstractWriteLock, locksAreAbstract } from './abstract';
@@ -38,7 +38,7 @@ export function rwlockReadSlow(l: usize): void {
   rwlockReadLeave(l);
   if (locksAreAbstract()) abstractReadLock(l);
   else if (!readSpin(l)) readQueue(l);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
+  if (LOCKSTAT) lockstatWait(loadStatic32(l + LOCK_CLASS), since);
 }
 
 function readSpin(l: usize): bool {
@@ -69,7 +69,7 @@ export function rwlockWriteSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
   if (locksAreAbstract()) abstractWriteLock(l);
   else if (!writeSpin(l)) writeQueue(l);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
+  if (LOCKSTAT) lockstatWait(loadStatic32(l + LOCK_CLASS), since);
 }
 
 /**

@@ -21,7 +21,7 @@
 // wait_lock (+16, 16 bytes, see word.ts), queue {first, last} (+32), see waiter.ts.
 import { LC_WAIT } from '../abi/classes';
 import { HELD_READ, HELD_SPINNING, HELD_TRY, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER, OWNER_READER } from '../abi/sync';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, load32, store32 } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, loadStatic32, store32 } from '../point';
 import { currentId } from '../task';
 import { lockdepAcquire, lockdepRelease } from './lockdep';
 import { lockstatAcquire, lockstatRelease } from './lockstat';
@@ -54,18 +54,18 @@ export function rwlockInit(l: usize, cls: u32): void {
 // @ts-ignore: decorator
 @inline
 export function readLock(l: usize): void {
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ | HELD_SPINNING);
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_READ | HELD_SPINNING);
   if ((atomicAdd32(l, RWLOCK_READER_BIAS) & RWLOCK_CLOSED) != 0) rwlockReadSlow(l);
   store32(l + LOCK_OWNER, (currentId() + 1) | OWNER_READER);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
 }
 
 /** @context takes the lock for read when no writer holds it or claims it; never waits. kernel: read_trylock(). */
 export function readTrylock(l: usize): bool {
   if (!rwlockReadTake(l)) return false;
   store32(l + LOCK_OWNER, (currentId() + 1) | OWNER_READER);
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ | HELD_SPINNING | HELD_TRY);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_READ | HELD_SPINNING | HELD_TRY);
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
   return true;
 }
 
@@ -74,7 +74,7 @@ export function readTrylock(l: usize): bool {
 @inline
 export function readUnlock(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
-  if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatRelease(l, loadStatic32(l + LOCK_CLASS));
   rwlockReadLeave(l);
 }
 
@@ -82,18 +82,18 @@ export function readUnlock(l: usize): void {
 // @ts-ignore: decorator
 @inline
 export function writeLock(l: usize): void {
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_SPINNING);
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_SPINNING);
   if (atomicCas32(l, 0, RWLOCK_WRITER) != 0) rwlockWriteSlow(l);
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
 }
 
 /** @context takes the lock for write when it is free and nobody waits; never waits. kernel: write_trylock(). */
 export function writeTrylock(l: usize): bool {
   if (atomicCas32(l, 0, RWLOCK_WRITER) != 0) return false;
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_SPINNING | HELD_TRY);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_SPINNING | HELD_TRY);
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
   return true;
 }
 
@@ -102,7 +102,7 @@ export function writeTrylock(l: usize): bool {
 @inline
 export function writeUnlock(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
-  if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatRelease(l, loadStatic32(l + LOCK_CLASS));
   store32(l + LOCK_OWNER, 0);
   if ((atomicSub32(l, RWLOCK_WRITER) & RWLOCK_QUEUED) != 0) rwlockWake(l);
 }

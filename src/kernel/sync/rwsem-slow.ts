@@ -6,7 +6,9 @@
 import { WAIT_RWSEM_READ, WAIT_RWSEM_WRITE } from '../abi/layout';
 import { LOCK_CLASS, LOCK_OWNER, OWNER_NONSPINNABLE, OWNER_READER } from '../abi/sync';
 import { V_B56 } from '../abi/variants';
-import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicSub32, cpuRelax, fence, futexWake, load32, loadF64, loadRelaxed32, nowNs, store32, storeF64, variant } from '../point';
+import {
+  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicSub32, cpuRelax, fence, futexWake, load32, loadF64, loadRelaxed32, loadStatic32, nowNs, store32, storeF64, variant,
+} from '../point';
 import { stackPop, stackPush, waitBegin, waitEnd } from '../task';
 import { abstractDownRead, abstractDownWrite, locksAreAbstract } from './abstract';
 import { lockstatWait } from './lockstat';
@@ -40,7 +42,7 @@ export function rwsemReadSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
   if (locksAreAbstract()) abstractDownRead(l);
   else if (!readerSteal(l)) readerQueue(l);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
+  if (LOCKSTAT) lockstatWait(loadStatic32(l + LOCK_CLASS), since);
 }
 
 /** Keeps the bias when no writer is inside and the queue need not come first. Returns whether the lock is held now. */
@@ -53,7 +55,7 @@ function readerSteal(l: usize): bool {
   }
   // With another reader inside, the queue's turn must come: stealing on would keep writers out for as long as readers overlap.
   const readers = (count & RWSEM_READER_MASK) / RWSEM_READER_BIAS;
-  const crowded = (load32(l + LOCK_OWNER) & OWNER_READER) != 0 && readers > 1 && (count & RWSEM_WRITER_LOCKED) == 0;
+  const crowded = (loadStatic32(l + LOCK_OWNER) & OWNER_READER) != 0 && readers > 1 && (count & RWSEM_WRITER_LOCKED) == 0;
   if (crowded || (count & (RWSEM_WRITER_LOCKED | RWSEM_HANDOFF | RWSEM_READ_FAIL)) != 0) return false;
   rwsemSetReaderOwned(l);
   // The first reader in takes along the readers at the head of the queue: none of them may be left behind a group it belongs to.
@@ -93,7 +95,7 @@ export function rwsemWriteSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
   if (locksAreAbstract()) abstractDownWrite(l);
   else if (!writerSpin(l)) writerQueue(l);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
+  if (LOCKSTAT) lockstatWait(loadStatic32(l + LOCK_CLASS), since);
 }
 
 /** Takes the lock past the queue when it comes free within a bounded time. kernel: rwsem_optimistic_spin(). */
@@ -253,7 +255,7 @@ function markWake(l: usize, type: u32): usize {
     }
     granted = RWSEM_READER_BIAS;
   }
-  store32(l + LOCK_OWNER, (load32(first + WAITER_TASK) + 1) | OWNER_READER | (load32(l + LOCK_OWNER) & OWNER_NONSPINNABLE));
+  store32(l + LOCK_OWNER, (load32(first + WAITER_TASK) + 1) | OWNER_READER | (loadStatic32(l + LOCK_OWNER) & OWNER_NONSPINNABLE));
   return collectReaders(l, granted);
 }
 

@@ -18,7 +18,7 @@
 // owner (+4)  writer: task id + 1. Readers: the last one in | OWNER_READER, not cleared on release; OWNER_NONSPINNABLE as the kernel's.
 // wait_lock (+16, 16 bytes, see word.ts), queue {first, last} (+32), see waiter.ts.
 import { HELD_READ, HELD_TRY, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER, OWNER_NONSPINNABLE, OWNER_READER } from '../abi/sync';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, load32, store32 } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, loadStatic32, store32 } from '../point';
 import { currentId } from '../task';
 import { lockdepAcquire, lockdepDowngrade, lockdepRelease } from './lockdep';
 import { lockstatAcquire, lockstatRelease } from './lockstat';
@@ -55,17 +55,17 @@ export function rwsemInit(l: usize, cls: u32): void {
 // @ts-ignore: decorator
 @inline
 export function rwsemSetReaderOwned(l: usize): void {
-  store32(l + LOCK_OWNER, (currentId() + 1) | OWNER_READER | (load32(l + LOCK_OWNER) & OWNER_NONSPINNABLE));
+  store32(l + LOCK_OWNER, (currentId() + 1) | OWNER_READER | (loadStatic32(l + LOCK_OWNER) & OWNER_NONSPINNABLE));
 }
 
 /** @context takes the semaphore for read; sleeps. kernel: down_read(). */
 // @ts-ignore: decorator
 @inline
 export function downRead(l: usize): void {
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ);
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_READ);
   if ((atomicAdd32(l, RWSEM_READER_BIAS) & RWSEM_READ_FAILED) == 0) rwsemSetReaderOwned(l);
   else rwsemReadSlow(l);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
 }
 
 /** Enters as a reader unless a writer holds the semaphore or somebody waits. */
@@ -83,8 +83,8 @@ export function rwsemReadTake(l: usize): bool {
 export function downReadTrylock(l: usize): bool {
   if (!rwsemReadTake(l)) return false;
   rwsemSetReaderOwned(l);
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_READ | HELD_TRY);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_READ | HELD_TRY);
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
   return true;
 }
 
@@ -93,7 +93,7 @@ export function downReadTrylock(l: usize): bool {
 @inline
 export function upRead(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
-  if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatRelease(l, loadStatic32(l + LOCK_CLASS));
   const count = atomicSub32(l, RWSEM_READER_BIAS) - RWSEM_READER_BIAS;
   if ((count & (RWSEM_LOCK_MASK | RWSEM_WAITERS)) == RWSEM_WAITERS) rwsemWake(l);
 }
@@ -102,18 +102,18 @@ export function upRead(l: usize): void {
 // @ts-ignore: decorator
 @inline
 export function downWrite(l: usize): void {
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), 0);
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), 0);
   if (atomicCas32(l, 0, RWSEM_WRITER_LOCKED) != 0) rwsemWriteSlow(l);
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
 }
 
 /** @context takes the semaphore for write when it is free and nobody waits; never waits. kernel: down_write_trylock(). */
 export function downWriteTrylock(l: usize): bool {
   if (atomicCas32(l, 0, RWSEM_WRITER_LOCKED) != 0) return false;
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_TRY);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_TRY);
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
   return true;
 }
 
@@ -122,7 +122,7 @@ export function downWriteTrylock(l: usize): bool {
 @inline
 export function upWrite(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
-  if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatRelease(l, loadStatic32(l + LOCK_CLASS));
   store32(l + LOCK_OWNER, 0);
   if ((atomicSub32(l, RWSEM_WRITER_LOCKED) & RWSEM_WAITERS) != 0) rwsemWake(l);
 }

@@ -2,7 +2,7 @@
 // holder's thread may have lost its core. Word layout and hand-off: word.ts. kernel: include/linux/spinlock.h, kernel/locking/qspinlock.c.
 import { WAIT_SPIN } from '../abi/layout';
 import { HELD_SPINNING, HELD_TRY, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER } from '../abi/sync';
-import { atomicStore32, load32, nowNs, store32 } from '../point';
+import { atomicStore32, loadStatic32, nowNs, store32 } from '../point';
 import { currentId } from '../task';
 import { lockdepAcquire, lockdepRelease } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
@@ -23,16 +23,16 @@ export function spinLockInit(l: usize, cls: u32): void {
 // @ts-ignore: decorator
 @inline
 export function spinLock(l: usize): void {
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_SPINNING);
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_SPINNING);
   if (!wordTryLock(l)) spinLockSlow(l);
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
 }
 
 function spinLockSlow(l: usize): void {
   const since = LOCKSTAT ? nowNs() : 0;
   wordLockSlow(l, WAIT_SPIN);
-  if (LOCKSTAT) lockstatWait(load32(l + LOCK_CLASS), since);
+  if (LOCKSTAT) lockstatWait(loadStatic32(l + LOCK_CLASS), since);
 }
 
 /** @context takes the spinlock when it is free; never waits. kernel: spin_trylock(). */
@@ -41,8 +41,8 @@ function spinLockSlow(l: usize): void {
 export function spinTrylock(l: usize): bool {
   if (!wordTryLock(l)) return false;
   store32(l + LOCK_OWNER, currentId() + 1);
-  if (LOCKDEP) lockdepAcquire(l, load32(l + LOCK_CLASS), HELD_SPINNING | HELD_TRY);
-  if (LOCKSTAT) lockstatAcquire(l, load32(l + LOCK_CLASS));
+  if (LOCKDEP) lockdepAcquire(l, loadStatic32(l + LOCK_CLASS), HELD_SPINNING | HELD_TRY);
+  if (LOCKSTAT) lockstatAcquire(l, loadStatic32(l + LOCK_CLASS));
   return true;
 }
 
@@ -51,7 +51,7 @@ export function spinTrylock(l: usize): bool {
 @inline
 export function spinUnlock(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
-  if (LOCKSTAT) lockstatRelease(l, load32(l + LOCK_CLASS));
+  if (LOCKSTAT) lockstatRelease(l, loadStatic32(l + LOCK_CLASS));
   store32(l + LOCK_OWNER, 0);
   wordUnlock(l);
 }

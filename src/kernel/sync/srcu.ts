@@ -27,8 +27,7 @@ import { V_PLANT_SRCU_NO_WAIT } from '../abi/variants';
 import { vfree, vmalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas32, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicXchg32, cpuRelax, current, fence, futexWake, load32,
-  load64, nowNs, peek32, peek64, poke64, store32, variant,
+  atomicAdd32, atomicCas32, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicXchg32, cpuRelax, current, fence, futexWake, load32, loadStatic32, loadStatic64, nowNs, peek32, peek64, poke64, store32, variant,
 } from '../point';
 import { currentId, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -61,7 +60,7 @@ export function srcuInit(s: usize, cls: u32): i32 {
 /** @context nobody uses the structure any more. kernel: cleanup_srcu_struct(). */
 export function srcuCleanup(s: usize): void {
   if (!bankEmpty(s, 0) || !bankEmpty(s, 1)) oops(ORACLE_LOCKING, OOPS_SRCU_ACTIVE_CLEANUP, <f64>s);
-  vfree(load32(s + LOCK_EXTRA), <u64>load32(SH_MAX_TASKS) * CPU_LINE);
+  vfree(loadStatic32(s + LOCK_EXTRA), <u64>load32(SH_MAX_TASKS) * CPU_LINE);
   store32(s + LOCK_EXTRA, 0);
 }
 
@@ -69,7 +68,7 @@ export function srcuCleanup(s: usize): void {
 // @ts-ignore: decorator
 @inline
 function lockCounter(s: usize, idx: i32): usize {
-  return <usize>load32(s + LOCK_EXTRA) + <usize>(currentId() * CPU_LINE) + ((<usize>idx) << 3);
+  return <usize>loadStatic32(s + LOCK_EXTRA) + <usize>(currentId() * CPU_LINE) + ((<usize>idx) << 3);
 }
 
 /**
@@ -79,12 +78,12 @@ function lockCounter(s: usize, idx: i32): usize {
 // @ts-ignore: decorator
 @inline
 export function srcuReadLock(s: usize): i32 {
-  if (LOCKDEP) lockdepAcquire(s, load32(s + LOCK_CLASS), HELD_READ | HELD_RECURSIVE);
+  if (LOCKDEP) lockdepAcquire(s, loadStatic32(s + LOCK_CLASS), HELD_READ | HELD_RECURSIVE);
   const idx = <i32>(atomicLoad32(s) & 1);
   const counter = lockCounter(s, idx);
   // The sequentially consistent store is the increment and the barrier behind it (B) in one.
-  atomicStore64(counter, load64(counter) + 1);
-  if (LOCKSTAT) lockstatAcquire(s, load32(s + LOCK_CLASS));
+  atomicStore64(counter, loadStatic64(counter) + 1);
+  if (LOCKSTAT) lockstatAcquire(s, loadStatic32(s + LOCK_CLASS));
   return idx;
 }
 
@@ -93,10 +92,10 @@ export function srcuReadLock(s: usize): i32 {
 @inline
 export function srcuReadUnlock(s: usize, idx: i32): void {
   if (LOCKDEP) lockdepRelease(s);
-  if (LOCKSTAT) lockstatRelease(s, load32(s + LOCK_CLASS));
+  if (LOCKSTAT) lockstatRelease(s, loadStatic32(s + LOCK_CLASS));
   const counter = lockCounter(s, idx) + UNLOCKS;
   // Barrier (C) and increment in one, then the look at `draining`: see above.
-  atomicStore64(counter, load64(counter) + 1);
+  atomicStore64(counter, loadStatic64(counter) + 1);
   if (CONTROLLED) forgetSections(s);
   if (atomicLoad32(s + DRAINING) == <u32>idx + 1) wakeDraining(s, idx);
 }
@@ -154,7 +153,7 @@ function synchronize(s: usize, scans: i32): void {
   waitEnd();
   fence();
   traceEnd(EV_GRACE_PERIOD, traced, 0, s, 0, 0);
-  if (LOCKSTAT) lockstatWait(load32(s + LOCK_CLASS), since);
+  if (LOCKSTAT) lockstatWait(loadStatic32(s + LOCK_CLASS), since);
 }
 
 /** @context this task has made seq odd: it alone drives. Sleeps. kernel: srcu_advance_state(). */
@@ -192,7 +191,7 @@ function bankEmpty(s: usize, bank: u32): bool {
 }
 
 function sumCounters(s: usize, offset: usize): u64 {
-  let at = <usize>load32(s + LOCK_EXTRA) + offset;
+  let at = <usize>loadStatic32(s + LOCK_EXTRA) + offset;
   let sum: u64 = 0;
   for (let cpu = load32(SH_MAX_TASKS); cpu != 0; cpu--) {
     sum += atomicLoad64(at);

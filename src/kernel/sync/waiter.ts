@@ -6,7 +6,7 @@
 //              GRANTED 1  the waker is done with the node (a queued rwsem writer: "try again")
 //              PARKED  2  the waiter sleeps on this word: the waker must notify
 import { TASK_ID } from '../abi/layout';
-import { atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, cpuRelax, current, futexWake, load32, store32 } from '../point';
+import { atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, cpuRelax, current, futexWake, load32, loadStatic32, store32 } from '../point';
 import { park, PARK_LIMIT_NS, spinTurns } from './word';
 
 export const WAITER_SIGNAL: usize = 0; // u32, atomic
@@ -28,14 +28,14 @@ const PARKED: u32 = 2;
 export function waiterInit(node: usize, type: u32): void {
   store32(node + WAITER_TYPE, type);
   store32(node + WAITER_NEXT, 0);
-  store32(node + WAITER_TASK, load32(current + TASK_ID));
+  store32(node + WAITER_TASK, loadStatic32(current + TASK_ID));
   store32(node + WAITER_HANDOFF, 0);
   atomicStore32(node + WAITER_SIGNAL, WAITING);
 }
 
 /** Appends at the tail of the list {first u32, last u32}. @context wait_lock held. */
 export function waiterAppend(list: usize, node: usize): void {
-  const last: usize = load32(list + 4);
+  const last: usize = loadStatic32(list + 4);
   if (last == 0) store32(list, <u32>node);
   else store32(last + WAITER_NEXT, <u32>node);
   store32(list + 4, <u32>node);

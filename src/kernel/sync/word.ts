@@ -14,7 +14,7 @@
 // owner (+4)  task id + 1, 0 when free. reserved (+12) task id + 1 of the waiter that asked for the hand-off, 0: none.
 import { TASK_WAIT_LOCK, WAIT_SPIN } from '../abi/layout';
 import { LOCK_OWNER, LOCK_EXTRA } from '../abi/sync';
-import { atomicAnd32, atomicCas32, atomicLoad32, atomicStore32, checkStop, cpuRelax, current, futexWait, futexWake, load32, store32 } from '../point';
+import { atomicAnd32, atomicCas32, atomicLoad32, atomicStore32, checkStop, cpuRelax, current, futexWait, futexWake, loadStatic32, store32 } from '../point';
 import { currentId, heartbeat, waitBegin, waitEnd } from '../task';
 import { abstractTake, locksAreAbstract } from './abstract';
 
@@ -94,7 +94,7 @@ function spinThenPark(l: usize, kind: u32): void {
     cpuRelax();
   }
   // A wait_lock is taken in the middle of another lock's wait: the watchdog shall go on seeing the outer one.
-  const outermost = load32(current + TASK_WAIT_LOCK) == 0;
+  const outermost = loadStatic32(current + TASK_WAIT_LOCK) == 0;
   if (outermost) waitBegin(l, kind);
   wordPark(l);
   if (outermost) waitEnd();
