@@ -28,6 +28,22 @@ export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'fault-punch-leaf',
+    about:
+      "a vCPU faults in a page while the whole leaf of the file's tree that it hangs on is punched out: as with single pages, no mapping of it may stay",
+    files: { memory: { pages: 128 } },
+    vms: { guest: { vcpus: 1, gfns: 128 } },
+    setup: [
+      { op: 'set-slot', ...VM, slot: 0, gfn: 0, pages: 128, flags: 4, ...FILE, start: 0 },
+      { op: 'set-private', ...VM, gfn: 0, pages: 128 },
+      { op: 'allocate', ...FILE, start: 63, pages: 2 },
+    ],
+    threads: {
+      fault: [{ op: 'touch', ...VM, gfn: 64, write: true, value: 8 }],
+      punch: [{ op: 'punch-hole', ...FILE, start: 64, pages: 64 }],
+    },
+  },
+  {
     name: 'mapped-punch-hole',
     about: 'a vCPU writes to a page that it has mapped while it is punched out: no translation may outlive the page',
     ...bound,

@@ -1,10 +1,10 @@
-// Taking pages out of the file: truncation and hole punching. A batch of entries is erased under one hold of xa_lock, their references are dropped
-// outside, so that several tasks can work on disjoint parts of one file. kernel: mm/shmem.c shmem_undo_range, mm/filemap.c
-// delete_from_page_cache_batch.
+// Taking pages out of the file: truncation and hole punching. Under xa_lock whole leafs of the tree are detached, and single entries erased where a leaf
+// lies only partly in the range; the pages of both are let go of outside, so that several tasks can work on disjoint parts of one file.
+// kernel: mm/shmem.c shmem_undo_range, mm/filemap.c delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
 import { cpuRelax, load32, loadStatic32, loadStatic64, store32, store64 } from '../point';
 import { fanout, fanoutWanted } from '../program/fanout';
-import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
+import { rcuReclaim } from '../sync/rcu';
 import { spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
 import { gmemTruncateRange } from './guest-memfd-folio';
@@ -12,16 +12,17 @@ import { pageUptodate, putPage, putPages, setPageContent } from './page';
 import { entryHead, entryIsFolio, shmemAccount, shmemFindPage, shmemHomeOf } from './shmem';
 import { shmemSplitFolio } from './shmem-split';
 import {
-  XAS_SIZE, xaIsValue, xaLeaf, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaTrylock, xaUnlock,
+  XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaTrylock, xaUnlock,
 } from './xarray';
 import { XAS_INDEX, XAS_NODE, XAS_OFFSET } from './xarray-cursor';
-import { nodeAdd, slotLoad, slotLocked, slotClear, XA_CHUNK_SIZE } from './xarray-node';
+import { xaEmptyLeaf, xasDetachLeafs } from './xarray-detach';
+import { nodeAdd, slotClear, slotLocked, XA_CHUNK_SIZE } from './xarray-node';
 
-/** Entries a hold of xa_lock: about half a microsecond. */
+/** Entries erased, and leafs detached, in a hold of xa_lock: about half a microsecond. */
 const BATCH: u32 = 256;
+const LEAFS_MAX: u32 = 8;
 /** Spins of a lock's ordinary waiters that a truncation waits for xa_lock: about 10 us, far more than others hold it. */
 const PATIENCE: i32 = 12;
-const SLOTS_A_LINE: u32 = 16;
 const ALL: bool = false;
 const NOT_UPTODATE: bool = true;
 const NOT_YET: u32 = 0xffffffff;
@@ -30,8 +31,13 @@ const NOT_YET: u32 = 0xffffffff;
 const T_CURSOR: usize = 0; // u64: next index to look at
 const T_START: usize = 8; // u64
 const T_END: usize = 16; // u64
-const T_LIST: usize = 32; // BATCH x u32
-const T_SIZE: usize = 32 + 256 * 4;
+const T_COUNT: usize = 24; // u32: entries in the list
+const T_LEAF_COUNT: usize = 28; // u32: detached leafs
+const T_PARTIAL: usize = 32; // u32: 1 when the batch ended at a folio that is only partly in the range
+const T_OWED: usize = 36; // u32: pages freed that the file still counts
+const T_LEAFS: usize = 40; // LEAFS_MAX x u32
+const T_LIST: usize = 72; // BATCH x u32
+const T_SIZE: usize = 72 + 256 * 4;
 
 /**
  * Removes pages [start, end) from the file, over the home workers of their partitions when this task asked for fan-out and the range is large.
@@ -63,75 +69,115 @@ function truncateWhere(f: usize, start: u64, end: u64, notUptodate: bool): void 
   store64(t + T_CURSOR, start);
   store64(t + T_START, start);
   store64(t + T_END, end);
+  store32(t + T_OWED, 0);
   while (loadStatic64(t + T_CURSOR) < end) {
-    if (!CONTROLLED && end - loadStatic64(t + T_CURSOR) >= BATCH) warmLeafs(f + SHMEM_I_PAGES, loadStatic64(t + T_CURSOR));
-    const count = eraseBatch(f, t, notUptodate);
+    eraseBatch(f, t, notUptodate);
+    const count = loadStatic32(t + T_COUNT);
     if (count != 0) putPages(t + T_LIST, count);
-    if (loadStatic64(t + T_CURSOR) < end && count < BATCH) partial(f, t);
+    if (loadStatic32(t + T_LEAF_COUNT) != 0) emptyLeafs(t);
+    if (loadStatic32(t + T_PARTIAL) != 0) partial(f, t);
   }
+  if (loadStatic32(t + T_OWED) != 0) settle(f, t);
   stackPop(T_SIZE);
 }
 
-/**
- * Reads the leafs of the next batch, a cache line each: side by side and before xa_lock is taken, instead of one by one while others wait for it.
- * @context takes rcu_read_lock.
- */
-function warmLeafs(xa: usize, index: u64): void {
-  rcuReadLock();
-  for (let at = index; at < index + BATCH; at += XA_CHUNK_SIZE) {
-    const leaf = xaLeaf(xa, at);
-    if (leaf == 0) continue;
-    for (let offset: u32 = 0; offset < XA_CHUNK_SIZE; offset += SLOTS_A_LINE) slotLoad(leaf, offset);
-  }
-  rcuReadUnlock();
+/** Takes the last leafs' pages out of the file's count. @context takes xa_lock. */
+function settle(f: usize, t: usize): void {
+  lockSpinning(f + SHMEM_I_PAGES);
+  shmemAccount(f, -<i64>loadStatic32(t + T_OWED));
+  xaUnlock(f + SHMEM_I_PAGES);
 }
 
 /**
- * Erases up to BATCH entries from the cursor on, their pages to the list. Stops at a folio that is only partly in the range. Returns the count;
- * the cursor stands behind what was done.
+ * Frees the pages of the detached leafs. They are counted here, where nobody waits, and leave the file's count with the next hold of xa_lock: to look
+ * into the leafs under it would fetch a cache line each from another CPU.
+ * @context takes zone locks.
+ */
+function emptyLeafs(t: usize): void {
+  let count: u32 = 0;
+  const leafs = loadStatic32(t + T_LEAF_COUNT);
+  for (let n: u32 = 0; n < leafs; n++) {
+    count += xaEmptyLeaf(loadStatic32(t + T_LEAFS + (<usize>n << 2)), t + T_LIST + (<usize>count << 2));
+    if (n + 1 != leafs && count <= BATCH - XA_CHUNK_SIZE) continue;
+    store32(t + T_OWED, loadStatic32(t + T_OWED) + count);
+    putPages(t + T_LIST, count);
+    count = 0;
+  }
+  rcuReclaim();
+}
+
+/**
+ * One hold of xa_lock, from the cursor on: up to LEAFS_MAX leafs are detached, up to BATCH other entries erased, their pages put on the list. Stops at a folio
+ * that is only partly in the range. The cursor stands behind what was done.
  * @context takes xa_lock.
  */
-function eraseBatch(f: usize, t: usize, notUptodate: bool): u32 {
+function eraseBatch(f: usize, t: usize, notUptodate: bool): void {
   const xa = f + SHMEM_I_PAGES;
-  const end = loadStatic64(t + T_END);
-  const last = end - 1;
+  const last = loadStatic64(t + T_END) - 1;
   const xas = stackPush(XAS_SIZE);
-  let count: u32 = 0;
-  let pages: i64 = 0;
-  let next = end;
+  store32(t + T_COUNT, 0);
+  store32(t + T_LEAF_COUNT, 0);
+  store32(t + T_PARTIAL, 0);
+  let next = last + 1;
+  let pages: i64 = loadStatic32(t + T_OWED);
+  store32(t + T_OWED, 0);
   xasInit(xas, xa, loadStatic64(t + T_CURSOR));
   lockSpinning(xa);
   let entry = xasFind(xas, last);
   while (entry != 0) {
+    const count = loadStatic32(t + T_COUNT);
     if (count == BATCH) {
       next = xasIndex(xas);
       break;
     }
-    if (!entryIsFolio(entry)) {
-      const taken = eraseLeaf(xas, last, t + T_LIST + (<usize>count << 2), BATCH - count, notUptodate);
-      count += taken;
-      pages += taken;
-      entry = xasIndex(xas) <= last ? xasFind(xas, last) : 0;
+    if (entryIsFolio(entry)) {
+      if (!notUptodate || !pageUptodate(entryHead(entry))) {
+        if (!eraseFolio(xas, t, entry)) {
+          next = xasIndex(xas);
+          break;
+        }
+        pages += PTRS_PER_FOLIO;
+      }
+      entry = xasNextEntry(xas, last);
       continue;
     }
-    if (!notUptodate || !pageUptodate(entryHead(entry))) {
-      const first = xasIndex(xas) & ~(<u64>PTRS_PER_FOLIO - 1);
-      if (first < loadStatic64(t + T_START) || first + PTRS_PER_FOLIO > end) {
-        next = xasIndex(xas);
-        break;
-      }
-      xasStore(xas, 0);
-      pages += PTRS_PER_FOLIO;
-      store32(t + T_LIST + (<usize>count << 2), entryHead(entry));
-      count++;
+    if (notUptodate || !detachLeafs(xas, t, last)) {
+      const taken = eraseLeaf(xas, last, t + T_LIST + (<usize>count << 2), BATCH - count, notUptodate);
+      store32(t + T_COUNT, count + taken);
+      pages += taken;
+    } else if (loadStatic32(t + T_LEAF_COUNT) == LEAFS_MAX) {
+      next = min<u64>(xasIndex(xas), next);
+      break;
     }
-    entry = xasNextEntry(xas, last);
+    entry = xasIndex(xas) <= last ? xasFind(xas, last) : 0;
   }
   shmemAccount(f, -pages);
   xaUnlock(xa);
   stackPop(XAS_SIZE);
   store64(t + T_CURSOR, next);
-  return count;
+}
+
+/** Erases the folio that the cursor is at; false when it is only partly in the range. @context xa_lock. */
+function eraseFolio(xas: usize, t: usize, entry: u32): bool {
+  const first = xasIndex(xas) & ~(<u64>PTRS_PER_FOLIO - 1);
+  if (first < loadStatic64(t + T_START) || first + PTRS_PER_FOLIO > loadStatic64(t + T_END)) {
+    store32(t + T_PARTIAL, 1);
+    return false;
+  }
+  xasStore(xas, 0);
+  const count = loadStatic32(t + T_COUNT);
+  store32(t + T_LIST + (<usize>count << 2), entryHead(entry));
+  store32(t + T_COUNT, count + 1);
+  return true;
+}
+
+/** Detaches the leafs from the cursor's on that lie wholly in the range, if there are any. @context xa_lock. */
+function detachLeafs(xas: usize, t: usize, last: u64): bool {
+  const before = loadStatic32(t + T_LEAF_COUNT);
+  const leafs = t + T_LEAFS + (<usize>before << 2);
+  const taken = xasDetachLeafs(xas, loadStatic64(t + T_START), last, leafs, LEAFS_MAX - before);
+  store32(t + T_LEAF_COUNT, before + taken);
+  return taken != 0;
 }
 
 /**

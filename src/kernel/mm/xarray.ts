@@ -101,19 +101,6 @@ function xaWalk(xa: usize, index: u64): u32 {
   return entry;
 }
 
-/** The lowest node on the way to `index`, 0 when the way ends above. It may be gone, or another one's, by the time it is read. @context rcu_read_lock. */
-export function xaLeaf(xa: usize, index: u64): usize {
-  let entry = headLoad(xa);
-  if (!xaIsNode(entry)) return 0;
-  let shift = nodeShift(xaToNode(entry));
-  if (index >> <u64>shift >= <u64>XA_CHUNK_SIZE) return 0;
-  for (; shift != 0; shift -= XA_CHUNK_SHIFT) {
-    entry = slotLoad(xaToNode(entry), slotOf(index, shift));
-    if (!xaIsNode(entry)) return 0;
-  }
-  return xaToNode(entry);
-}
-
 /** What a store returns to the user: the error, else the old entry; a subtree or a reservation reads as NULL. */
 function storeResult(xas: usize, old: u32): u32 {
   const error = xasError(xas);

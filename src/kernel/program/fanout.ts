@@ -7,7 +7,7 @@ import {
   PTRS_PER_2M, SH_PARTITION_COUNT, SH_STOP, SUBSYS_PROGRAM, TASK_FANOUT, WAIT_JOB,
 } from '../abi/layout';
 import {
-  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, current, futexWait, futexWake, load32, load64, loadStatic32, store32, store64,
+  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, cpuRelax, current, futexWait, futexWake, load32, load64, loadStatic32, nowNs, store32, store64,
 } from '../point';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { heartbeat, waitBegin, waitEnd } from '../task';
@@ -36,6 +36,8 @@ const SEGMENTS_MAX: u32 = 64;
 const FANOUT_MIN_PAGES: u64 = 8192;
 /** If no home worker has come after this time, the caller begins itself. To wake a sleeping thread takes a virtual machine 100 us and more. */
 const LATE_NS: i64 = 200_000;
+/** A home worker looks for the next job for this long before it sleeps: an invalidation's two jobs follow one another. */
+const LINGER_NS: f64 = 20_000;
 const WAIT_ROUND_NS: i64 = 20_000_000;
 
 export function fanoutInit(): void {
@@ -137,9 +139,18 @@ export function homeWorkerLoop(partition: i32): i32 {
     if (!join()) continue;
     doShare(<u32>partition);
     served++;
+    // The last one out leaves its CPU to the caller.
     if (inside(atomicSub32(JOB_STATE, 1)) == 1) futexWake(JOB_STATE, 1);
+    else linger(sequence);
   }
   return served;
+}
+
+/** Waits a moment for a job behind number `sequence`. */
+function linger(sequence: u32): void {
+  if (CONTROLLED) return;
+  const untilNs = nowNs() + LINGER_NS;
+  while (atomicLoad32(JOB_SEQUENCE) == sequence && nowNs() < untilNs) cpuRelax();
 }
 
 /** Counts this home worker in, unless the job is over: its words may be the next one's at any moment then. */

@@ -117,6 +117,29 @@ describe('2M folios', () => {
     expectConserved(k);
   });
 
+  it('whole leafs of the tree go at once, and what lies beside the range stays', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.integer({ min: 0, max: 1199 }), { minLength: 1, maxLength: 700 }),
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 1200 }), fc.integer({ min: 0, max: 1200 })), { maxLength: 4 }),
+        (filled, cuts) => {
+          const { k, f, get, find } = open(bootWithMemory(), 1200);
+          for (const index of filled) get(index);
+          const left = new Set(filled);
+          for (const [start, length] of cuts) {
+            k.x.shmemTruncateRange(f, BigInt(start), BigInt(start + length));
+            for (let index = start; index < start + length; index++) left.delete(index);
+            expect(k.x.shmemPages(f)).toBe(BigInt(left.size));
+            expect(k.x.allocatedPages()).toBe(left.size);
+          }
+          for (let index = 0; index < 1200; index++) expect(find(index) !== undefined).toBe(left.has(index));
+          expectConserved(k);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
   it('a folio in use cannot be split: its part of the hole reads as zeroes and stays in the file', () => {
     const { k, f, get, find } = open(bootWithMemory(), 1024, { huge: true });
     const head = get(0).pfn;
