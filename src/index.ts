@@ -14,8 +14,8 @@ export {
   type TouchResult,
   type VcpuExit,
   type VmHandle,
-  type VmOptions,
 } from './host/objects.js';
+export type { VmOptions } from './host/vm-options.js';
 export type { CostName, Costs, CostsInput } from './host/costs.js';
 export type { Injected, Occasional, Trouble } from './host/trouble.js';
 export { KernelError, KernelOops, RmpTortureError, UsageError, type Violation } from './host/errors.js';

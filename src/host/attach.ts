@@ -2,7 +2,8 @@
 import * as layout from '../kernel/abi/layout.js';
 import { prDebug } from './debug.js';
 import { UsageError } from './errors.js';
-import { File, Vm, type FileHandle, type FileOptions, type VmHandle, type VmOptions } from './objects.js';
+import { File, Vm, type FileHandle, type FileOptions, type VmHandle } from './objects.js';
+import type { VmOptions } from './vm-options.js';
 import { attachShard, joined, type Shard, type ShardHandle } from './shard.js';
 import { failMemory, placeOf } from './shards.js';
 

@@ -25,7 +25,8 @@ import {
 } from './statistics.js';
 import { parseDuration } from './units.js';
 import { variantBits } from './variants.js';
-import { File, Vm, type FileOptions, type VmOptions } from './objects.js';
+import { File, Vm, type FileOptions } from './objects.js';
+import type { VmOptions } from './vm-options.js';
 import { Supervisor } from './supervisor.js';
 import { injectedInto, type Injected, type Trouble } from './trouble.js';
 
@@ -43,6 +44,8 @@ export interface HostOptions {
   build?: BuildName;
   seed?: bigint;
   oracles?: boolean;
+  /** The CPU has HvInUseWrAllowed: the host may write to pages that a VMRUN uses, so that AVIC may be on. */
+  inUseWritable?: boolean;
   variants?: readonly string[];
   /** Build `perturbed`: delays at points (mean number of points between two, and the longest), and rougher things. */
   perturb?: { meanPoints: number; delayNs: number } & Trouble;
@@ -122,7 +125,7 @@ export class Host {
     const hook = options.hook ?? 'snp';
     const log = createLog(options.logLevel ?? 'silent', options.onLog);
     const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
-    const { seed, oracles, perturb, costs, variants = [] } = options;
+    const { seed, oracles, inUseWritable, perturb, costs, variants = [] } = options;
     const shards = bootShards(
       maps,
       {
@@ -134,6 +137,7 @@ export class Host {
         variants: variantBits(variants),
         ...(seed === undefined ? {} : { seed }),
         ...(oracles === undefined ? {} : { oracles }),
+        ...(inUseWritable === undefined ? {} : { inUseWritable }),
         ...(perturb === undefined
           ? {}
           : { perturbMeanPoints: perturb.meanPoints, perturbNs: perturb.delayNs, trouble: perturb }),

@@ -6,6 +6,7 @@ import { UsageError } from './errors.js';
 import { joined, type Shard } from './shard.js';
 import { Slot } from './slot.js';
 import { parseSize } from './units.js';
+import { equipVm, type VmOptions } from './vm-options.js';
 
 const PAGE = 4096;
 const FALLOC_KEEP_SIZE = 1;
@@ -149,17 +150,6 @@ export class File {
   }
 }
 
-/** How a guest is made. */
-export interface VmOptions {
-  vcpus?: number;
-  /** An SNP guest (default) or an ordinary one. */
-  snp?: boolean;
-  asid?: number;
-  homePartition?: number;
-  /** The shard it lives in; the one whose memory is least used if not said. */
-  shard?: number;
-}
-
 /** A memslot: guest frames, and the memory behind them. */
 export interface MemslotOptions {
   id: number;
@@ -224,6 +214,7 @@ export class Vm {
   readonly #vcpus: Vcpu[] = [];
   readonly #slots = new Map<string, Slot>();
   #destroyed = false;
+  #process = 0;
 
   private constructor(shards: Shards, shard: number, address: number) {
     this.#shards = shards;
@@ -240,6 +231,7 @@ export class Vm {
     const created = shard.x.sysCreateVm(snp ? 1 : 0, word('asid', asid), partition(shard, homePartition));
     const vm = new Vm(shards, at, handle('KVM_CREATE_VM', created, { ...options }));
     try {
+      vm.#process = equipVm(shard, vm.address, options);
       for (let n = 0; n < vcpuCount; n++)
         vm.#vcpus.push(new Vcpu(vm, handle('KVM_CREATE_VCPU', shard.x.sysCreateVcpu(vm.address), { n })));
     } catch (error) {
@@ -361,6 +353,7 @@ export class Vm {
     const { x } = this.live();
     this.#destroyed = true;
     x.sysDestroyVm(this.address);
+    if (this.#process !== 0) x.processExit(this.#process);
   }
 }
 

@@ -165,6 +165,8 @@ const INTERNAL: Record<number, Text> = {
     `VM ${vm}: pfn ${hex(pfn)} is measured as the private page of gfn ${hex(gfn)}, which is shared`,
   [codes.OOPS_STALE_CACHE]: ([vm, gfn, pfn]) =>
     `VM ${vm}: the cache of gfn ${hex(gfn)} leads to pfn ${hex(pfn)}, which is free`,
+  [codes.OOPS_STALE_DMA]: ([vm, page, pfn]) =>
+    `VM ${vm}: a device writes to pfn ${hex(pfn)}, which is free, for page ${hex(page)} of the VMM`,
   [codes.OOPS_FREED_ACCESS]: ([address]) => `use after free: the memory at ${hex(address)} was freed`,
   [codes.OOPS_DOUBLE_FREE]: ([address]) => `double free of ${hex(address)}`,
   [codes.OOPS_REFCOUNT]: ([object, count], nameOf) => `reference count ${count} of ${nameOf(object ?? 0)} underflows`,

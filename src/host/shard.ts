@@ -1,6 +1,7 @@
 // A shard: one linear memory with one modelled kernel in it. Creating writes the geometry and boots; attaching makes the calling thread a task.
 import type { KernelExports } from '#kernel-exports';
 import * as layout from '../kernel/abi/layout.js';
+import { SNP_HV_IN_USE_WRITE_ALLOWED } from '../kernel/abi/snp.js';
 import { writeCosts, type Costs } from './costs.js';
 import { KernelError, KernelOops, UsageError } from './errors.js';
 import { type BuildName, instantiateKernel, kernelModule, type KernelEnvironment } from './kernel-module.js';
@@ -17,6 +18,8 @@ export interface ShardOptions {
   protocol?: number;
   hook?: number;
   oracles?: boolean;
+  /** The CPU has HvInUseWrAllowed. */
+  inUseWritable?: boolean;
   /** Bit numbers of abi/variants.ts. */
   variants?: readonly number[];
   perturbMeanPoints?: number;
@@ -88,6 +91,7 @@ export function writeGeometry(words: Int32Array, options: Omit<ShardOptions, 'bu
   set(layout.SH_PROTOCOL, options.protocol ?? layout.PROTOCOL_RFC_V8);
   set(layout.SH_HOOK, options.hook ?? layout.HOOK_SNP);
   set(layout.SH_ORACLES, options.oracles === false ? 0 : 1);
+  set(SNP_HV_IN_USE_WRITE_ALLOWED, options.inUseWritable === true ? 1 : 0);
   set(layout.SH_PERTURB_MEAN, options.perturbMeanPoints ?? 0);
   set(layout.SH_PERTURB_NS, options.perturbNs ?? 0);
   writeTrouble(words.buffer, options.trouble ?? {});

@@ -150,6 +150,7 @@ export function rmpStatistics(shards: readonly Shard[]): Record<string, number> 
     ['leakedPages', snp.SNPC_LEAKED_PAGES],
     ['hookPages', snp.SNPC_HOOK_PAGES],
     ['spuriousFaults', snp.SNPC_SPURIOUS_FAULTS],
+    ['hostFaults', snp.SNPC_HOST_FAULTS],
   ];
   const sumOf = (offset: number): number => shards.reduce((sum, shard) => sum + counterOf(shard, offset), 0);
   return Object.fromEntries(names.map(([name, offset]) => [name, sumOf(offset)]));

@@ -19,6 +19,15 @@ const KINDS: Record<ActorProfile['kind'], number> = {
   discarder: program.ACTOR_DISCARDER,
   'rmp-stormer': program.ACTOR_RMP_STORMER,
   lifecycle: program.ACTOR_LIFECYCLE,
+  'host-writer': program.ACTOR_HOST_WRITER,
+  device: program.ACTOR_DEVICE,
+  reclaimer: program.ACTOR_RECLAIMER,
+  reaper: program.ACTOR_REAPER,
+  interrupter: program.ACTOR_INTERRUPTER,
+  'page-state': program.ACTOR_PAGE_STATE,
+  'cache-writer': program.ACTOR_CACHE_WRITER,
+  'mmio-device': program.ACTOR_MMIO_DEVICE,
+  region: program.ACTOR_REGION,
   mix: program.ACTOR_MIX,
 };
 
@@ -33,6 +42,12 @@ const DISTRIBUTIONS: Record<ActorProfile['touch']['distribution'], number> = {
 
 const MIX_SCALE = 2 ** 31;
 const STORMER_HOLD = '50us';
+const ASTRAY = 0.1;
+
+/** Actors that work on the VMM's own memory, behind whatever gfns. */
+const OF_THE_VMM: ReadonlySet<string> = new Set(['host-writer', 'device', 'reclaimer', 'reaper', 'region']);
+/** Actors that drive a vCPU, which another actor may run: KVM has them wait for each other. */
+const BESIDE_A_VCPU: ReadonlySet<string> = new Set(['interrupter', 'page-state', 'mmio-device']);
 
 /** Whether threads of this actor run vCPUs, of which each has one thread only. */
 export function runsVcpus({ kind, mix }: Pick<ActorProfile, 'kind' | 'mix'>): boolean {
@@ -107,6 +122,25 @@ export function writeActors(
   return programs;
 }
 
+/**
+ * Gives all programs together a budget of so many recorded operations; of several shards each has its part, by its threads. Throws UsageError when a shard has no memory left.
+ * @context before they start.
+ */
+export function writeBudget(shards: readonly Shard[], programs: readonly ActorProgram[], operations: number): void {
+  let [left, threads] = [BigInt(operations), programs.length];
+  for (const [n, { x, buffer }] of shards.entries()) {
+    const here = programs.filter(({ shard }) => shard === n);
+    if (here.length === 0) continue;
+    const mine = (left * BigInt(here.length)) / BigInt(threads);
+    [left, threads] = [left - mine, threads - here.length];
+    const address = x.vmalloc(8n) >>> 0;
+    if (address === 0) throw new UsageError('profile', 'operations: no memory left in the shard');
+    const view = new DataView(buffer);
+    view.setBigUint64(address, mine, true);
+    for (const { address: at } of here) view.setUint32(at + program.PR_BUDGET, address, true);
+  }
+}
+
 /** What the nth of `parts` gets of `whole` things dealt out. */
 export function part(whole: number, parts: number, n: number): number {
   return Math.floor(whole / parts) + (n < whole % parts ? 1 : 0);
@@ -142,6 +176,10 @@ function dealTargets(actor: ActorProfile, { first, threads, total }: Deal, guest
       });
     } else if (kind === 'rebinder') {
       for (const area of areas) next()?.push({ guest, area, vcpu: 0, vcpuIndex: 0 });
+    } else if (BESIDE_A_VCPU.has(kind)) {
+      guest.vcpus.forEach((vcpu, vcpuIndex) => {
+        for (const mine of shares) for (const area of areas) mine.push({ guest, area, vcpu, vcpuIndex });
+      });
     } else if (kind === 'lifecycle') {
       // Works on guests of its own, which it makes: one place to note the present one.
       for (const mine of shares) if (mine.length === 0) mine.push({ guest, area: areas[0]!, vcpu: 0, vcpuIndex: 0 });
@@ -152,10 +190,21 @@ function dealTargets(actor: ActorProfile, { first, threads, total }: Deal, guest
   return shares.filter((mine) => mine.length > 0);
 }
 
-/** Whether actors of this kind work on an area: shared memory is for vCPUs, the discarder, and the rebinder that moves it. */
+/** Whether actors of this kind work on an area: private memory is what most are for. */
 function suits(kind: ActorProfile['kind'], { file }: Guest['areas'][number]): boolean {
   if (kind === 'vcpu' || kind === 'rebinder' || kind === 'lifecycle') return true;
-  return kind === 'discarder' ? file === 0 : file !== 0;
+  if (OF_THE_VMM.has(kind) || kind === 'interrupter' || kind === 'mmio-device') return true;
+  return kind === 'discarder' || kind === 'cache-writer' ? file === 0 : file !== 0;
+}
+
+/** Operations of one step at most. */
+function mostOperations({ kind, mix = {}, touch, range }: ActorProfile): number {
+  if (kind === 'vcpu' || (kind === 'mix' && (mix.vcpu ?? 0) > 0)) return touch.batch;
+  if (kind === 'rebinder') return 4; // two pieces go, two come
+  if (kind === 'region') return 2;
+  if (kind === 'device' || kind === 'mmio-device') return touch.batch + 2;
+  // One for each page; and vm_create, own_slot, shadow_root, 8 launch_updates, launch_finish, vm_destroy.
+  return kind === 'lifecycle' ? range.pages[1] + 13 : 1;
 }
 
 function writeProgram(
@@ -194,6 +243,8 @@ function writeProgram(
   f64(program.PR_ZIPF_ALPHA, 1 / (1 - touch.theta));
   u32(program.PR_INSERT_FRACTION, fraction32(touch.insert));
   u64(program.PR_OP_LIMIT, actor.operations ?? 0);
+  u32(program.PR_STEP_MOST, mostOperations(actor));
+  u32(program.PR_PRIVATE_FRACTION, fraction32(actor.astray ?? ASTRAY));
   mixBounds(actor).forEach((bound, kind) => u32(program.PR_MIX + kind * 4, bound));
   targets.forEach((target, index) => {
     writeTarget(view, program.PROGRAM_SIZE + index * program.TARGET_SIZE, target, touch.theta);

@@ -45,6 +45,10 @@ export interface Guest {
 export interface GuestOptions {
   /** A guest with private slots only gets a shared one besides. */
   window?: boolean;
+  /** Its VMM is a process of its own, which can be swapped. */
+  process?: boolean;
+  /** It has an interrupt controller in the kernel. */
+  irqchip?: boolean;
   log?: Log;
 }
 
@@ -78,11 +82,13 @@ export function createGuest(
   sequence: MemslotSequence,
   home: number,
   differences: ReplayDifference[],
-  { window = false, log }: GuestOptions = {},
+  { window = false, process = false, irqchip = false, log }: GuestOptions = {},
 ): Guest {
   const shard = shards[shardNumber]!;
   const files = createFiles(shard, sequence, home);
   const vm = handle('create VM', shard.x.sysCreateVm(1, profile.asid === 'auto' ? 0 : profile.asid, home));
+  if (process) handle('create process', shard.x.processCreate(vm));
+  if (irqchip) shard.x.kvmCreateIrqchip(vm);
   const areas = new Map<number, Area>();
   sequence.steps.forEach((step, index) => {
     const file = step.file === undefined ? 0 : (files.get(step.file) ?? 0);

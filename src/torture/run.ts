@@ -8,7 +8,7 @@ import { KernelOops, type Violation } from '../host/errors.js';
 import type { LogLevel } from '../host/log.js';
 import { parseDuration } from '../host/units.js';
 import type { LockStatistics, PageStatistics } from '../host/statistics.js';
-import { writeActors, type ActorProgram } from './actors.js';
+import { writeActors, writeBudget, type ActorProgram } from './actors.js';
 import { createGuest, memslotSequence, type Guest, type ReplayDifference } from './guests.js';
 import {
   collectActors,
@@ -192,6 +192,7 @@ async function createHost(options: Drawn): Promise<Host> {
     ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
     workers: options.workers ?? profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
     protocol: profile.protocol,
+    inUseWritable: profile.host.inUseWritable,
     hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : resolve(dirname(profilePath), profile.hook),
     build: profile.build,
     stuckAfter: profile.stuckAfter,
@@ -209,7 +210,13 @@ function prepare(
   sequences: readonly MemslotSequence[],
   environment: Environment,
 ): Prepared {
-  const guestOptions = { window: profile.actors.some(({ kind }) => kind === 'rebinder'), log: host.log };
+  const has = (...kinds: string[]): boolean => profile.actors.some(({ kind }) => kinds.includes(kind));
+  const guestOptions = {
+    window: has('rebinder', 'cache-writer'),
+    process: has('reclaimer'),
+    irqchip: has('interrupter'),
+    log: host.log,
+  };
   const pagesBefore = host.stats().pages;
   const prepared: Prepared = { host, guests: [], programs: [], victims: [], differences: [], pagesBefore, environment };
   try {
@@ -224,6 +231,7 @@ function prepare(
       }
     });
     prepared.programs = writeActors(host.shards, profile.actors, prepared.guests, profile.stutter);
+    if (profile.operations !== undefined) writeBudget(host.shards, prepared.programs, profile.operations);
     prepared.victims = markVictims(host.shards, prepared.programs, profile.perturb, seed);
   } catch (error) {
     if (!(error instanceof KernelOops)) throw error;

@@ -18,6 +18,8 @@ const rate = z.union([
 ]);
 const rateOrNone = z.union([z.number().min(0), rate.options[1]]);
 const fraction = z.number().min(0).max(1);
+/** A number of operations. */
+export const budget = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
 /** Threads of one actor at most. */
 export const MAX_THREADS = 64;
@@ -87,6 +89,15 @@ export const ACTOR_KINDS = [
   'discarder',
   'rmp-stormer',
   'lifecycle',
+  'host-writer',
+  'device',
+  'reclaimer',
+  'reaper',
+  'interrupter',
+  'page-state',
+  'cache-writer',
+  'mmio-device',
+  'region',
   'mix',
 ] as const;
 /** What an actor of kind `mix` can do: work on private memory that needs no slot of its own. */
@@ -128,15 +139,13 @@ export const actorSchema = z
       .default(1)
       .describe('open loop: steps that are due at once; the rate stays'),
     think: duration.optional().describe('closed loop: mean pause after each step'),
-    operations: z
-      .number()
-      .int()
-      .min(1)
-      .optional()
-      .describe('recorded operations after which a thread ends before its time'),
+    operations: budget.optional().describe('recorded operations after which a thread ends before its time'),
     hold: duration
       .optional()
       .describe('kind rmp-stormer: the longest time that it keeps an RMP entry locked (default 50us, at most 50ms)'),
+    astray: fraction
+      .optional()
+      .describe('kind host-writer: share of its writes that meet pages of private files (default 0.1)'),
     cpus: z
       .array(z.number().int().min(0))
       .min(1)
@@ -160,6 +169,8 @@ export const actorSchema = z
       complain('mix', `only kind mix has one, and this is kind ${actor.kind}`);
     if (actor.kind !== 'rmp-stormer' && actor.hold !== undefined)
       complain('hold', `only kind rmp-stormer holds entries, and this is kind ${actor.kind}`);
+    if (actor.kind !== 'host-writer' && actor.astray !== undefined)
+      complain('astray', `only kind host-writer writes astray, and this is kind ${actor.kind}`);
   });
 
 const vm = z.strictObject({
@@ -228,6 +239,10 @@ export const profileSchema = z
           .string()
           .optional()
           .describe("a real host's memory map, relative to the profile; it decides the size"),
+        inUseWritable: z
+          .boolean()
+          .default(false)
+          .describe('the CPU has HvInUseWrAllowed: pages that VMRUN uses may be written, so that AVIC may be on'),
         shardMemory: size.optional().describe('most memory of one shard; more is cut into several (default: 514GiB)'),
       })
       .prefault({}),
@@ -251,6 +266,9 @@ export const profileSchema = z
       .describe('all actors run for a time, pause for a time, and so on'),
     warmup: duration.default('1ms'),
     duration: duration.default('15s'),
+    operations: budget
+      .optional()
+      .describe('recorded operations of all threads together after which the run ends, if its time is not over before'),
     stuckAfter: duration
       .default('20s')
       .describe('a thread without progress for so long fails the run; one that does not leave then is terminated'),

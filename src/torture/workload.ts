@@ -4,10 +4,10 @@ import { UsageError, type Violation } from '../host/errors.js';
 import type { Host, Workload } from '../host/host.js';
 import type { Vm } from '../host/objects.js';
 import { parseDuration } from '../host/units.js';
-import { writeActors } from './actors.js';
+import { writeActors, writeBudget } from './actors.js';
 import type { Area, Guest } from './guests.js';
 import { collectActors, collectOperations, type ActorResult, type OperationResult } from './results.js';
-import { actorSchema, duration } from './schema.js';
+import { actorSchema, budget, duration } from './schema.js';
 import { judgeTrust, type Trust } from './trust.js';
 import { runWindow, type TortureProgress } from './window.js';
 
@@ -25,6 +25,8 @@ export interface WorkloadOptions {
   /** Recorded time, `15s` or a number of seconds; before it, not recorded, the warm-up. */
   duration: number | string;
   warmup?: number | string;
+  /** Recorded operations of all threads together after which the load ends, if its time is not over before. */
+  operations?: number;
   signal?: AbortSignal;
   /** Called a few times a second. */
   onProgress?: (progress: TortureProgress) => void;
@@ -44,7 +46,12 @@ export interface WorkloadResult {
   partial: boolean;
 }
 
-const optionsSchema = z.object({ actors: z.array(actorSchema).min(1), duration, warmup: duration.default('1ms') });
+const optionsSchema = z.object({
+  actors: z.array(actorSchema).min(1),
+  duration,
+  warmup: duration.default('1ms'),
+  operations: budget.optional(),
+});
 
 function guestOf(vm: Vm, n: number): Guest {
   const areas = vm.slots.map((slot): Area => ({
@@ -72,11 +79,12 @@ export function workload(options: WorkloadOptions): Workload<WorkloadResult> {
     const [issue] = parsed.error.issues;
     throw new UsageError('workload', `workload: ${issue!.path.join('.')}: ${issue!.message}`);
   }
-  const { actors, warmup } = parsed.data;
+  const { actors, warmup, operations: most } = parsed.data;
   const { vms, signal, onProgress } = options;
   return {
     async runOn(host: Host): Promise<WorkloadResult> {
       const programs = writeActors(host.shards, actors, vms.map(guestOf));
+      if (most !== undefined) writeBudget(host.shards, programs, most);
       const [warmupNs, durationNs] = [parseDuration(warmup), parseDuration(parsed.data.duration)];
       const { durationMs, died, replies } = await runWindow(host, programs, {
         warmupNs,

@@ -110,6 +110,31 @@ const CASES: Case[] = [
     },
   },
   {
+    oracle: 'stale-mapping',
+    variant: variants.V_PLANT_UNPINNED_DMA,
+    title: 'a device that writes to a page which was discarded, because it was not pinned',
+    steps(guest) {
+      const { x } = guest.k;
+      const dma = x.vfioDmaMap(guest.vm, 5n, 1);
+      x.kvmDiscardShared(guest.vm, 5n << 12n, 6n << 12n);
+      x.vfioDmaWrite(dma, 0, 7);
+      x.vfioDmaUnmap(dma);
+    },
+  },
+  {
+    oracle: 'host-page',
+    variant: variants.V_PLANT_UNPINNED_DMA,
+    title: "a device that writes to a page which has become a guest's, because it was not pinned",
+    steps(guest) {
+      const { x } = guest.k;
+      const dma = x.vfioDmaMap(guest.vm, 0n, 1);
+      x.kvmDiscardShared(guest.vm, 0n, 1n << 12n);
+      for (let gfn = 0; gfn < 256; gfn++) touch(guest, gfn);
+      x.vfioDmaWrite(dma, 0, 7);
+      x.vfioDmaUnmap(dma);
+    },
+  },
+  {
     oracle: 'kernel-bug',
     variant: variants.V_PLANT_READ_FREED,
     title: 'a memslot that is read after it was freed',

@@ -37,6 +37,25 @@ const EVERY_ACTOR = {
   ],
   duration: '1s',
 };
+const BESIDE_THE_GUEST = {
+  ...EVERY_ACTOR,
+  host: { memory: '64MiB', partitions: 2, inUseWritable: true },
+  actors: [
+    { kind: 'vcpu', threads: 2, touch: { distribution: 'zipf' } },
+    { kind: 'mix', mix: { invalidator: 1, converter: 1 }, range: { pages: [1, 32] }, rate: '500/s' },
+    { kind: 'discarder', range: { pages: [1, 32] }, rate: '200/s' },
+    { kind: 'rebinder', rate: '50/s' },
+    { kind: 'host-writer', rate: '2k/s', astray: 0.5 },
+    { kind: 'device', rate: '100/s', range: { pages: [1, 32] } },
+    { kind: 'reclaimer', rate: '100/s', range: { pages: [1, 32] } },
+    { kind: 'reaper', rate: '100/s', range: { pages: [1, 32] } },
+    { kind: 'interrupter', rate: '500/s' },
+    { kind: 'page-state', rate: '100/s', range: { pages: [1, 8] } },
+    { kind: 'cache-writer', rate: '500/s' },
+    { kind: 'mmio-device', rate: '50/s', touch: { batch: 4 } },
+    { kind: 'region', rate: '100/s', range: { pages: [1, 32] } },
+  ],
+};
 const SMALL = {
   ...EVERY_ACTOR,
   vms: [{ name: 'g', memory: '4MiB' }],
@@ -60,6 +79,7 @@ describe('a short run with every kind of actor', () => {
     const { touch, punch_hole, allocate, to_private, to_shared, slot_delete, slot_create, slot_move, memory_failure } =
       result.operations;
     const { discard, slot_flags, pvalidate, rmp_lock, vm_create, launch_finish, vm_destroy } = result.operations;
+    const { own_slot, shadow_root } = result.operations;
     for (const each of [slot_move, slot_flags, vm_create, launch_finish, vm_destroy]) expect(each?.errors).toEqual({});
     const done = {
       touch,
@@ -78,6 +98,8 @@ describe('a short run with every kind of actor', () => {
       vm_create,
       launch_finish,
       vm_destroy,
+      own_slot,
+      shadow_root,
     };
     for (const [name, operation] of Object.entries(done)) {
       expect(operation?.count, name).toBeGreaterThan(0);
@@ -87,6 +109,24 @@ describe('a short run with every kind of actor', () => {
     const { total, free, allocated, leaked } = result.pages;
     expect(free + allocated + leaked).toBe(total);
     expect(result.pagesBefore).toMatchObject({ total, allocated: 0, assigned: 0 });
+  });
+
+  it('beside the guest passes, too: what belongs to the guest is refused, what belongs to the VMM never', async () => {
+    const result = await torture(BESIDE_THE_GUEST);
+    expect(result.violations).toEqual([]);
+    expect(result.verdict).toBe('passed');
+    const free = ['host_write', 'dma_map', 'dma_write', 'dma_unmap', 'reclaim', 'interrupt', 'mmio_write'];
+    const others = ['device_register', 'device_unregister', 'region_register', 'region_unregister'];
+    for (const name of [...free, ...others]) expect(result.operations[name]?.errors, name).toEqual({});
+    // A notifier may have to sleep, the guest may rewrite its GHCB meanwhile, a slot may be on its way.
+    const refused = { reap: ['EAGAIN'], page_state: ['EINVAL'], cached_write: ['EFAULT'] };
+    for (const [name, errors] of Object.entries(refused)) {
+      expect(result.operations[name]?.count, name).toBeGreaterThan(0);
+      expect(errors, name).toEqual(expect.arrayContaining(Object.keys(result.operations[name]!.errors)));
+    }
+    const astray = result.operations['host_write_private']!.errors['EFAULT'];
+    expect(astray).toBeGreaterThan(0);
+    expect(result.rmp['hostFaults']).toBeGreaterThanOrEqual(astray!);
   });
 
   it('reports locks only where the build keeps them', async () => {

@@ -33,6 +33,7 @@ export const OOPS_VMGEXIT_RECURSION = 1010; // (vCPU, handlers on the stack)
 export const OOPS_FREED_ROOT = 1011; // (vm, root): read after its last reference was dropped
 export const OOPS_LAUNCH_SHARED = 1016; // (vm, gfn, pfn): measured as a private page
 export const OOPS_STALE_CACHE = 205; // (vm, gfn, pfn): a gfn_to_pfn cache leads to a free page
+export const OOPS_STALE_DMA = 206; // (vm, page of the VMM, pfn): a device writes to a free page
 export const OOPS_FREED_ACCESS = 1017; // (address): freed memory is read or written
 export const OOPS_REFCOUNT = 1005; // (pfn, refcount)
 export const OOPS_GUEST_FOREIGN_DATA = 601; // (vm, gfn, token read)

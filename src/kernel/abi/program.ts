@@ -60,6 +60,13 @@ export const PR_VICTIM = 348; // u32: 1 = the thread that runs it is paused now 
 export const PR_AGAIN = 352; // u32: 1 = its thread has left, and another goes on, in an open loop with the arrival at PR_LOAD_NS
 export const PR_AWAY_NS = 360; // f64: for how long its thread will be away
 export const PR_HOLD_NS = 368; // f64: the longest time that a stormer holds an RMP entry
+export const PR_PRIVATE_FRACTION = 376; // u32 of 2^32: share of a host writer's writes that go astray, to private memory
+
+// A budget of operations that all threads of a shard share (program/budget.ts).
+export const PR_BUDGET = 380; // address of a u64: operations that are left; 0: no budget
+export const PR_STEP_MOST = 384; // u32: operations of one step at most
+export const PR_GRANTED = 388; // u32: operations that the present step may record
+export const PR_RECORDING = 392; // u32: 1 = the present step is recorded, 0 = it was due in the warm-up
 
 export const ARRIVAL_CONSTANT = 0; // equal intervals, equal think times
 export const ARRIVAL_POISSON = 1; // exponential ones
@@ -105,6 +112,15 @@ export const ACTOR_HOME_WORKER = 8; // serves fan-out jobs of its partition
 export const ACTOR_MIX = 9; // draws what to do at each step, PR_MIX
 export const ACTOR_RMP_STORMER = 10; // keeps RMP entries locked, as an instruction of another CPU does
 export const ACTOR_LIFECYCLE = 11; // creates guests, boots and destroys them
+export const ACTOR_HOST_WRITER = 12; // the VMM writes to its own memory, or astray
+export const ACTOR_DEVICE = 13; // an assigned device: pages pinned for DMA
+export const ACTOR_RECLAIMER = 14; // the host swaps the VMM's memory out
+export const ACTOR_REAPER = 15; // takes the VMM's memory without sleeping
+export const ACTOR_INTERRUPTER = 16; // interrupts from other CPUs
+export const ACTOR_PAGE_STATE = 17; // page state changes by VMGEXIT
+export const ACTOR_CACHE_WRITER = 18; // the kernel writes through a gfn_to_pfn cache
+export const ACTOR_MMIO_DEVICE = 19; // devices come to the MMIO bus and go
+export const ACTOR_REGION = 20; // encrypted regions come and go
 
 export const DIST_UNIFORM = 0;
 export const DIST_ZIPF = 1; // hot keys in front
@@ -137,7 +153,25 @@ export const OP_VM_CREATE = 14; // a guest with its file, memslot and vCPUs
 export const OP_LAUNCH_UPDATE = 15; // one page of guest_memfd measured and given to the guest
 export const OP_LAUNCH_FINISH = 16;
 export const OP_VM_DESTROY = 17;
-export const OP_COUNT = 20;
+export const OP_HOST_WRITE = 18; // the VMM writes to its own memory
+export const OP_HOST_WRITE_PRIVATE = 19; // the host writes to a page of a private file; -EFAULT: #PF with the RMP bit
+export const OP_FILE_FAULT = 20; // the VMM touches a guest_memfd through its own mapping
+export const OP_DMA_MAP = 21; // pages are pinned for a device
+export const OP_DMA_WRITE = 22;
+export const OP_DMA_UNMAP = 23;
+export const OP_RECLAIM = 24; // pages go to swap
+export const OP_REAP = 25; // as OP_DISCARD, by a caller that may not sleep
+export const OP_INTERRUPT = 26;
+export const OP_PAGE_STATE = 27; // one VMGEXIT with a list of pages
+export const OP_CACHED_WRITE = 28;
+export const OP_DEVICE_REGISTER = 29;
+export const OP_DEVICE_UNREGISTER = 30;
+export const OP_MMIO_WRITE = 31;
+export const OP_REGION_REGISTER = 32;
+export const OP_REGION_UNREGISTER = 33;
+export const OP_OWN_SLOT = 34; // KVM's own memslot
+export const OP_SHADOW_ROOT = 35; // reverse maps for all memslots
+export const OP_COUNT = 36;
 
 // Operation statistics of one actor and operation. Only the actor writes; the host reads at any time and adds up.
 export const OPSTAT_SIZE = 10432;

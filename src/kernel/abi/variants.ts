@@ -66,4 +66,5 @@ export const V_PLANT_SLEEP_ATOMIC = 41; // sleeps under mmu_lock (oracle 7)
 export const V_PLANT_NO_RETRY_CHECK = 42; // fault installs without the sequence check (oracle 2)
 export const V_PLANT_SRCU_NO_WAIT = 43; // synchronize_srcu returns at once
 export const V_PLANT_READ_FREED = 45; // a memslot is read after it was freed (use after free)
+export const V_PLANT_UNPINNED_DMA = 46; // pages are mapped for a device without a reference (oracles 1 and 2)
 export const V_PLANT_BUSTED_LOCK = 44; // a lock that does not exclude, as locktorture's lock_busted

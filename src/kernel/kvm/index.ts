@@ -22,4 +22,5 @@ export * from './tdp-root';
 export * from './tdp-spte';
 export * from './tlb';
 export * from './vcpu';
+export * from './vfio';
 export * from './vm';

@@ -1,17 +1,19 @@
 // The process memory behind shared gfns: what get_user_pages() would find under the slot's userspace_addr. Pages are allocated at the first touch and
 // belong to the address, not to the slot: a moved slot shows the same memory, a deleted one leaves it. The host takes pages away through the
 // mmu_notifier path (kvmDiscardShared). Stands for the VMM's anonymous memory and mm/gup.c.
-import { KVM_HOME, KVM_PROCESS, PROCESS_MEMORY, SLOT_KVM, SLOT_NPAGES, SLOT_USERSPACE_ADDR } from '../abi/kvm';
+import { KVM_HOME, KVM_PROCESS, PROCESS_MEMORY, PROCESS_SWAP, SLOT_KVM, SLOT_NPAGES, SLOT_USERSPACE_ADDR } from '../abi/kvm';
 import { EFAULT, ENOMEM } from '../abi/errno';
 import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
 import { OOPS_HOST_WRITE_RMP, ORACLE_HOST_PAGE } from '../abi/oops';
+import { SNPC_HOST_FAULTS } from '../abi/snp';
 import { KVM_SHARED_COUNT, KVM_SHARED_PAGES } from '../abi/vcpu';
 import { allocPages, getPage, getPageUnlessZero, pageContent, putPage, setPageContent, setPageDirty } from '../mm/page';
-import { xaCmpxchg, xaDestroy, xaEraseRangeBatch, xaIsErr, xaIsValue, xaLoad, xaMkValue, xaToValue } from '../mm/xarray';
+import { xaCmpxchg, xaDestroy, xaEraseRangeBatch, xaIsErr, xaIsValue, xaLoad, xaMkValue, xaStoreRange, xaToValue } from '../mm/xarray';
 import { oops } from '../oops';
 import { atomicAdd64, atomicLoad64, atomicSub64, load32, load64, loadStatic32, oraclesOn, store64 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rmpCheckHostWrite } from '../snp/access';
+import { snpCount } from '../snp/helpers';
 import { stackPop, stackPush } from '../task';
 import { slotHva } from './memslots';
 import { kvmMmuNotifierInvalidateRangeEnd, kvmMmuNotifierInvalidateRangeStart } from './notifier';
@@ -94,7 +96,13 @@ export function sharedGetPfn(slot: usize, gfn: u64): u32 {
 }
 
 /** Frees the pages of [start, end) (page indices of the process). @context between range_start and range_end, or nobody maps them. */
-export function discardIndices(kvm: usize, start: u64, end: u64): u64 { return discardMemory(memoryOf(kvm), start, end); }
+export function discardIndices(kvm: usize, start: u64, end: u64): u64 {
+  const freed = discardMemory(memoryOf(kvm), start, end);
+  // What swap has for them goes, too, or a new page that nobody has written would come back with it.
+  const process: usize = load32(kvm + KVM_PROCESS);
+  if (process != 0 && start < end) xaStoreRange(process + PROCESS_SWAP, start, end - 1, 0);
+  return freed;
+}
 
 /** The same for a process. */
 export function discardMemory(memory: usize, start: u64, end: u64): u64 {
@@ -165,6 +173,16 @@ export function hostWriteUser(kvm: usize, hva: u64, token: u32): i32 {
   }
   putPage(pfn);
   return ret;
+}
+
+/**
+ * The host is about to write to a page that may be a guest's, in a copy that takes a fault for its answer: 0, or -EFAULT after the #PF with the RMP bit. The store is left
+ * out: a page that the RMP does not protect yet may be the guest's by then. @context the caller holds a reference. kernel: copy_to_kernel_nofault().
+ */
+export function hostTryWrite(pfn: u32): i32 {
+  if (rmpCheckHostWrite(pfn) == 0) return 0;
+  snpCount(SNPC_HOST_FAULTS, 1);
+  return -EFAULT;
 }
 
 /** The host writes to a page, through its direct map as it is now. 0, or -EFAULT when the RMP forbids it: on hardware the end of the host. @context any. */

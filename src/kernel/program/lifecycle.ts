@@ -4,16 +4,19 @@ import { ENOMEM } from '../abi/errno';
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEM_PRIVATE, KVM_SHADOW } from '../abi/kvm';
 import { PAGE_SHIFT, SH_PARTITION_COUNT, SH_STOP } from '../abi/layout';
 import {
-  OP_LAUNCH_FINISH, OP_LAUNCH_UPDATE, OP_TOUCH, OP_VM_CREATE, OP_VM_DESTROY, PR_TARGETS, PR_WARMUP_END_NS, TG_FILE, TG_FIRST_OFFSET, TG_PAGE_COUNT, TG_START_GFN,
+  OP_LAUNCH_FINISH, OP_LAUNCH_UPDATE, OP_OWN_SLOT, OP_SHADOW_ROOT, OP_TOUCH, OP_VM_CREATE, OP_VM_DESTROY, PR_RECORDING, PR_TARGETS, TG_FILE, TG_FIRST_OFFSET, TG_PAGE_COUNT, TG_START_GFN,
   TG_VCPU, TG_VCPU_COUNT, TG_VCPU_INDEX, TG_VM,
 } from '../abi/program';
 import { kvmSetMemoryAttributes } from '../kvm/attributes';
+import { kvmCreateIrqchip } from '../kvm/avic';
 import { snpLaunchUpdatePage } from '../kvm/gmem-populate';
+import { kvmSetOwnSlot } from '../kvm/process';
+import { kvmFirstShadowRoot } from '../kvm/shadow-root';
 import { vcpuCreate } from '../kvm/vcpu';
 import { fputFile } from '../mm/restrictedmem';
 import { guestMemfd } from '../mm/restrictedmem-file';
 import { guestShadowFree, guestShadowInit } from '../oracle/guest';
-import { atomicLoad32, load32, loadF64, nowNs, oraclesOn, store32, store64 } from '../point';
+import { atomicLoad32, load32, nowNs, oraclesOn, store32, store64 } from '../point';
 import { snpLaunchFinish } from '../snp/launch';
 import { setMemslot, sysCreateFile, sysCreateGuestMemfd, sysCreateVm, sysDestroyVm, sysFileSetSize } from '../syscall';
 import { heartbeat, ringBegin } from '../task';
@@ -38,7 +41,7 @@ export function lifecycleStep(program: usize, startNs: f64): u32 {
   const error = create(program, target, pages);
   finishOp(program, OP_VM_CREATE, error, pages, startNs);
   let operations: u32 = 1;
-  if (error == 0) operations += launch(program, target, pages) + bootGuest(program, target, pages);
+  if (error == 0) operations += prepare(program, target, pages) + launch(program, target, pages) + bootGuest(program, target, pages);
   destroy(program, target, pages);
   return operations + 1;
 }
@@ -58,6 +61,7 @@ function create(program: usize, target: usize, pages: u64): i32 {
   if (error == 0 && oraclesOn() && !guestShadowInit(<usize>kvm, pages)) error = -ENOMEM;
   if (error == 0) error = kvmSetMemoryAttributes(<usize>kvm, 0, pages, KVM_MEMORY_ATTRIBUTE_PRIVATE);
   if (error != 0) return error;
+  kvmCreateIrqchip(<usize>kvm);
   const vcpu = <i32>vcpuCreate(<usize>kvm);
   if (failed(vcpu)) return vcpu;
   store32(target + TG_VCPU, <u32>vcpu);
@@ -71,6 +75,18 @@ function create(program: usize, target: usize, pages: u64): i32 {
 
 /** Handles are addresses; the last 4096 values are errno. */
 function failed(handle: i32): bool { return <u32>handle >= 0xfffff000; }
+
+/** KVM's own memslot above the guest's memory, as for the page of its APIC, and the reverse maps that shadow paging needs. */
+function prepare(program: usize, target: usize, pages: u64): u32 {
+  const kvm: usize = load32(target + TG_VM);
+  let beganNs = nowNs();
+  ringBegin(OP_OWN_SLOT, target, 0, pages, 1, beganNs);
+  finishOp(program, OP_OWN_SLOT, kvmSetOwnSlot(kvm, pages, (HVA >> PAGE_SHIFT) + pages, 1), 1, beganNs);
+  beganNs = nowNs();
+  ringBegin(OP_SHADOW_ROOT, target, 0, 0, pages, beganNs);
+  finishOp(program, OP_SHADOW_ROOT, kvmFirstShadowRoot(kvm), pages, beganNs);
+  return 2;
+}
 
 /** The firmware's pages are measured where the protocol has a call for it, then the registers of the vCPU. */
 function launch(program: usize, target: usize, pages: u64): u32 {
@@ -97,7 +113,7 @@ function bootGuest(program: usize, target: usize, pages: u64): u32 {
     const ret = touchPage(program, target, key, EVERY_TIME, beganNs);
     operations++;
     if ((key & 63) == 0) heartbeat();
-    if (beganNs < loadF64(program + PR_WARMUP_END_NS)) continue;
+    if (load32(program + PR_RECORDING) == 0) continue;
     opCount(program, OP_TOUCH, ret, 1);
     opLatency(program, OP_TOUCH, nowNs() - beganNs);
   }

@@ -1,5 +1,5 @@
 // Range actors: hole punching, allocation, conversion, discarding of shared memory, and memory failures.
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from '../abi/kvm';
+import { KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_PROCESS } from '../abi/kvm';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from '../abi/mm';
 import { ENOENT } from '../abi/errno';
 import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
@@ -10,6 +10,7 @@ import {
 import { load32, load64 } from '../point';
 import { ringBegin, stackPop, stackPush } from '../task';
 import { kvmSetMemoryAttributes } from '../kvm/attributes';
+import { processDiscard } from '../kvm/process';
 import { kvmDiscardShared } from '../kvm/shared';
 import { putPage } from '../mm/page';
 import { restrictedmemErrorPage, restrictedmemFallocate } from '../mm/restrictedmem';
@@ -67,8 +68,8 @@ export function discardStep(program: usize, startNs: f64): u32 {
   const hva = load64(target + TG_HVA) + (key << PAGE_SHIFT);
   ringBegin(OP_DISCARD, target, 0, key, pages, startNs);
   const kvm: usize = load32(target + TG_VM);
-  const end = hva + (pages << PAGE_SHIFT);
-  const freed = kvmDiscardShared(kvm, hva, end);
+  const process: usize = load32(kvm + KVM_PROCESS);
+  const freed = process != 0 ? processDiscard(process, hva >> PAGE_SHIFT, pages) : kvmDiscardShared(kvm, hva, hva + (pages << PAGE_SHIFT));
   const ret = min<i32>(freed, 0);
   finishOp(program, OP_DISCARD, ret, pages, startNs);
   return 1;

@@ -2,14 +2,17 @@
 // per operation but the clock.
 import { SH_STOP, TASK_PAUSE_NS, TASK_PROGRAM } from '../abi/layout';
 import {
-  ACTOR_CONVERTER, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_INVALIDATOR, ACTOR_LIFECYCLE, ACTOR_MEMORY_FAILURE, ACTOR_MIX, ACTOR_POPULATOR, ACTOR_REBINDER,
-  ACTOR_RMP_STORMER, ACTOR_VCPU, END_DEADLINE, END_LEFT, END_LIMIT, END_STOPPED, PR_AGAIN, PR_AWAY_NS, PR_BEGAN_NS, PR_BURST, PR_DEADLINE_NS, PR_DONE,
-  PR_KIND, PR_LATE_NS, PR_LOAD_NS, PR_MISSED, PR_MIX, PR_NEXT, PR_OPEN, PR_OP_LIMIT, PR_PARTITION, PR_RECORDED, PR_START_NS, PR_STEPS, PR_TASK, PR_THINK_NS, PR_VERDICT,
+  ACTOR_CACHE_WRITER, ACTOR_CONVERTER, ACTOR_DEVICE, ACTOR_DISCARDER, ACTOR_HOME_WORKER, ACTOR_HOST_WRITER, ACTOR_INTERRUPTER, ACTOR_INVALIDATOR, ACTOR_LIFECYCLE, ACTOR_MEMORY_FAILURE,
+  ACTOR_MIX, ACTOR_MMIO_DEVICE, ACTOR_PAGE_STATE, ACTOR_POPULATOR, ACTOR_REAPER, ACTOR_REBINDER, ACTOR_RECLAIMER, ACTOR_REGION, ACTOR_RMP_STORMER, ACTOR_VCPU, END_DEADLINE, END_LEFT, END_LIMIT, END_STOPPED, PR_AGAIN, PR_AWAY_NS, PR_BEGAN_NS, PR_BURST, PR_DEADLINE_NS, PR_DONE,
+  PR_KIND, PR_LATE_NS, PR_LOAD_NS, PR_MISSED, PR_MIX, PR_NEXT, PR_OPEN, PR_OP_LIMIT, PR_PARTITION, PR_RECORDED, PR_RECORDING, PR_START_NS, PR_STEPS, PR_TASK, PR_THINK_NS, PR_VERDICT,
   PR_VICTIM, PR_WARMUP_END_NS,
 } from '../abi/program';
 import { drawAway, drawLeave, victimAwait } from '../perturb';
 import { atomicLoad32, current, futexWait, load32, load64, loadF64, loadStatic32, nowNs, store32, store64, storeF64 } from '../point';
 import { heartbeat } from '../task';
+import { giveBack, grant } from './budget';
+import { deviceStep, mmioDeviceStep } from './devices';
+import { interruptStep, pageStateStep } from './exits';
 import { drawThink, firstArrival, instantOf, nextArrival, pauseEnd, waitUntil } from './pacing';
 import { drawU32 } from './random';
 import { convertStep, discardStep, invalidateStep, memoryFailureStep, populateStep } from './ranges';
@@ -19,6 +22,7 @@ import { stormStep } from './storm';
 import { vcpuStep } from './touch';
 import { runInTurn } from './turns';
 import { homeWorkerLoop } from './fanout';
+import { cachedWriteStep, hostWriteStep, reapStep, reclaimStep, regionStep } from './vmm';
 
 const START_POLL_NS: i64 = 1_000_000;
 
@@ -79,7 +83,8 @@ function runClosed(program: usize, kind: u32, leaveNs: f64): i32 {
       waitUntil(capped(resumeNs, deadlineNs));
       continue;
     }
-    if (account(program, step(program, kind, startNs), startNs)) return END_LIMIT;
+    if (!grant(program, startNs)) return END_LIMIT;
+    if (account(program, step(program, kind, startNs))) return END_LIMIT;
     if (thinks) waitUntil(capped(nowNs() + drawThink(program), deadlineNs));
   }
   return END_STOPPED;
@@ -104,7 +109,8 @@ function runOpen(program: usize, kind: u32, leaveNs: f64): i32 {
       if (deadlineNs > 0 && atNs >= deadlineNs) return missed(program, t, burst - n);
       storeF64(program + PR_BEGAN_NS, atNs);
       if (atNs - dueNs > loadF64(program + PR_LATE_NS)) storeF64(program + PR_LATE_NS, atNs - dueNs);
-      if (account(program, step(program, kind, dueNs), dueNs)) return END_LIMIT;
+      if (!grant(program, dueNs)) return END_LIMIT;
+      if (account(program, step(program, kind, dueNs))) return END_LIMIT;
     }
     t = nextArrival(program, t);
   }
@@ -133,9 +139,10 @@ export function missed(program: usize, t: f64, left: u32): i32 {
 }
 
 /** Counts a step of `operations`; true when the actor has done all that it was to do. */
-export function account(program: usize, operations: u32, startNs: f64): bool {
+export function account(program: usize, operations: u32): bool {
   store64(program + PR_DONE, load64(program + PR_DONE) + <u64>operations);
-  if (startNs < loadF64(program + PR_WARMUP_END_NS)) return false;
+  if (load32(program + PR_RECORDING) == 0) return false;
+  giveBack(program, operations);
   const recorded = load64(program + PR_RECORDED) + <u64>operations;
   store64(program + PR_RECORDED, recorded);
   store64(program + PR_STEPS, load64(program + PR_STEPS) + 1);
@@ -165,6 +172,15 @@ export function step(program: usize, kind: u32, startNs: f64): u32 {
     case ACTOR_DISCARDER: return discardStep(program, startNs);
     case ACTOR_RMP_STORMER: return stormStep(program, startNs);
     case ACTOR_LIFECYCLE: return lifecycleStep(program, startNs);
+    case ACTOR_HOST_WRITER: return hostWriteStep(program, startNs);
+    case ACTOR_DEVICE: return deviceStep(program, startNs);
+    case ACTOR_RECLAIMER: return reclaimStep(program, startNs);
+    case ACTOR_REAPER: return reapStep(program, startNs);
+    case ACTOR_INTERRUPTER: return interruptStep(program, startNs);
+    case ACTOR_PAGE_STATE: return pageStateStep(program, startNs);
+    case ACTOR_CACHE_WRITER: return cachedWriteStep(program, startNs);
+    case ACTOR_MMIO_DEVICE: return mmioDeviceStep(program, startNs);
+    case ACTOR_REGION: return regionStep(program, startNs);
     case ACTOR_MIX: return step(program, drawKind(program), startNs);
     default: return 0;
   }

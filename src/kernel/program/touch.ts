@@ -1,15 +1,16 @@
 // The vCPU actor: a guest that reads and writes its memory, checked by the guest-data oracle.
 import {
-  OP_PVALIDATE, OP_TOUCH, PR_BATCH, PR_VALIDATE_FRACTION, PR_WARMUP_END_NS, PR_WRITE_FRACTION, TG_START_GFN, TG_VCPU, TG_VCPU_COUNT, TG_VCPU_INDEX, TG_VM,
+  OP_PVALIDATE, OP_TOUCH, PR_RECORDING, PR_VALIDATE_FRACTION, PR_WRITE_FRACTION, TG_START_GFN, TG_VCPU, TG_VCPU_COUNT, TG_VCPU_INDEX, TG_VM,
 } from '../abi/program';
 import { ACCESS_PRIVATE, ACCESS_WRITE, VCPU_VALUE } from '../abi/vcpu';
 import { vcpuAccess } from '../kvm/access';
 import { kvmMemIsPrivate } from '../kvm/attributes';
 import { vcpuPvalidate } from '../kvm/validate';
 import { guestEpoch, guestRead, guestTag, guestWrote } from '../oracle/guest';
-import { load32, load64, loadF64, nowNs, oraclesOn } from '../point';
+import { load32, load64, nowNs, oraclesOn } from '../point';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import { ringBegin, ringEnd } from '../task';
+import { batchOf } from './budget';
 import { finishOp } from './finish';
 import { drawKey, drawTarget } from './keys';
 import { opCount, opLatency, opService } from './opstat';
@@ -18,8 +19,8 @@ import { drawU32 } from './random';
 /** One batch of touches of one area; the first of each batch is timed (reading the clock costs more than a TLB hit). */
 export function vcpuStep(program: usize, startNs: f64): u32 {
   const target = drawTarget(program);
-  const batch = load32(program + PR_BATCH);
-  const recording = startNs >= loadF64(program + PR_WARMUP_END_NS);
+  const recording = load32(program + PR_RECORDING) != 0;
+  const batch = batchOf(program);
   for (let n: u32 = 0; n < batch; n++) {
     const key = drawKey(program, target);
     if (load32(program + PR_VALIDATE_FRACTION) != 0 && validated(program, target, key)) continue;

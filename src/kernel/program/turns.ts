@@ -8,6 +8,7 @@ import {
 import { drawLeave, victimAwait } from '../perturb';
 import { atomicLoad32, current, load32, loadF64, nowNs, store32, storeF64 } from '../point';
 import { heartbeat } from '../task';
+import { grant } from './budget';
 import { drawThink, firstArrival, instantOf, nextArrival, pauseEnd, waitUntil } from './pacing';
 import { account, leaves, missed, step, waitForStart } from './run';
 
@@ -105,14 +106,14 @@ function closedStep(program: usize, now: f64): void {
     storeF64(program + PR_DUE_NS, resumeNs);
     return;
   }
-  if (account(program, step(program, load32(program + PR_KIND), now), now)) end(program, END_LIMIT);
+  if (!grant(program, now) || account(program, step(program, load32(program + PR_KIND), now))) end(program, END_LIMIT);
   else if (loadF64(program + PR_THINK_NS) != 0) storeF64(program + PR_DUE_NS, nowNs() + drawThink(program));
 }
 
 function openStep(program: usize, now: f64, dueNs: f64): void {
   storeF64(program + PR_BEGAN_NS, now);
   if (now - dueNs > loadF64(program + PR_LATE_NS)) storeF64(program + PR_LATE_NS, now - dueNs);
-  if (account(program, step(program, load32(program + PR_KIND), dueNs), dueNs)) {
+  if (!grant(program, dueNs) || account(program, step(program, load32(program + PR_KIND), dueNs))) {
     end(program, END_LIMIT);
     return;
   }
