@@ -33,7 +33,7 @@ const wayTuple = z.object({
   again: z.array(z.number()).optional(),
 });
 
-const checkpointSchema = z.object({
+export const checkpointSchema = z.object({
   schema: z.literal('rmptorture/checkpoint/1'),
   what: z.string(),
   strategy: z.string(),

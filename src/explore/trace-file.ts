@@ -10,7 +10,7 @@ import { scenarioSchema } from './schema.js';
 const SCHEMA = 'rmptorture/trace/1';
 const step = z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()]);
 
-const traceSchema = z.object({
+export const traceSchema = z.object({
   schema: z.literal(SCHEMA),
   target: z.string(),
   /** Instead of the target, where the failure needs only a part of it. */

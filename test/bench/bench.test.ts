@@ -7,6 +7,7 @@ import { runBench, SUITES } from '#bench/main.js';
 import { Runner, WrongResult } from '#bench/runner.js';
 import { machineDifferences } from '#src/host/environment.js';
 import { mannWhitney } from '#src/host/mann-whitney.js';
+import { documentIn } from '../schemas.js';
 import { estimate, median, pairedRatio, quantile, unpairedRatio } from '#src/host/samples.js';
 
 const noise = (n: number, scale: number): number[] =>
@@ -24,6 +25,7 @@ describe('every suite', () => {
       });
       expect(regressed).toBe(false);
       expect(document).toMatchObject({ schema: 'rmptorture/bench/1', environment: { node: process.version } });
+      documentIn(JSON.stringify(document));
       expect(document.benchmarks.length).toBeGreaterThan(0);
       for (const benchmark of document.benchmarks) {
         expect(benchmark.name).toContain(`${suite}/`);

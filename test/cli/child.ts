@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, vi } from 'vitest';
 import { main } from '#src/cli/main.js';
+import { documentIn } from '../schemas.js';
 
 const BIN = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
 
@@ -71,7 +72,11 @@ export function start(cwd: string, args: readonly string[]): { child: ChildProce
   };
 }
 
-export const run = (cwd: string, ...args: string[]): Promise<Ended> => start(cwd, args).ended;
+export const run = async (cwd: string, ...args: string[]): Promise<Ended> => {
+  const ended = await start(cwd, args).ended;
+  if (args.includes('--json') && ended.stdout !== '') documentIn(ended.stdout);
+  return ended;
+};
 
 /** As `run`, but in this process: for what ends before any thread starts. */
 export async function runHere(
@@ -85,7 +90,9 @@ export async function runHere(
   try {
     const code = await main(args);
     const text = (calls: readonly (readonly unknown[])[]): string => calls.map(([part]) => String(part)).join('');
-    return { code, stdout: text(stdout.mock.calls), stderr: text(stderr.mock.calls) };
+    const printed = text(stdout.mock.calls);
+    if (args.includes('--json') && printed !== '') documentIn(printed);
+    return { code, stdout: printed, stderr: text(stderr.mock.calls) };
   } finally {
     process.chdir(before);
     stdout.mockRestore();

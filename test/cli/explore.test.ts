@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { main } from '#src/cli/main.js';
 import { SCENARIOS } from '#src/explore/scenarios/index.js';
 import { scenarioSchema } from '#src/explore/schema.js';
+import { documentIn } from '../schemas.js';
 
 const directory = mkdtempSync(path.join(tmpdir(), 'explore-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -20,6 +21,7 @@ async function run(...args: string[]): Promise<{ code: number; stdout: string; s
   const text = (calls: readonly (readonly unknown[])[]): string => calls.map(([part]) => String(part)).join('');
   const result = { code, stdout: text(stdout.mock.calls), stderr: text(stderr.mock.calls) };
   vi.restoreAllMocks();
+  if (args.includes('--json') && result.stdout !== '') documentIn(result.stdout);
   return result;
 }
 
@@ -81,7 +83,7 @@ describe('explore --strategy states', () => {
 
 describe('explore --resume', () => {
   const read = (name: string): Record<string, unknown> =>
-    JSON.parse(readFileSync(path.join(at(name), 'result.json'), 'utf8')) as Record<string, unknown>;
+    documentIn(readFileSync(path.join(at(name), 'result.json'), 'utf8')) as Record<string, unknown>;
 
   it('goes on with a search over states where its time was up', async () => {
     const options = ['--strategy', 'states'];
@@ -89,6 +91,7 @@ describe('explore --resume', () => {
     const first = await explore('convert-punch', ...options, '--duration', '300ms', '--out', at('first'));
     expect(first.code).toBe(4);
     expect(first.stdout).toContain(`to go on: rmptorture explore --resume ${at('first')}`);
+    documentIn(readFileSync(path.join(at('first'), 'checkpoint/checkpoint.json'), 'utf8'));
     const second = await run('explore', '--resume', at('first'), '--workers', '2', '--out', at('second'));
     expect(second.code).toBe(0);
     expect(second.stdout).toContain('livelocks are looked for by --strategy states on one thread');
@@ -234,7 +237,7 @@ describe('explore', () => {
       /^execution \d+; made small: 2 threads, \d+ operations, .* before; 2, \d, \d+, \d, \d now$/m,
     );
     expect(found.stdout).toMatch(/^FAILURE: (?:host-page|stale-mapping)$/m);
-    const document = JSON.parse(readFileSync(at('failed/result.json'), 'utf8')) as {
+    const document = documentIn(readFileSync(at('failed/result.json'), 'utf8')) as {
       violation: { threads: number; preemptions: number; found: { preemptions: number } };
     };
     expect(document.violation.threads).toBe(2);
@@ -243,11 +246,12 @@ describe('explore', () => {
     const again = await run('replay', at('failed/trace.json'));
     expect(again.code).toBe(1);
     expect(again.stdout).toMatch(/^FAILURE: \S+, as recorded$/m);
+    expect((await run('replay', at('failed/trace.json'), '--json')).stdout).toContain('"verdict":"violation"');
   });
 
   it('replays something else with 4 and says where the two part', async () => {
     await explore('mapped-punch-hole', '--variant', 'skip-zap', '--out', at('other'));
-    const trace = JSON.parse(readFileSync(at('other/trace.json'), 'utf8')) as { variants: string[] };
+    const trace = documentIn(readFileSync(at('other/trace.json'), 'utf8')) as { variants: string[] };
     writeFileSync(at('changed.json'), JSON.stringify({ ...trace, variants: [] }));
     const { code, stdout } = await run('replay', at('changed.json'));
     expect(code).toBe(4);
@@ -258,7 +262,7 @@ describe('explore', () => {
     writeFileSync(at('three.yaml'), THREE);
     const found = await explore(at('three.yaml'), '--out', at('three'));
     expect(found.code).toBe(1);
-    const { violation } = JSON.parse(readFileSync(path.join(at('three'), 'result.json'), 'utf8')) as {
+    const { violation } = documentIn(readFileSync(path.join(at('three'), 'result.json'), 'utf8')) as {
       violation: { threads: number; operations: number; found: { threads: number; operations: number } };
     };
     expect(violation.found).toMatchObject({ threads: 3, operations: 11 });

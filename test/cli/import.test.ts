@@ -19,6 +19,7 @@ describe('import', () => {
     const { code, stdout } = await runHere(cwd, ...command);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^host\.log: 2 of 2 lines understood$/m);
+    expect((await runHere(cwd, 'import', 'host.log', '--json', '--out', 'as-json')).code).toBe(0);
     expect(readdirSync(join(cwd, 'made'))).toEqual(['host.memslots.yaml', 'host.profile.yaml', 'host.scenario.yaml']);
     const dry = await runHere(cwd, 'torture', 'made/host.profile.yaml', '--dry-run');
     expect(dry.code).toBe(0);

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { documentIn } from '../schemas.js';
 import { folder, run } from './child.js';
 
 describe('repro', () => {
@@ -10,6 +11,7 @@ describe('repro', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^B05 the last page of an invalidation is never zapped +stale-mapping guest x punch$/m);
     expect(stdout).toMatch(/^B57 .* needs priorities/m);
+    expect((await run(folder(), 'repro', '--json')).code).toBe(0);
   });
 
   it.concurrent('shows a bug failing, step by step, and fixed; the failing execution can be replayed', async () => {
@@ -52,7 +54,7 @@ describe('repro', () => {
     const { code, stdout } = await run(cwd, 'repro', 'b05', '--stress', '--out', 'out');
     expect(code).toBe(0);
     expect(stdout).toMatch(/^on real threads \(build perturbed\): \S+ in attempt \d+, after [\d.]+ s$/m);
-    expect(JSON.parse(readFileSync(join(cwd, 'out/result.json'), 'utf8'))).toMatchObject({
+    expect(documentIn(readFileSync(join(cwd, 'out/result.json'), 'utf8'))).toMatchObject({
       schema: 'rmptorture/repro/1',
       bugs: [{ bug: 'B05', stress: { build: 'perturbed', verdict: expect.any(String) as string } }],
     });

@@ -30,6 +30,7 @@ const MAY_IMPORT: [room: string, imports: string[]][] = [
   ['src/catalogue/', ENGINES],
   ['src/import/', [...HOST, 'src/explore/', 'src/catalogue/']],
   ['src/report/', [...ENGINES, 'src/catalogue/', 'src/import/']],
+  ['src/schemas/', ENGINES],
   ['src/cli/', [...ENGINES, 'src/catalogue/', 'src/import/', 'src/report/', 'bench/']],
   ['src/build/', []],
   ['src/', [...ENGINES, 'src/catalogue/', 'src/import/', 'src/report/']],

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { main } from '#src/cli/main.js';
 import { readDocument } from '#src/torture/document.js';
 import { scenarioSchema } from '#src/explore/schema.js';
+import { documentIn } from '../../schemas.js';
 
 const directory = mkdtempSync(path.join(tmpdir(), 'from-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -36,7 +37,7 @@ async function reproduced(name: string): Promise<z.infer<typeof documentSchema> 
   const options = ['--seed', '1', '--executions', '3000', '--json', '--out', out];
   const { code, stdout, stderr } = await run('explore', '--from', at(name), ...options);
   expect(stderr).toBe('');
-  const document = documentSchema.parse(JSON.parse(stdout));
+  const document = documentSchema.parse(documentIn(stdout));
   const { threads } = readDocument(document.from.scenario, scenarioSchema);
   return { ...document, code, names: Object.keys(threads).toSorted() };
 }

@@ -1,11 +1,6 @@
 // The schema of torture's result document, and of config/schema/torture.json: what scripts may rely on. A document may have more.
 import { z } from 'zod';
-
-const number = z.number();
-const count = z.number().int().min(0);
-const text = z.string();
-/** JSON has neither infinity nor NaN, which stand for nothing measured: there they are null. */
-const orNull = z.union([number, z.null()]);
+import { count, environment, number, orNull, text } from './parts.js';
 
 const latency = z.strictObject({ min: orNull, p50: orNull, p90: orNull, p99: orNull, p999: orNull, max: number });
 const histogram = z.array(z.tuple([count, count])).describe('[bucket, count], buckets that are not empty');
@@ -40,23 +35,6 @@ const actor = z.strictObject({
     .strictObject({ intendedPerSecond: number, achievedPerSecond: number, missedShare: number, lateMaxNs: number })
     .optional()
     .describe('of an open loop'),
-});
-
-const environment = z.strictObject({
-  cpu: text,
-  cores: count,
-  memoryBytes: count,
-  kernel: text,
-  arch: text,
-  node: text,
-  v8: text,
-  loadAverage: number,
-  version: text,
-  commit: text.optional(),
-  cpusAllowed: text.optional(),
-  cpuQuota: number.optional(),
-  governor: text.optional(),
-  runDelayShare: number.optional(),
 });
 
 export const tortureResultSchema = z
@@ -110,14 +88,6 @@ export const tortureResultSchema = z
       untrustworthy: z.boolean(),
     }),
     notes: z.array(text),
-    environment,
+    environment: environment.extend({ runDelayShare: number.optional() }),
   })
   .describe('The result document of rmptorture torture');
-
-/** JSON Schema of the document. It lets through what it does not know: later versions have more. */
-export function tortureResultJsonSchema(): unknown {
-  const strict = JSON.stringify(z.toJSONSchema(tortureResultSchema, { target: 'draft-2020-12' }));
-  return JSON.parse(strict, (key, value: unknown) =>
-    key === 'additionalProperties' && value === false ? undefined : value,
-  ) as unknown;
-}
