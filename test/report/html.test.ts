@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { SeriesFiles } from '#src/cli/series-files.js';
 import { writeTortureFiles } from '#src/cli/torture-files.js';
 import { runTorture, type TortureResult } from '#src/index.js';
-import { distributionChart, thinned, ticksTo, timeChart } from '#src/report/html/charts.js';
+import { apart, distributionChart, thinned, ticksTo, timeChart } from '#src/report/html/charts.js';
 import { tortureHtml } from '#src/report/html/torture.js';
 import { parseStateCsv, STATE_HEADER } from '#src/report/series.js';
 import { profileSchema } from '#src/torture/schema.js';
@@ -169,6 +169,21 @@ describe('a chart', () => {
       { seed: 7, numRuns: 60 },
     );
     expect(timeChart({ ...chart, points: [{ seconds: 1, value: 1 }] })).toBe('');
+  });
+
+  it('have labels below that run neither into one another nor out of the picture', () => {
+    const label = fc.tuple(fc.float({ min: 58, max: 380, noNaN: true }), fc.constantFrom('1 ns', '100 ms', '0 s'));
+    fc.assert(
+      fc.property(fc.array(label, { maxLength: 12 }), (labels) => {
+        const kept = apart(labels.toSorted(([a], [b]) => a - b));
+        expect(kept.length > 0).toBe(labels.length > 0);
+        const spans = kept.map(([x, text]) => [x - text.length * 3, x + text.length * 3] as const);
+        for (const [n, [left, right]] of spans.entries()) {
+          expect(right).toBeLessThanOrEqual(380);
+          expect(left).toBeGreaterThan(spans[n - 1]?.[1] ?? 0);
+        }
+      }),
+    );
   });
 
   it('of a long run has points for several seconds each: their mean, or the worst of them', () => {

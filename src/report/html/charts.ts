@@ -12,6 +12,8 @@ const TOP = 8;
 const BOTTOM = 20;
 const INNER_WIDTH = WIDTH - LEFT - RIGHT;
 const INNER_HEIGHT = HEIGHT - TOP - BOTTOM;
+/** A letter or figure of a label takes at most so much, in a font of 10. */
+const LETTER = 6;
 /** More points than this are thinned: no screen shows them. */
 const MOST_POINTS = 240;
 
@@ -57,11 +59,22 @@ function frame(label: string, yLabels: [y: number, text: string][], xLabels: [x:
       `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${fixed(y)}" y2="${fixed(y)}"/>` +
       `<text x="${LEFT - 5}" y="${fixed(y + 3.5)}" text-anchor="end">${escape(text)}</text>`,
   );
-  const columns = xLabels.map(([x, text]) => {
-    const anchor = x > WIDTH - 40 ? 'end' : 'middle';
-    return `<text x="${fixed(x)}" y="${HEIGHT - 5}" text-anchor="${anchor}">${escape(text)}</text>`;
-  });
+  const columns = apart(xLabels).map(
+    ([x, text]) => `<text x="${fixed(x)}" y="${HEIGHT - 5}" text-anchor="middle">${escape(text)}</text>`,
+  );
   return `<title>${escape(label)}</title>${rows.join('')}${columns.join('')}`;
+}
+
+/** Labels below the axis, from left to right: moved into the picture, without those that would run into the one before. */
+export function apart(labels: readonly [x: number, text: string][]): [x: number, text: string][] {
+  let end = 0;
+  return labels.flatMap(([x, text]): [number, string][] => {
+    const half = (text.length * LETTER) / 2;
+    const at = Math.min(x, WIDTH - half);
+    if (at - half < end + LETTER) return [];
+    end = at + half;
+    return [[at, text]];
+  });
 }
 
 function svg(label: string, inside: string): string {
