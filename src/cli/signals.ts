@@ -7,13 +7,16 @@ export interface Interrupt {
   dispose(): void;
 }
 
-/** Turns SIGINT and SIGTERM into an abort signal for the time of a command. */
-export function interruptible(): Interrupt {
+/** Turns SIGINT and SIGTERM into an abort signal for the time of a command. `atEnd` is called when that time is over, also when the process leaves at once. */
+export function interruptible(atEnd: () => void = () => undefined): Interrupt {
   const controller = new AbortController();
   let code: number | undefined;
   const handle = (signal: NodeJS.Signals): void => {
     const next = signal === 'SIGINT' ? 130 : 143;
-    if (code !== undefined) leave(signal);
+    if (code !== undefined) {
+      atEnd();
+      leave(signal);
+    }
     code = next;
     controller.abort();
   };
@@ -27,6 +30,7 @@ export function interruptible(): Interrupt {
     dispose() {
       process.off('SIGINT', handle);
       process.off('SIGTERM', handle);
+      atEnd();
     },
   };
 }

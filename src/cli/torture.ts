@@ -11,7 +11,7 @@ import type { Profile } from '../torture/schema.js';
 import type { TraceLog } from '../torture/trace.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
-import { outFolder } from './out-folder.js';
+import { claimFolder, outFolder } from './out-folder.js';
 import { readSeed } from './seed.js';
 import { SeriesFiles } from './series-files.js';
 import { interruptible } from './signals.js';
@@ -98,7 +98,7 @@ async function torture(profileArgument: string | undefined, options: Options): P
   const log: string[] = [];
   const metrics = options.metrics === undefined ? undefined : await startMetrics(options.metrics);
   if (metrics !== undefined) createLog(logLevel, (text) => log.push(text)).info({ url: metrics.url }, 'metrics served');
-  const interrupt = interruptible();
+  const interrupt = interruptible(claimFolder(out));
   const view = showsView(options, logLevel) ? liveView(process.stderr, about(line, profile), logLevel) : undefined;
   try {
     const result = await runTorture({

@@ -9,7 +9,7 @@ const size = z.union([
   z.string().regex(/^\d+(\.\d+)?\s*(B|[KMGT]i?B)?$/i, 'a size such as 64GiB'),
 ]);
 export const duration = z.union([
-  z.number().positive(),
+  z.number().positive().max(1e9),
   z.string().regex(/^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$/, 'a duration such as 250ms, 15s or 1h'),
 ]);
 const rate = z.union([

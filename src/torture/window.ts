@@ -11,6 +11,7 @@ import { threadsFor } from './workers.js';
 const START_DELAY_NS = 5e6; // the actors look for the starting time once a millisecond
 const PROGRESS_MS = 250;
 const SERIES_MS = 1000;
+const MOST_TIMER_MS = 2 ** 31 - 1;
 
 /** What the caller sees while the run goes on, a few times a second. */
 export interface TortureProgress {
@@ -58,7 +59,8 @@ export async function runWindow(
   const seconds = (): number => Math.min(nowNs() - startNs - warmupNs, durationNs) / 1e9;
   let clock: NodeJS.Timeout | undefined;
   const sampleAt = (second: number): void => {
-    const waitMs = second * SERIES_MS - seconds() * 1000;
+    // Of a warm-up that is longer than any timer several waits are made.
+    const waitMs = Math.min(second * SERIES_MS - seconds() * 1000, MOST_TIMER_MS);
     clock = setTimeout(() => {
       series?.sample(seconds());
       sampleAt(Math.floor(seconds()) + 1);

@@ -8,7 +8,7 @@ import { afterAll, vi } from 'vitest';
 import { main } from '#src/cli/main.js';
 import { documentIn } from '../schemas.js';
 
-const BIN = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
+export const BIN = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
 
 export const PROFILE = `
 host: { memory: 64MiB }

@@ -1,9 +1,10 @@
 // The command line as scripts see it: exit codes, one JSON document on stdout, one line for a mistake, no files from bad input.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { TortureResult } from '#src/index.js';
-import { folder, PROFILE, run, runHere, start, STUCK, VIOLATED } from './child.js';
+import { BIN, folder, PROFILE, run, runHere, start, STUCK, VIOLATED } from './child.js';
 
 describe('torture --dry-run', () => {
   it('prints the resolved profile with the origin of each value, and neither runs nor writes anything', async () => {
@@ -83,6 +84,34 @@ describe('a mistake on the command line', () => {
     expect(code).toBe(2);
     expect(stderr).toBe('--out .: there is a result.json already; name another folder\n');
     expect(readFileSync(join(cwd, 'result.json'), 'utf8')).toBe('mine');
+  });
+
+  it.concurrent(
+    'two runs at once do not write to one folder; a claim of a process that is gone does not count',
+    async () => {
+      const cwd = folder(STUCK);
+      const first = start(cwd, ['torture', 'small.yaml', '--out', 'out']);
+      await vi.waitFor(() => expect(existsSync(join(cwd, 'out/.running'))).toBe(true), 30_000);
+      const second = await run(cwd, 'torture', 'small.yaml', '--out', 'out');
+      expect(second).toMatchObject({ code: 2, stdout: '' });
+      expect(second.stderr).toMatch(/^--out \S+out: another run writes there now; name another folder\n$/);
+      first.child.kill('SIGKILL');
+      await first.ended;
+      expect(existsSync(join(cwd, 'out/.running'))).toBe(true);
+      writeFileSync(join(cwd, 'small.yaml'), PROFILE);
+      expect(await run(cwd, 'torture', 'small.yaml', '--out', 'out')).toMatchObject({ code: 0 });
+      expect(existsSync(join(cwd, 'out/.running'))).toBe(false);
+    },
+  );
+
+  it.runIf(existsSync('/dev/full')).each([
+    ['passed', PROFILE, 70],
+    ['found a violation', VIOLATED, 1],
+  ])('a run that %s and cannot say so ends with its own code, or as no success', (_, profile, code) => {
+    const command = `"${process.execPath}" "${BIN}" torture small.yaml --out out > /dev/full`;
+    const { status, stderr } = spawnSync('sh', ['-c', command], { cwd: folder(profile), encoding: 'utf8' });
+    expect(status).toBe(code);
+    expect(stderr).toMatch(/^rmptorture: ENOSPC: no space left on device, write\n$/m);
   });
 });
 

@@ -66,6 +66,18 @@ describe('an open loop', () => {
     // The last of 50 steps that are due at once waits for 49.
     expect(serviceNs!.p50).toBeLessThan(latencyNs.p50);
   });
+
+  it.each<[string, object, number, object?]>([
+    ['a rate', { rate: '1000000M/s' }, 1e12],
+    ['a Poisson rate', { rate: '1000000M/s', arrival: 'poisson' }, 1e12],
+    ['a ramp', { stages: [{ duration: '1h', rate: '1000000M/s' }] }, 1e12 / 3600 / 10],
+    ['a rate with pauses', { rate: '1000000M/s' }, 0.5e12, { stutter: { run: '10ms', pause: '10ms' } }],
+  ])('that nobody can keep ends in time, and says how much was due: %s', async (_, actor, perSecond, profile = {}) => {
+    const { actors, violations } = await torture(actor, { duration: '200ms', warmup: '0s', ...profile });
+    expect(violations).toEqual([]);
+    expect(actors[0]!.pacing!.intendedPerSecond / perSecond).toBeCloseTo(1, 1);
+    expect(actors[0]!.pacing!.missedShare).toBeGreaterThan(0.9);
+  });
 });
 
 describe('a closed loop', () => {

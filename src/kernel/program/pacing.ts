@@ -13,6 +13,8 @@ import { drawExponential } from './random';
 /** Sleeping overshoots by 0.1 to 0.2 ms, so the last part of a wait is spun. */
 const SPIN_NS: f64 = 300_000;
 const NAP_MAX_NS: f64 = 20_000_000;
+/** The largest number of steps that is counted: what JavaScript has as a whole number. */
+const STEPS_MOST: f64 = 9007199254740991;
 
 /** 1, or an exponential draw with mean 1. */
 function drawGap(program: usize): f64 {
@@ -51,6 +53,41 @@ function stagedArrival(program: usize, t: f64, work: f64): f64 {
     from = until;
   }
   return t + work * loadF64(program + PR_INTERVAL_NS);
+}
+
+/** The integral of the rate over load times [from, to): steps that are due there, of random arrivals in the mean. */
+function workBetween(program: usize, from: f64, to: f64): f64 {
+  let stage: usize = load32(program + PR_STAGES);
+  const end = stage + <usize>load32(program + PR_STAGE_COUNT) * STAGE_SIZE;
+  let work: f64 = 0;
+  let begin: f64 = 0;
+  for (; stage != end && from < to; stage += STAGE_SIZE) {
+    const until = loadF64(stage + ST_END_NS);
+    if (from < until) {
+      const slope = loadF64(stage + ST_SLOPE);
+      const rate = loadF64(stage + ST_RATE) + slope * (from - begin);
+      const here = min<f64>(until, to) - from;
+      work += here * (rate + slope * here * 0.5);
+      from += here;
+    }
+    begin = until;
+  }
+  return from < to ? work + (to - from) / loadF64(program + PR_INTERVAL_NS) : work;
+}
+
+/** Steps that are due at instants [from, to), as far as the rate says. */
+export function stepsBetween(program: usize, fromNs: f64, toNs: f64): u64 {
+  return <u64>max<f64>(0, min<f64>(workBetween(program, loadTimeAt(program, fromNs), loadTimeAt(program, toNs)), STEPS_MOST));
+}
+
+/** The load time that has passed at an instant. */
+function loadTimeAt(program: usize, atNs: f64): f64 {
+  const passedNs = atNs - loadF64(program + PR_START_NS);
+  const runNs = loadF64(program + PR_STUTTER_RUN_NS);
+  if (runNs == 0) return passedNs;
+  const periodNs = runNs + loadF64(program + PR_STUTTER_PAUSE_NS);
+  const periods = Math.floor(passedNs / periodNs);
+  return periods * runNs + min<f64>(passedNs - periods * periodNs, runNs);
 }
 
 /** The instant at which load time `t` is reached, with the pauses before it. */
