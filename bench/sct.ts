@@ -5,12 +5,21 @@ import { Exploration } from '../src/explore/explore.js';
 import { strategyNamed } from '../src/explore/strategies/named.js';
 import type { Target } from '../src/explore/target.js';
 import { nowNs } from '../src/host/clock.js';
+import { CHESS } from './sct/chess.js';
 import { SAFE_STACK } from './sct/lock-free.js';
 import { compileAll, PROGRAMS, targetOf } from './sct/programs.js';
-import { type SafeStackRow, sctText, type SctRow, type Trials } from './sct/text.js';
+import type { Program } from './sct/source.js';
+import {
+  type FairnessRow,
+  type SafeStackRow,
+  sctText,
+  type SctRow,
+  SEEDS,
+  SURW_SEEDS,
+  type Trials,
+} from './sct/text.js';
 
 const STRATEGIES = ['random', 'pct', 'pos', 'surw', 'weighted', 'portfolio'] as const;
-const SEEDS = 100;
 const SCHEDULES = 10_000;
 /** Whoever misses so many seeds is not tried further. */
 const MISSES = 3;
@@ -18,6 +27,7 @@ const MISSES = 3;
 const PATIENCE_MS = 15_000;
 const SAFE_STACK_SEEDS = 5;
 const SAFE_STACK_MS = 300_000;
+const FAIRNESS_SCHEDULES = 2000;
 const SLICE = 64;
 
 /** Schedules up to the first bug from each seed; Infinity: not found. */
@@ -25,14 +35,26 @@ function trials(target: Target, strategy: string): Trials {
   const schedules: number[] = [];
   let misses = 0;
   const endMs = nowNs() / 1e6 + PATIENCE_MS;
-  for (let seed = 1; seed <= SEEDS && misses < MISSES && nowNs() / 1e6 < endMs; seed++) {
+  const seeds = strategy === 'surw' ? SURW_SEEDS : SEEDS;
+  for (let seed = 1; seed <= seeds && misses < MISSES && nowNs() / 1e6 < endMs; seed++) {
     const exploration = new Exploration(target, strategyNamed(strategy), { executions: SCHEDULES, seed });
     while (!exploration.run(SLICE));
     const { violation, executions } = exploration.result;
     if (violation === undefined) misses++;
     schedules.push(violation === undefined ? Infinity : executions);
   }
-  return { strategy, schedules, seeds: SEEDS };
+  return { strategy, schedules, seeds };
+}
+
+/** What the samplers say of a program that is about fairness. */
+function fairnessOf(target: Target, program: Program): FairnessRow {
+  const seen = [...STRATEGIES, 'turns'].map((strategy) => {
+    const exploration = new Exploration(target, strategyNamed(strategy), { executions: FAIRNESS_SCHEDULES, seed: 1 });
+    while (!exploration.run(SLICE));
+    const { violation, executions, longest, stepLimitHits } = exploration.result;
+    return { strategy, verdict: violation?.kind ?? 'none', executions, longest, cut: stepLimitHits };
+  });
+  return { program, seen };
 }
 
 /** SafeStack from one seed, within the time. */
@@ -64,6 +86,14 @@ for (const program of PROGRAMS.filter(({ name }) => wanted(name))) {
     `${program.name}: ${row.trials.map(({ strategy, schedules }) => `${strategy} ${schedules.reduce((sum, n) => sum + n, 0) / schedules.length}`).join(', ')}\n`,
   );
 }
+const fairness: FairnessRow[] = [];
+for (const program of CHESS.filter(({ name }) => wanted(name))) {
+  const row = fairnessOf(targetOf(module, program), program);
+  fairness.push(row);
+  process.stderr.write(
+    `${program.name}: ${row.seen.map(({ strategy, verdict }) => `${strategy} ${verdict}`).join(', ')}\n`,
+  );
+}
 const stacks: SafeStackRow[] = [];
 if (wanted(SAFE_STACK.name)) {
   const target = targetOf(module, SAFE_STACK);
@@ -75,4 +105,4 @@ if (wanted(SAFE_STACK.name)) {
     }
   }
 }
-if (chosen.length === 0) writeFileSync('docs/sctbench.md', sctText(rows, stacks));
+if (chosen.length === 0) writeFileSync('docs/sctbench.md', sctText(rows, fairness, stacks));

@@ -13,7 +13,7 @@ export const LOOK = -3;
 const FAIR_FROM = 0.75;
 /** Turns are 1 to 7 steps long, each length for so many steps (a power of two). */
 const TURNS_SHIFT = 9;
-const LENGTHS_OF_TURNS = 7;
+const TURNS = [1, 2, 3, 4, 5, 6, 7].map((steps) => [steps]);
 
 export class LongRun {
   /** Step from which on the next thread is asked for here. */
@@ -51,7 +51,7 @@ export class LongRun {
       return LOOK;
     }
     if (strategy.endsFairly !== true || machine.step < this.#limit * FAIR_FROM) return strategy.pick(machine);
-    return this.#turns.pick(machine, 1 + ((machine.step >> TURNS_SHIFT) % LENGTHS_OF_TURNS));
+    return this.#turns.pick(machine, TURNS[(machine.step >> TURNS_SHIFT) % TURNS.length]!);
   }
 
   /** Lasso.progressed. */

@@ -9,6 +9,8 @@ export interface View {
   /** The thread that ran last; -1 before the first step. */
   readonly current: number;
   isEnabled(thread: number): boolean;
+  /** Whether the thread has come to its end. */
+  hasEnded(thread: number): boolean;
   /** Steps so far in this execution. */
   readonly step: number;
   /** What a thread is about to do: POINT_*, or 0 when it only goes on after a wait. */

@@ -63,6 +63,10 @@ export class ThreadTable implements View {
     return this.#place[thread]! >= 0;
   }
 
+  hasEnded(thread: number): boolean {
+    return this.status(thread) === control.STATUS_FINISHED;
+  }
+
   kind(thread: number): number {
     return this.words[FIRST + thread * THREAD_WORDS + KIND]!;
   }
