@@ -1,6 +1,6 @@
 // `npm run sct`: schedules to the first bug of the SCTBench programs, for each strategy, from 100 seeds; writes docs/sctbench.md. `npm run sct -- NAME...` runs some
-// and writes nothing.
-import { writeFileSync } from 'node:fs';
+// and writes their lines anew.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { Exploration } from '../src/explore/explore.js';
 import { strategyNamed } from '../src/explore/strategies/named.js';
 import type { Target } from '../src/explore/target.js';
@@ -10,16 +10,18 @@ import { SAFE_STACK } from './sct/lock-free.js';
 import { compileAll, PROGRAMS, targetOf } from './sct/programs.js';
 import type { Program } from './sct/source.js';
 import {
+  FAIR_STRATEGIES,
   type FairnessRow,
   type SafeStackRow,
   sctText,
   type SctRow,
   SEEDS,
+  STRATEGIES,
   SURW_SEEDS,
   type Trials,
 } from './sct/text.js';
 
-const STRATEGIES = ['random', 'pct', 'pos', 'surw', 'weighted', 'portfolio'] as const;
+const PAGE = 'docs/sctbench.md';
 const SCHEDULES = 10_000;
 /** Whoever misses so many seeds is not tried further. */
 const MISSES = 3;
@@ -48,7 +50,7 @@ function trials(target: Target, strategy: string): Trials {
 
 /** What the samplers say of a program that is about fairness. */
 function fairnessOf(target: Target, program: Program): FairnessRow {
-  const seen = [...STRATEGIES, 'turns'].map((strategy) => {
+  const seen = FAIR_STRATEGIES.map((strategy) => {
     const exploration = new Exploration(target, strategyNamed(strategy), { executions: FAIRNESS_SCHEDULES, seed: 1 });
     while (!exploration.run(SLICE));
     const { violation, executions, longest, stepLimitHits } = exploration.result;
@@ -105,4 +107,5 @@ if (wanted(SAFE_STACK.name)) {
     }
   }
 }
-if (chosen.length === 0) writeFileSync('docs/sctbench.md', sctText(rows, fairness, stacks));
+const before = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
+writeFileSync(PAGE, sctText(PROGRAMS, CHESS, { rows, fairness, stacks }, before));

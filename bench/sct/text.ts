@@ -1,4 +1,4 @@
-// docs/sctbench.md from what bench/sct.ts has counted.
+// docs/sctbench.md from what bench/sct.ts has counted. Lines of what was not counted this time stay as they are on the page.
 import { type Program, threadsOf } from './source.js';
 
 export interface Trials {
@@ -30,6 +30,15 @@ export interface FairnessRow {
   seen: readonly { strategy: string; verdict: string; executions: number; longest: number; cut: number }[];
 }
 
+/** What was counted; of the rest the lines on the page stay. */
+export interface Counted {
+  rows: readonly SctRow[];
+  fairness: readonly FairnessRow[];
+  stacks: readonly SafeStackRow[];
+}
+
+export const STRATEGIES = ['random', 'pct', 'pos', 'surw', 'weighted', 'portfolio'] as const;
+export const FAIR_STRATEGIES = [...STRATEGIES, 'turns'] as const;
 /** Seeds that are tried, and with the strategy that is compared with the published figures. */
 export const SEEDS = 100;
 export const SURW_SEEDS = 1000;
@@ -52,35 +61,45 @@ function cell({ schedules, seeds }: Trials): string {
   return schedules.length < seeds ? `${text} (${schedules.length} seeds)` : text;
 }
 
-const meanOf = ({ trials }: SctRow, strategy: string): number =>
-  mean(trials.find((each) => each.strategy === strategy)!.schedules);
-
 function publishedCell({ surw, isVoid, pct3, pos, rw }: Program['published']): string {
   return [isVoid === true ? `(${surw})` : surw, pct3, pos, rw].map((count) => count ?? '').join(' | ');
 }
 
-/** Whether our mean is above the published one by more than the errors of both samples explain (95 %). */
-function isClearlyAbove({ program: { published }, trials }: SctRow): boolean {
-  const { schedules } = trials.find(({ strategy }) => strategy === 'surw')!;
-  const middle = mean(schedules);
-  const ours = mean(schedules.map((count) => (count - middle) ** 2)) / schedules.length;
-  const theirs = (published.surwDeviation ?? 0) ** 2 / PUBLISHED_TRIALS;
-  return middle - published.surw! > Z * Math.sqrt(ours + theirs);
+/** A program's line of the table, and what it says of SURW: mean, and half of its interval. */
+interface Line {
+  program: Program;
+  text: string;
+  surw: number;
+  half: number;
 }
 
-function goalLine(rows: readonly SctRow[]): string {
-  const compared = rows.filter(
+const key = (program: Program): string => `\`${program.name}\``;
+
+function lineOf(program: Program, text: string): Line {
+  const cells = text.split('|').map((each) => each.trim());
+  const found = /^(?<mean>[\d.]+)(?: ± (?<half>[\d.]+))?/.exec(cells[3 + STRATEGIES.indexOf('surw')]!);
+  return { program, text, surw: Number(found?.groups!['mean'] ?? Infinity), half: Number(found?.groups!['half'] ?? 0) };
+}
+
+/** Whether our mean is above the published one by more than the errors of both samples explain (95 %). */
+function isClearlyAbove({ program: { published }, surw, half }: Line): boolean {
+  const theirs = (published.surwDeviation ?? 0) ** 2 / PUBLISHED_TRIALS;
+  return surw - published.surw! > Z * Math.sqrt((half / Z) ** 2 + theirs);
+}
+
+function goalLine(lines: readonly Line[]): string {
+  const compared = lines.filter(
     ({ program: { published } }) => published.surw !== undefined && published.isVoid !== true,
   );
-  const above = compared.filter((row) => meanOf(row, 'surw') > row.program.published.surw!);
+  const above = compared.filter(({ program, surw }) => surw > program.published.surw!);
   const clearly = above.filter(isClearlyAbove);
-  const names = (some: readonly SctRow[]): string => some.map(({ program }) => `\`${program.name}\``).join(', ');
+  const names = (some: readonly Line[]): string => some.map(({ program }) => key(program)).join(', ');
   const share = (missed: number): string => `${Math.round((100 * (compared.length - missed)) / compared.length)} %`;
   const [met, explained] = [compared.length - above.length, compared.length - clearly.length];
-  const voids = rows.filter(({ program: { published } }) => published.isVoid === true);
+  const voids = lines.filter(({ program: { published } }) => published.isVoid === true);
   const beside = voids.length === 0 ? '' : `, not counting those in brackets (${names(voids)}, see below)`;
   const first = `\`surw\` is at or below the published mean of SURW on ${met} of ${compared.length} programs (${share(above.length)}; goal 80 %)${beside}`;
-  const rest = above.filter((row) => !clearly.includes(row));
+  const rest = above.filter((line) => !clearly.includes(line));
   const within = ` Above it by no more than the errors of both samples explain (ours and ${PUBLISHED_TRIALS} trials): ${names(rest)}; with them it is ${explained} (${share(clearly.length)}).`;
   const beyond = ` Clearly above it: ${names(clearly)}.`;
   return `${first}.${rest.length === 0 ? '' : within}${clearly.length === 0 ? '' : beyond}`;
@@ -102,30 +121,26 @@ const ABOUT_PUBLISHED = [
   '',
 ];
 
-function fairnessText(rows: readonly FairnessRow[]): string[] {
-  const cells = ({ program: { verdict }, seen }: FairnessRow): string =>
-    seen
-      .map(({ verdict: found, executions, longest, cut }) => {
-        if (found !== 'none') return `${found}, ${executions}`;
-        const length = `${longest}${cut > 0 ? ` (${cut} cut)` : ''}`;
-        return verdict === 'none' ? `ends within ${length}` : '-';
-      })
-      .join(' | ');
-  const strategies = rows[0]?.seen.map(({ strategy }) => strategy) ?? [];
+function fairnessLine({ program, seen }: FairnessRow): string {
+  const cells = seen.map(({ verdict, executions, longest, cut }) => {
+    if (verdict !== 'none') return `${verdict}, ${executions}`;
+    return program.verdict === 'none' ? `ends within ${longest}${cut > 0 ? ` (${cut} cut)` : ''}` : '-';
+  });
+  return `| ${key(program)} | ${program.verdict === 'none' ? 'end' : program.verdict} | ${cells.join(' | ')} |`;
+}
+
+function fairnessText(lines: readonly Line[]): string[] {
   return [
     '## Fairness',
     '',
     "CHESS's small programs about loops: what each strategy says, and after how many executions (up to 2,000, seed 1); of those that must end, the longest execution in steps. An execution that",
     'comes to three quarters of its limit of 4,000 steps gets a fair schedule from there on.',
     '',
-    `| program | must | ${strategies.join(' | ')} |`,
-    `| --- | --- | ${strategies.map(() => '---').join(' | ')} |`,
-    ...rows.map(
-      (row) =>
-        `| \`${row.program.name}\` | ${row.program.verdict === 'none' ? 'end' : row.program.verdict} | ${cells(row)} |`,
-    ),
+    `| program | must | ${FAIR_STRATEGIES.join(' | ')} |`,
+    `| --- | --- | ${FAIR_STRATEGIES.map(() => '---').join(' | ')} |`,
+    ...lines.map(({ text }) => text),
     '',
-    ...rows.map(({ program }) => `- \`${program.name}\`: ${program.about}.`),
+    ...lines.map(({ program }) => `- ${key(program)}: ${program.about}.`),
     '',
   ];
 }
@@ -136,13 +151,25 @@ function stackLine({ strategy, seed, schedules, found, cut, tookMs }: SafeStackR
   return `| ${strategy} | ${seed} | ${found ? count : `not in ${count}`} | ${(tookMs / 1000).toFixed(0)} s | ${share} % |`;
 }
 
+/** The page: what was counted, and the lines of `before`, the page as it is, for the other ones of the programs. */
 export function sctText(
-  rows: readonly SctRow[],
-  fairness: readonly FairnessRow[],
-  stacks: readonly SafeStackRow[],
+  programs: readonly Program[],
+  chess: readonly Program[],
+  { rows, fairness, stacks }: Counted,
+  before = '',
 ): string {
-  const strategies = rows[0]!.trials.map(({ strategy }) => strategy);
-  const columns = [...strategies, 'SURW*', 'PCT-3*', 'POS*', 'RW*'];
+  const kept = before.split('\n').filter((line) => line.startsWith('| '));
+  const linesOf = (all: readonly Program[], counted: ReadonlyMap<Program, string>): Line[] =>
+    all.flatMap((program) => {
+      const text = counted.get(program) ?? kept.find((line) => line.startsWith(`| ${key(program)} |`));
+      return text === undefined ? [] : [lineOf(program, text)];
+    });
+  const rowOf = ({ program, trials }: SctRow): string =>
+    `| ${key(program)} | ${threadsOf(program)} | ${trials.map(cell).join(' | ')} | ${publishedCell(program.published)} |`;
+  const lines = linesOf(programs, new Map(rows.map((row) => [row.program, rowOf(row)])));
+  const fairLines = linesOf(chess, new Map(fairness.map((row) => [row.program, fairnessLine(row)])));
+  const stackLines = stacks.length > 0 ? stacks.map(stackLine) : kept.filter((line) => /^\| [a-z]+ \| \d/.test(line));
+  const columns = [...STRATEGIES, 'SURW*', 'PCT-3*', 'POS*', 'RW*'];
   return [
     '# SCTBench',
     '',
@@ -156,21 +183,18 @@ export function sctText(
     'every instrumented load and store of a compiled C program is a scheduling point, and every pthread call; here every access to a shared variable, and one point for a lock or unlock that',
     'nobody contends (a contended lock has two more, a sleep one). Fewer points make bugs easier to find for strategies that draw at every point. Compare columns without a star with one another.',
     '',
-    goalLine(rows),
+    goalLine(lines),
     '',
     `| program | threads | ${columns.join(' | ')} |`,
     `| --- | --- | ${columns.map(() => '---').join(' | ')} |`,
-    ...rows.map(
-      ({ program, trials }) =>
-        `| \`${program.name}\` | ${threadsOf(program)} | ${trials.map(cell).join(' | ')} | ${publishedCell(program.published)} |`,
-    ),
+    ...lines.map(({ text }) => text),
     '',
     'What they are:',
     '',
-    ...rows.map(({ program }) => `- \`${program.name}\` (${program.verdict}): ${program.about}.`),
+    ...lines.map(({ program }) => `- ${key(program)} (${program.verdict}): ${program.about}.`),
     '',
     ...ABOUT_PUBLISHED,
-    ...fairnessText(fairness),
+    ...fairnessText(fairLines),
     '## SafeStack',
     '',
     "D. Vyukov's lock-free stack with its ABA, which needs five preemptions at least. Published: SURW finds it after 368,921 schedules in the mean (19 of 20 trials within a million), no other",
@@ -178,7 +202,7 @@ export function sctText(
     '',
     '| strategy | seed | schedules | time | cut at 400 steps |',
     '| --- | --- | --- | --- | --- |',
-    ...stacks.map(stackLine),
+    ...stackLines,
     '',
   ].join('\n');
 }
