@@ -158,7 +158,7 @@ async function explore(what: string, options: Options, { origin, from }: Before 
     process.stdout.write(
       options.json === true
         ? `${JSON.stringify(document)}\n`
-        : `${originText(origin)}${exploreText(target, result, small, tookMs)}${smallest ?? ''}results: ${out}\n${isKept ? `to go on: rmptorture explore --resume ${out}\n` : ''}`,
+        : `${originText(origin)}${exploreText(target, result, small, { wallMs: tookMs, isInterrupted: interrupt.signal.aborted })}${smallest ?? ''}results: ${out}\n${isKept ? `to go on: rmptorture explore --resume ${out}\n` : ''}`,
     );
     return interrupt.exitCode ?? exitCode(result);
   } finally {

@@ -80,6 +80,20 @@ function refusalOf(file: string, source: string): UsageError | undefined {
   return new UsageError('explore', `explore: ${place}: ${what}`, { file, line: raw.line, column: raw.column });
 }
 
+const COMPLAINT = /^ERROR (?<code>\w+): (?<what>.*)$[^]*?└─ in (?<file>.+?)\((?<line>\d+),(?<column>\d+)\)/gmu;
+
+/** What the compiler complains about, a line each with file, line and column; its own words as they are where they have none. */
+function complaintsText(file: string, messages: string): string {
+  const lines = [...messages.matchAll(COMPLAINT)].map(({ groups }) => {
+    const { code, what, file: name, line, column } = groups!;
+    const place = name!.startsWith(`${OUTSIDE}/`)
+      ? path.join(path.dirname(file), name!.slice(OUTSIDE.length + 1))
+      : path.relative('', path.join(ROOT, name!));
+    return `explore: ${place}:${line}:${column}: ${what} (${code})`;
+  });
+  return lines.length === 0 ? `explore: ${file} does not compile:\n${messages.trim()}` : lines.join('\n');
+}
+
 /** Compiles the program in `file`. Throws UsageError with the compiler's own message, which names file, line and column, and for a shared
  * access that the scheduler would not see. */
 export async function compileProgram(file: string): Promise<CompiledProgram> {
@@ -127,8 +141,7 @@ export async function compileProgram(file: string): Promise<CompiledProgram> {
     },
   );
   if (refused !== undefined) throw refused;
-  if (error !== null)
-    throw new UsageError('explore', `explore: ${file} does not compile:\n${messages.trim()}`, { file });
+  if (error !== null) throw new UsageError('explore', complaintsText(file, messages), { file });
   const bytes = written.get('program.wasm');
   if (!(bytes instanceof Uint8Array)) throw new Error('asc wrote no module');
   return {

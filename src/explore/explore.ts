@@ -117,7 +117,9 @@ export class Exploration {
     machine.observer = undefined;
     const { result } = this;
     if (this.#traces !== undefined) result.distinctTraces = this.#traces.distinct;
-    if (result.verdict !== 'violation') result.verdict = isAnswer(result) ? 'no-violation' : 'inconclusive';
+    const { steps, stepLimitHits, nondeterminism } = result;
+    if (result.verdict !== 'violation')
+      result.verdict = isAnswer(steps, stepLimitHits, nondeterminism) ? 'no-violation' : 'inconclusive';
     return this.#done;
   }
 
@@ -184,8 +186,9 @@ export class Exploration {
 }
 
 /** Whether executions that passed say anything. */
-function isAnswer({ executions, stepLimitHits, nondeterminism }: ExploreResult): boolean {
-  return executions > 0 && stepLimitHits === 0 && nondeterminism === undefined;
+/** Whether executions without a failure say something: none was cut, and there was something to interleave. */
+export function isAnswer(steps: number, stepLimitHits: number, nondeterminism: string | undefined): boolean {
+  return steps > 0 && stepLimitHits === 0 && nondeterminism === undefined;
 }
 
 /** Explores until the first failure. */

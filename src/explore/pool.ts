@@ -2,7 +2,7 @@
 // executions whoever runs it; the result is made of the batches in order, up to the first that fails. So it does not depend on the number of workers.
 import { Piscina } from 'piscina';
 import type { Protocol } from '../host/protocols.js';
-import type { ExploreResult } from './explore.js';
+import { type ExploreResult, isAnswer } from './explore.js';
 import type { TargetOptions } from './target.js';
 
 /** What a worker explores; it makes the target itself. */
@@ -91,8 +91,8 @@ export function inOrder(
   const executions = sum((result) => result.executions);
   const stepLimitHits = sum((result) => result.stepLimitHits);
   const nondeterminism = replies.at(-1)?.result.nondeterminism;
-  const passed =
-    executions > 0 && stepLimitHits === 0 && nondeterminism === undefined ? 'no-violation' : 'inconclusive';
+  const steps = sum((result) => result.steps);
+  const passed = isAnswer(steps, stepLimitHits, nondeterminism) ? 'no-violation' : 'inconclusive';
   return {
     strategy,
     seed,
@@ -100,7 +100,7 @@ export function inOrder(
     complete: false,
     exhausted: false,
     executions,
-    steps: sum((result) => result.steps),
+    steps,
     longest: Math.max(0, ...replies.map(({ result }) => result.longest)),
     stepLimitHits,
     distinctTraces: traces.size,

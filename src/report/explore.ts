@@ -121,10 +121,11 @@ export function exploreText(
   target: Target,
   result: ExploreResult,
   counterexample: Counterexample | undefined,
-  wallMs: number,
+  { wallMs, isInterrupted = false }: { wallMs: number; isInterrupted?: boolean },
 ): string {
+  const threads = target.threadNames.length;
   const lines = [
-    `rmptorture explore: ${target.name}, ${target.threadNames.length} threads, strategy ${result.strategy}, seed ${result.seed}`,
+    `rmptorture explore: ${target.name}, ${threads} thread${threads === 1 ? '' : 's'}, strategy ${result.strategy}, seed ${result.seed}`,
     coveredText(result, wallMs),
   ];
   const { share, stepLimitHits } = result;
@@ -150,7 +151,7 @@ export function exploreText(
       `execution ${failure.executionIndex}; ${madeSmall(counterexample)}`,
     );
   }
-  lines.push('', verdictLine(result));
+  lines.push('', verdictLine(result, isInterrupted));
   return `${lines.join('\n')}\n`;
 }
 
@@ -167,12 +168,20 @@ function madeSmall({ target, scenario, failure, found }: Counterexample): string
   return `made small: ${known.map(([before, , what]) => `${before} ${what}`).join(', ')} before; ${known.map(([, now]) => now).join(', ')} now`;
 }
 
-function verdictLine({ verdict, complete, violation, loops }: ExploreResult): string {
+function verdictLine(result: ExploreResult, isInterrupted: boolean): string {
+  const { verdict, complete, violation, loops } = result;
   if (verdict === 'violation') return `FAILURE: ${violation!.kind}`;
-  if (verdict === 'inconclusive') return 'INCONCLUSIVE';
+  if (verdict === 'inconclusive') return `INCONCLUSIVE${reasonText(result)}`;
+  if (isInterrupted && !complete) return 'INTERRUPTED: no violation in the interleavings that were tried so far';
   if (complete && loops === false)
     return 'SUCCESS: every interleaving of these points passes; livelocks are looked for by --strategy states on one thread, in one go';
   return complete
     ? 'SUCCESS: every interleaving of these points passes'
     : 'SUCCESS: no violation in the interleavings that were tried';
+}
+
+/** Why nothing can be said, where no line above has said it. */
+function reasonText({ executions, steps }: ExploreResult): string {
+  if (executions === 0 && steps === 0) return ': no execution was run';
+  return steps === 0 ? ": the scheduler saw no access: shared memory is accessed through 'rmptorture/point'" : '';
 }

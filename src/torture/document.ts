@@ -55,8 +55,9 @@ export function openDocument<T>(
     throw new UsageError('parse', `${path}:${at.line}:${at.col}: ${syntax.message}`);
   }
   applyOverrides(document, override);
-  const parsed = schema.safeParse(document.toJS() ?? {});
-  const complaints = parsed.success ? check(parsed.data) : complaintsOf(parsed.error.issues, knownKeys(schema));
+  const data = document.toJS() ?? {};
+  const parsed = schema.safeParse(data);
+  const complaints = parsed.success ? check(parsed.data) : complaintsOf(parsed.error.issues, knownKeys(schema), data);
   // The last of several for one key is the one that counts.
   const setBy = (at: Complaint['path']): string | undefined =>
     override.findLast((each) => isWithin(at, overridePath(each)));
@@ -73,11 +74,15 @@ export function openDocument<T>(
   throw new UsageError('validate', texts.join('\n'), { path });
 }
 
-function complaintsOf(issues: readonly z.core.$ZodIssue[], known: readonly string[]): Complaint[] {
+function complaintsOf(issues: readonly z.core.$ZodIssue[], known: readonly string[], data: unknown): Complaint[] {
   return issues.flatMap(insideUnion).map((issue) => {
     const path = issue.path.map((key) => (typeof key === 'number' ? key : String(key)));
     const inKey = issue.code === 'unrecognized_keys';
-    return { path: inKey ? [...path, issue.keys[0]!] : path, inKey, message: describe(issue, known) };
+    return {
+      path: inKey ? [...path, issue.keys[0]!] : path,
+      inKey,
+      message: describe(issue, known, valueAt(data, path)),
+    };
   });
 }
 
@@ -141,14 +146,28 @@ function position(lines: LineCounter, offset: number): string {
   return `${at.line}:${at.col}`;
 }
 
-function describe(issue: z.core.$ZodIssue, known: readonly string[]): string {
+function valueAt(data: unknown, path: Complaint['path']): unknown {
+  return path.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], data);
+}
+
+/** The words that may stand where another one does: of an enumeration, or of the kinds of a thing. */
+function wordsOf(issue: z.core.$ZodIssue): readonly string[] {
+  if (issue.code === 'invalid_value') return issue.values.map(String);
+  return issue.code === 'invalid_union' && 'options' in issue && issue.options !== undefined
+    ? issue.options.map(String)
+    : [];
+}
+
+function describe(issue: z.core.$ZodIssue, known: readonly string[], value: unknown): string {
   const key = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const name = issue.keys[0]!;
     const near = nearest(name, known);
     return `${key === '' ? '' : `${key}: `}unknown key '${name}'${near === undefined ? '' : `; did you mean '${near}'?`}`;
   }
-  return `${key === '' ? 'document' : key}: ${issue.message}`;
+  const near = typeof value === 'string' ? nearest(value, wordsOf(issue)) : undefined;
+  const what = near === undefined ? issue.message : `'${value as string}' is not known; did you mean '${near}'?`;
+  return `${key === '' ? 'document' : key}: ${what}`;
 }
 
 /** Every property name of a schema, wherever it stands: what a mistyped key is compared with. */

@@ -317,6 +317,25 @@ describe('explore', () => {
     expect(code).toBe(4);
     expect(stdout).toContain('5 executions were cut at the step limit');
   });
+
+  it('is inconclusive, too, when a program does nothing that the scheduler sees', async () => {
+    writeFileSync(at('nothing.ts'), 'export function thread0(): void {}\nexport function thread1(): void {}\n');
+    const { code, stdout } = await explore(at('nothing.ts'), '--executions', '5', '--out', at('nothing'));
+    expect(code).toBe(4);
+    expect(stdout).toContain('INCONCLUSIVE: the scheduler saw no access');
+  });
+
+  it('a signal ends it with 130 and a report that says so', async () => {
+    const before = process.listenerCount('SIGINT');
+    const looking = setInterval(() => {
+      if (process.listenerCount('SIGINT') === before) return;
+      clearInterval(looking);
+      setTimeout(() => process.emit('SIGINT', 'SIGINT'), 300);
+    }, 20);
+    const { code, stdout } = await explore('punch-punch', '--executions', '100000000', '--out', at('interrupted'));
+    expect(code).toBe(130);
+    expect(stdout).toMatch(/INTERRUPTED: no violation .* so far\nresults: .*\nto go on: rmptorture explore --resume /);
+  });
 });
 
 describe('a mistake', () => {

@@ -48,6 +48,15 @@ describe('a profile', () => {
     );
   });
 
+  it('names a word that is none of those known, and the nearest of them', () => {
+    expect(complaint('vms:\n  - { name: a }\nactors:\n  - { kind: invaldator }\n')).toBe(
+      "p.yaml:4:13: actors.0.kind: 'invaldator' is not known; did you mean 'invalidator'?",
+    );
+    expect(complaint(`${LEAST}protocol: guest-memf\n`)).toBe(
+      "p.yaml:5:11: protocol: 'guest-memf' is not known; did you mean 'guest-memfd'?",
+    );
+  });
+
   it('points at a value that is not understood', () => {
     expect(complaint(`${LEAST}duration: soon\n`)).toMatch(/^p\.yaml:5:11: duration: .*15s/);
   });
