@@ -1,5 +1,6 @@
 // Programs of the "Inspect" suite and of SPLASH-2, as far as they are small: a bounded buffer as PERIOD has it (two producers, two consumers, four items each,
-// and a consumer that gives its lock back between waiting and taking), a trace that two threads end, workers that are counted without waiting for them.
+// and a consumer that gives its lock back between waiting and taking), a trace that two threads end, workers that are counted without waiting for them. And of
+// JaConTeBe's kinds of bugs the one that the other programs do not have.
 import { type Program, times } from './source.js';
 
 const [MUTEX, NOT_FULL, NOT_EMPTY, HEAD, REAR, PRODUCERS, CONSUMERS, RING] = [0, 1, 2, 3, 4, 5, 6, 7];
@@ -64,5 +65,13 @@ export const INSPECT: readonly Program[] = [
     bodies: ['lock(0); set(1, get(1) + 1); unlock(0);'],
     published: { surw: 3.1, surwDeviation: 1.68, pct3: 4, pos: 3, rw: 43 },
     always: true,
+  },
+  {
+    name: 'lost_notify',
+    about: 'a thread looks whether it has to wait before it takes the lock, and is notified in between',
+    verdict: 'deadlock',
+    setup: 'words(3);',
+    bodies: ['if (get(1) == 0) { lock(0); wait(2, 0); unlock(0); }', 'lock(0); set(1, 1); signal(2); unlock(0);'],
+    published: {},
   },
 ];
