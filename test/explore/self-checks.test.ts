@@ -106,7 +106,7 @@ BUSY.threads = {
 const SOURCE = `
 import { check, progress } from 'rmptorture/assert';
 import { kmalloc } from 'rmptorture/heap';
-import { atomicAdd32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake, load32, store32 } from 'rmptorture/point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, cpuRelax, futexWait, futexWake, load32, store32 } from 'rmptorture/point';
 import {
   mutexInit, mutexLock, mutexTrylock, mutexUnlock, rwlockInit, readLock, readUnlock, spinLock, spinLockInit, spinUnlock, srcuInit, srcuReadLock, srcuReadUnlock,
   synchronizeSrcu,
@@ -178,6 +178,24 @@ export function skipped_thread0(): void { for (;;) { atomicStore32(A, 1); progre
 export function skipped_thread1(): void { while (atomicLoad32(A) != 2) atomicLoad32(B); }
 export function server_thread0(): void { for (;;) { atomicStore32(A, 1); progress(); } }
 export function server_thread1(): void { for (;;) { if (atomicLoad32(A) == 1) atomicStore32(A, 0); progress(); } }
+// Gets on only if it looks at the right moment, which need never come.
+export function sulking_thread0(): void { for (;;) { if (atomicLoad32(A) == 0) progress(); atomicLoad32(B); } }
+export function sulking_thread1(): void { for (;;) { atomicStore32(A, 1); atomicStore32(A, 0); } }
+// A lock that either may take again and again, and Peterson's, at which each has its turn.
+function barging(): void { for (;;) { while (atomicCas32(A, 0, 1) != 0) cpuRelax(); progress(); atomicStore32(A, 0); } }
+export function barging_thread0(): void { barging(); }
+export function barging_thread1(): void { barging(); }
+function peterson(mine: usize, theirs: usize, turn: u32): void {
+  for (;;) {
+    atomicStore32(mine, 1);
+    atomicStore32(LOCKS, turn);
+    while (atomicLoad32(theirs) == 1 && atomicLoad32(LOCKS) == turn) cpuRelax();
+    progress();
+    atomicStore32(mine, 0);
+  }
+}
+export function peterson_thread0(): void { peterson(A, B, 1); }
+export function peterson_thread1(): void { peterson(B, A, 2); }
 let times: i32 = 0;
 export function global_thread0(): void { atomicLoad32(B); times++; if ((times & 1) != 0) atomicAdd32(A, 1); else atomicAdd32(B, 1); }
 export function global_thread1(): void { atomicAdd32(A, 1); }
@@ -224,10 +242,18 @@ describe('what is planted is found', () => {
     expect(sample(program(name), within).violation?.kind).toBe(verdict);
   });
 
-  it.each(['spin', 'polite'])('livelock: the search over states finds it in program %s as a loop', (name) => {
+  it.each([
+    ['spin', 'livelock'],
+    ['polite', 'livelock'],
+    ['sulking', 'livelock'],
+    ['skipped', 'starvation'],
+    ['barging', 'starvation'],
+    ['server', undefined],
+    ['peterson', undefined],
+  ])('the search over states looks at every loop: program %s, %s', (name, verdict) => {
     const target = programTarget(module, { name, prefix: `${name}_`, stepLimit: 5000, frozenClock: true });
     const found = exploreStates(target, { states: 10_000, depth: 5000, bytes: 1 << 20, stop: () => false });
-    expect(found.violation?.kind).toBe('livelock');
+    expect([found.violation?.kind, found.complete]).toEqual([verdict, verdict === undefined]);
   });
 
   // In every execution, whatever its order: nothing has to deadlock for it.

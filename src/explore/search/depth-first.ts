@@ -1,12 +1,12 @@
 // Depth-first search over states: every state once, and from it every thread that can run, unless one of them has a step that only concerns itself.
-// Loops are looked at as the search leaves them (loops.ts): one that a fair scheduler does not end is a livelock. There are no sleep sets: where states are
+// Loops are looked at as the search leaves them (loops.ts): one that a fair scheduler does not end is a livelock, or starvation (way-round.ts). There are no sleep sets: where states are
 // remembered they save a third of the steps, but they hide loops, and they tie the search to one order, so that threads could not share it.
 import { timesToShow } from '../lasso.js';
 import { Seen, type VisitedSet } from '../visited.js';
 import { Loops, type Component } from './loops.js';
 import { lowest, type Failure, type SearchLimits, type SearchMachine, type SearchResult } from './machine.js';
 import { countThreads, type Part, picks, type Way } from './way.js';
-import { wayRound } from './way-round.js';
+import { endlessRound } from './way-round.js';
 
 const NO_ANSWERS: readonly number[] = [];
 /** Place of a state whose loops nobody looks for. */
@@ -26,6 +26,8 @@ interface Frame extends Way {
   /** Among the states whose loops are looked at, and the first place that its steps lead back to. */
   place: number;
   link: number;
+  /** In its last step the thread said that it gets on. */
+  progressed: boolean;
 }
 
 function wayOf({ ways, todo, chosen, steps, answers, again }: Way): Way {
@@ -187,6 +189,7 @@ export class DepthFirst<S> {
     }
     const failure = machine.step(top.chosen, top.again ?? NO_ANSWERS, true);
     top.steps = machine.steps;
+    top.progressed = machine.progressed;
     this.#transitions += top.steps;
     top.answers = machine.answers;
     top.again = machine.nextAnswers();
@@ -227,39 +230,42 @@ export class DepthFirst<S> {
   #push(way: Way, depth: number, place: number): void {
     const { ways, todo, chosen, steps, answers, again } = way;
     const mark = this.#machine.mark();
-    const link = place;
-    this.#stack.push({ ways, todo, chosen, steps, answers, again, mark, depth, fresh: true, place, link });
+    const [fresh, link, progressed] = [true, place, false];
+    this.#stack.push({ ways, todo, chosen, steps, answers, again, mark, depth, fresh, place, link, progressed });
   }
 
   /** A step from `from` has led to a state that was met before: to one on the present way, or one that leads back to it, it closes a loop. */
   #meet(loops: Loops, from: Frame, low: number, high: number): void {
     const place = loops.placeOf(this.#visited.word(low, high)!);
     if (place < 0) return;
-    loops.ran(from.place, from.chosen);
+    loops.ran(from.place, from.chosen, from.progressed);
     if (place < from.link) from.link = place;
   }
 
   /** All of a state's steps are made. */
   #leave(top: Frame): void {
     const loops = this.#loops;
+    this.#stack.pop();
     if (loops !== undefined && top.link === top.place) {
       const component = loops.leave(top.place);
-      if (component !== undefined) return this.#isLivelock(top, component);
+      if (component !== undefined) this.#lookAtLoop(top, component);
+      return;
     }
-    this.#stack.pop();
     const from = this.#stack.at(-1);
-    if (loops === undefined || from === undefined || top.link === top.place) return;
-    loops.ran(from.place, from.chosen);
+    if (loops === undefined || from === undefined) return;
+    loops.ran(from.place, from.chosen, from.progressed);
     if (top.link < from.link) from.link = top.link;
   }
 
-  #isLivelock(top: Frame, component: Component): void {
-    this.#stack.pop();
+  #lookAtLoop(top: Frame, component: Component): void {
     this.#machine.back(top.mark);
-    const round = wayRound(this.#machine, component);
-    const rounds = Array.from({ length: timesToShow(top.depth, round.steps) }, () => round.picks);
+    const found = endlessRound(this.#machine, component);
+    if (found === undefined) return;
+    const { kind, into, round } = found;
+    const times = timesToShow(top.depth + into.steps, round.steps);
+    const rounds = Array.from({ length: times }, () => round.picks).flat();
     const message = `${round.steps} steps can repeat for ever, and a fair scheduler does not end it`;
-    this.#failure = { kind: 'livelock', message, schedule: [...this.#stack.flatMap(picks), ...rounds.flat()] };
+    this.#failure = { kind, message, schedule: [...this.#stack.flatMap(picks), ...into.picks, ...rounds] };
   }
 
   #atEnd(): Failure | undefined {

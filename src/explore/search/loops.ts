@@ -11,10 +11,12 @@ export interface Component {
   ran: number;
   /** Threads that can run in all of them. */
   always: number;
+  /** Threads that say in such a step that they get on: whether the loop is a failure is not known then (way-round.ts). */
+  progressed: number;
 }
 
-const FIELDS = 5;
-const [INDEX, LOW, HIGH, ENABLED, RAN] = [0, 1, 2, 3, 4] as const;
+const FIELDS = 6;
+const [INDEX, LOW, HIGH, ENABLED, RAN, PROGRESSED] = [0, 1, 2, 3, 4, 5] as const;
 
 export class Loops {
   /** Of each state whose component is not known yet, in the order they were met. */
@@ -40,6 +42,7 @@ export class Loops {
     this.#entries[at + HIGH] = high;
     this.#entries[at + ENABLED] = enabled;
     this.#entries[at + RAN] = 0;
+    this.#entries[at + PROGRESSED] = 0;
     return this.#count++;
   }
 
@@ -56,20 +59,22 @@ export class Loops {
     return -1;
   }
 
-  /** A step of `thread` leads from the state at a place to one of the same component. */
-  ran(place: number, thread: number): void {
+  /** A step of `thread` leads from the state at a place to one of the same component. `progressed`: in it the thread says that it gets on. */
+  ran(place: number, thread: number, progressed: boolean): void {
     this.#entries[place * FIELDS + RAN]! |= 1 << thread;
+    if (progressed) this.#entries[place * FIELDS + PROGRESSED]! |= 1 << thread;
   }
 
   /** The search leaves the first state of a component: it is what was met since. Undefined when a fair scheduler ends it, or it is one state. */
   leave(place: number): Component | undefined {
-    let [ran, always] = [0, -1];
+    let [ran, always, progressed] = [0, -1, 0];
     for (let at = place * FIELDS; at < this.#count * FIELDS; at += FIELDS) {
       ran |= this.#entries[at + RAN]!;
       always &= this.#entries[at + ENABLED]!;
+      progressed |= this.#entries[at + PROGRESSED]!;
     }
     const isEndless = ran !== 0 && (always & ~ran) === 0;
-    const component = isEndless ? { hashes: this.#hashes(place), ran, always } : undefined;
+    const component = isEndless ? { hashes: this.#hashes(place), ran, always, progressed } : undefined;
     this.#count = place;
     return component;
   }

@@ -15,6 +15,8 @@ export interface SearchMachine<S> {
   step(thread: number, answers?: readonly number[], onward?: boolean): Failure | undefined;
   /** How many steps the last call of `step` made. */
   readonly steps: number;
+  /** Whether the thread said in the last call of `step` that it has got on. */
+  readonly progressed: boolean;
   /** What the choices within the last step were answered. */
   readonly answers: readonly number[];
   /** Answers that lead the last step another way, so that all ways come in turn; undefined when this was the last one. */

@@ -102,6 +102,7 @@ export class StateMachine implements SearchMachine<SavedState> {
   /** Waits may end early, so often in all: they depend on one another then. */
   readonly #hasAllowances: boolean;
   readonly #locality: Locality | undefined;
+  progressed = false;
 
   /** `locality`: steps that touch nothing shared are told from others. */
   constructor(target: Target, locality?: Locality) {
@@ -170,6 +171,8 @@ export class StateMachine implements SearchMachine<SavedState> {
   step(thread: number, answers: readonly number[] = NOTHING, onward = false): Failure | undefined {
     this.#step.set(thread, answers, onward);
     this.#ending = this.#target.machine.advance();
+    // The journal clears the mark.
+    this.progressed = this.#words[(this.#target.machine.task(thread) + layout.TASK_OPS) / 4] !== 0;
     this.#exports.journalLearn(thread);
     if (this.#ending === 'given-up' || this.#ending === 'finished') return undefined;
     return findingOf(this.#target, this.#ending);

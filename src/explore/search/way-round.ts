@@ -1,20 +1,12 @@
-// A way round a component of states that shows it is a livelock: from its first state back to it, through a step of every thread that runs in it and
-// through a state for each of the others in which that thread cannot run.
+// Whether a loop of states that a fair scheduler does not end is a failure, and a way round it that shows it. Without a step in which a thread says that it
+// gets on (`progress()`) every such loop is a livelock. With them, a livelock is a loop that leaves all of them out; starvation is one that leaves
+// those of a thread out while another one gets on. For that the scheduler must be fair to every thread that can run now and then, not only to those that can
+// all the time: else a thread that waits for a lock would be called starving because it was passed over whenever the lock was free.
+// Fair loops by leaving states out: Emerson and Lei, "Modalities for Model Checking", Sci. Comput. Programming 1987.
 import type { Component } from './loops.js';
+import { componentsOf, type Edge, graphOf, type Node, shortestWay } from './loop-graph.js';
 import type { SearchMachine } from './machine.js';
 import { lowest } from './machine.js';
-
-interface Node {
-  enabled: number;
-  edges: Edge[];
-}
-
-interface Edge {
-  thread: number;
-  to: Node;
-  steps: number;
-  picks: readonly number[];
-}
 
 /** A closed schedule: its steps, and its picks with the answers to the choices within them. */
 export interface Round {
@@ -22,13 +14,91 @@ export interface Round {
   picks: readonly number[];
 }
 
-/** The machine is in the first state of the component. */
-export function wayRound<S>(machine: SearchMachine<S>, { hashes, ran }: Component): Round {
-  const start = graphOf(machine, hashes);
+/** A loop that is a failure: the way from the component's first state into it, and the way round. */
+export interface EndlessRound {
+  kind: 'livelock' | 'starvation';
+  into: Round;
+  round: Round;
+}
+
+/** Nodes that reach one another by steps of a sort. */
+interface Loop {
+  nodes: readonly Node[];
+  isKept: (edge: Edge) => boolean;
+}
+
+/** The failure in a component, if there is one. The machine is in its first state, and somewhere else afterwards. */
+export function endlessRound<S>(machine: SearchMachine<S>, component: Component): EndlessRound | undefined {
+  const unfinished = machine.unfinished();
+  const nodes = graphOf(machine, component.hashes);
+  const found = (kind: EndlessRound['kind'], loop: Loop, isMet?: (edge: Edge) => boolean): EndlessRound => {
+    const start = loop.nodes[0]!;
+    const into =
+      start === nodes[0]
+        ? []
+        : shortestWay(
+            nodes[0]!,
+            ({ to }) => to === start,
+            () => true,
+          )!;
+    return { kind, into: roundOf(into), round: roundOf(wayRound(start, loop, isMet)) };
+  };
+  if (component.progressed === 0) return found('livelock', { nodes, isKept: () => true });
+  const rests = ({ progressed }: Edge): boolean => !progressed;
+  for (const each of componentsOf(nodes, rests)) {
+    const loop = loopOf(each, rests);
+    const { ran, always } = threadsOf(loop);
+    if ((always & ~ran) === 0) return found('livelock', loop);
+  }
+  for (let left = unfinished; left !== 0; left &= left - 1) {
+    const starving = lowest(left);
+    const loop = fairLoop(nodes, ({ thread, progressed }) => !progressed || thread !== starving);
+    if (loop !== undefined) return found('starvation', loop, ({ progressed }) => progressed);
+  }
+  return undefined;
+}
+
+function loopOf(nodes: readonly Node[], isKept: (edge: Edge) => boolean): Loop {
+  const inside = new Set(nodes);
+  return { nodes, isKept: (edge) => isKept(edge) && inside.has(edge.to) };
+}
+
+/** Threads that run in a loop, that can run in all of its states, and in one of them. */
+function threadsOf({ nodes, isKept }: Loop): { ran: number; always: number; ever: number } {
+  let [ran, always, ever] = [0, -1, 0];
+  for (const { enabled, edges } of nodes) {
+    always &= enabled;
+    ever |= enabled;
+    for (const edge of edges) if (isKept(edge)) ran |= 1 << edge.thread;
+  }
+  return { ran, always, ever };
+}
+
+/** A loop in which somebody gets on, and every thread that can run in it does: in what is left where those that never run can be left out. */
+function fairLoop(nodes: readonly Node[], isKept: (edge: Edge) => boolean): Loop | undefined {
+  const left = [nodes];
+  for (let some = left.pop(); some !== undefined; some = left.pop()) {
+    for (const each of componentsOf(some, isKept)) {
+      const loop = loopOf(each, isKept);
+      if (!each.some(({ edges }) => edges.some((edge) => edge.progressed && loop.isKept(edge)))) continue;
+      const { ran, ever } = threadsOf(loop);
+      if ((ever & ~ran) === 0) return loop;
+      left.push(each.filter(({ enabled }) => (enabled & ~ran) === 0));
+    }
+  }
+  return undefined;
+}
+
+/**
+ * From a node of a loop back to it, through a step of every thread that runs in it, through one of those asked for, and through a state for each of the
+ * other threads in which that one cannot run.
+ */
+function wayRound(start: Node, loop: Loop, isMet?: (edge: Edge) => boolean): Edge[] {
+  const { ran } = threadsOf(loop);
   const round: Edge[] = [];
   let at = start;
   const go = (isThere: (edge: Edge) => boolean): void => {
-    const way = shortestWay(at, isThere);
+    const way = shortestWay(at, isThere, loop.isKept);
     if (way === undefined) throw new Error('the search met a loop of states that it does not meet again');
     round.push(...way);
     at = way.at(-1)!.to;
@@ -37,75 +107,16 @@ export function wayRound<S>(machine: SearchMachine<S>, { hashes, ran }: Componen
     const thread = lowest(left);
     if (!round.some((edge) => edge.thread === thread)) go((edge) => edge.thread === thread);
   }
+  if (isMet !== undefined && !round.some(isMet)) go(isMet);
   const resting = (thread: number): boolean => round.every((edge) => (edge.to.enabled & (1 << thread)) !== 0);
   for (let left = start.enabled & ~ran; left !== 0; left &= left - 1) {
     const thread = lowest(left);
     if (resting(thread)) go((edge) => (edge.to.enabled & (1 << thread)) === 0);
   }
   if (at !== start) go((edge) => edge.to === start);
-  return { steps: round.reduce((sum, { steps }) => sum + steps, 0), picks: round.flatMap(({ picks }) => picks) };
+  return round;
 }
 
-/** The states of the component and the steps between them; the first one. */
-function graphOf<S>(machine: SearchMachine<S>, hashes: readonly number[]): Node {
-  const members = new Set<string>();
-  for (let n = 0; n < hashes.length; n += 2) members.add(`${hashes[n]}:${hashes[n + 1]}`);
-  const nodes = new Map<string, Node>();
-  const left: { node: Node; saved: S }[] = [];
-  /** The node of the state that the machine is in. */
-  const here = (): Node | undefined => {
-    const key = `${machine.hashLow}:${machine.hashHigh}`;
-    const known = nodes.get(key);
-    if (known !== undefined || !members.has(key)) return known;
-    const node: Node = { enabled: machine.enabled(), edges: [] };
-    nodes.set(key, node);
-    left.push({ node, saved: machine.save() });
-    return node;
-  };
-  const first = here()!;
-  for (let next = left.pop(); next !== undefined; next = left.pop()) expand(machine, next.node, next.saved, here);
-  return first;
-}
-
-/** Makes every step from a state, as the search does. */
-function expand<S>(machine: SearchMachine<S>, node: Node, saved: S, here: () => Node | undefined): void {
-  machine.restore(saved);
-  const local = machine.localStep();
-  for (let left = local < 0 ? node.enabled : 1 << local; left !== 0; left &= left - 1) {
-    const thread = lowest(left);
-    for (let ways: readonly number[] | undefined = []; ways !== undefined;) {
-      machine.restore(saved);
-      const failed = machine.step(thread, ways, true) !== undefined;
-      const { steps, answers } = machine;
-      ways = machine.nextAnswers();
-      const to = failed || machine.enabled() === 0 ? undefined : here();
-      if (to === undefined) continue;
-      node.edges.push({ thread, to, steps, picks: [...Array.from({ length: steps }, () => thread), ...answers] });
-    }
-  }
-}
-
-/** The fewest edges from a node, the last of which is one that was looked for. */
-function shortestWay(from: Node, isThere: (edge: Edge) => boolean): Edge[] | undefined {
-  const cameBy = new Map<Node, { edge: Edge; before: Node }>();
-  const queue = [from];
-  for (const node of queue) {
-    for (const edge of node.edges) {
-      if (isThere(edge)) return [...wayTo(from, node, cameBy), edge];
-      if (edge.to === from || cameBy.has(edge.to)) continue;
-      cameBy.set(edge.to, { edge, before: node });
-      queue.push(edge.to);
-    }
-  }
-  return undefined;
-}
-
-function wayTo(from: Node, to: Node, cameBy: Map<Node, { edge: Edge; before: Node }>): Edge[] {
-  const way: Edge[] = [];
-  for (let node = to; node !== from;) {
-    const { edge, before } = cameBy.get(node)!;
-    way.push(edge);
-    node = before;
-  }
-  return way.toReversed();
+function roundOf(edges: readonly Edge[]): Round {
+  return { steps: edges.reduce((sum, { steps }) => sum + steps, 0), picks: edges.flatMap(({ picks }) => picks) };
 }

@@ -62,6 +62,9 @@ function mirrored(machine: StateMachine): SearchMachine<SavedState> {
     get steps() {
       return machine.steps;
     },
+    get progressed() {
+      return machine.progressed;
+    },
     get answers() {
       return machine.answers;
     },

@@ -20,6 +20,11 @@ const instruction: fc.Arbitrary<Instruction> = fc.oneof(
   fc.tuple(word, value).map(([at, wanted]): Instruction => ({ op: 'wait', word: at, value: wanted })),
   fc.tuple(fc.nat({ max: 4 }), value).map(([to, unless]): Instruction => ({ op: 'jump', to: to + 1, unless })),
 );
+/** What a thread does that gets on now and then, so that loops may be no livelocks. */
+const server: fc.Arbitrary<Instruction> = fc.oneof(
+  { weight: 4, arbitrary: instruction },
+  { weight: 1, arbitrary: fc.constant<Instruction>({ op: 'progress' }) },
+);
 const check = fc
   .tuple(word, value)
   .map(([at, wanted]): Instruction => ({ op: 'check', word: at, value: wanted, message: 'another value' }));
@@ -33,6 +38,15 @@ const thread = fc
   .map((code) => (code[0]!.op === 'jump' ? code.slice(1) : code))
   .filter((code) => !code.some((at, n) => at.op === 'jump' && at.to === n));
 const program = fc.array(thread, { minLength: 1, maxLength: 3 });
+/** Threads that go round for ever. */
+const servers = fc.array(
+  fc
+    .array(server, { minLength: 1, maxLength: 3 })
+    .map((code) => code.filter(({ op }) => op !== 'jump'))
+    .filter((code) => code.some(({ op }) => op !== 'progress'))
+    .map((code): Instruction[] => [...code, { op: 'jump', to: 0 }]),
+  { minLength: 1, maxLength: 3 },
+);
 
 /** How many steps a schedule makes: each takes a thread and the answers to its choices. */
 function stepsOf(code: Instruction[][], schedule: readonly number[]): number {
@@ -81,6 +95,24 @@ describe('the stateful searches', () => {
     );
     expect(correct).toBeGreaterThan(100);
     expect([...kinds].toSorted()).toEqual(['check', 'deadlock', 'livelock', 'none']);
+  });
+
+  it('tell livelocks and starvation from loops in which everybody gets on, as plain recursion does', () => {
+    const verdicts = new Map<string, number>();
+    fc.assert(
+      fc.property(servers, (code) => {
+        const machine = new ToyMachine(code);
+        const { violation, states } = depthFirst(machine, set(), LIMITS);
+        const kind = violation?.kind ?? 'none';
+        fc.pre(states < 100);
+        const all = everyState(new ToyMachine(code));
+        verdicts.set(kind, (verdicts.get(kind) ?? 0) + 1);
+        if (violation === undefined) expect([states, [...all.failures]]).toEqual([all.states, []]);
+        else expect(all.failures).toContain(kind);
+      }),
+      { seed: 20261130, numRuns: 300 },
+    );
+    for (const kind of ['none', 'livelock', 'starvation', 'deadlock']) expect(verdicts.get(kind)).toBeGreaterThan(10);
   });
 
   it('give a schedule that leads to the violation', () => {

@@ -2,7 +2,7 @@
 import { answersAfter, type Failure, type SearchMachine } from '#src/explore/search/machine.js';
 import { StateHash } from '#src/explore/state-hash.js';
 
-/** `r` is the thread's register. A jump costs no step of its own. */
+/** `r` is the thread's register. A jump costs no step of its own, and neither does saying that the thread gets on. */
 export type Instruction =
   | { op: 'load'; word: number }
   | { op: 'store'; word: number; value: number | 'r' }
@@ -12,6 +12,7 @@ export type Instruction =
   | { op: 'choose'; word: number; count: number }
   | { op: 'wait'; word: number; value: number }
   | { op: 'jump'; to: number; unless?: number }
+  | { op: 'progress' }
   | { op: 'check'; word: number; value: number; message: string };
 
 const SHARED = 8;
@@ -25,6 +26,7 @@ export class ToyMachine implements SearchMachine<Int32Array> {
 
   answers: readonly number[] = [];
   readonly steps = 1;
+  progressed = false;
   #counts: readonly number[] = [];
   readonly #marks: Int32Array[] = [];
 
@@ -35,6 +37,10 @@ export class ToyMachine implements SearchMachine<Int32Array> {
     this.#final = final;
     for (let thread = 0; thread < code.length; thread++) this.#settle(thread);
     this.#rehash();
+  }
+
+  get threads(): number {
+    return this.#code.length;
   }
 
   #rehash(): void {
@@ -54,6 +60,9 @@ export class ToyMachine implements SearchMachine<Int32Array> {
         this.#state[pc] = stays ? this.#state[pc]! + 1 : instruction.to;
       } else if (instruction.op === 'add') {
         this.#state[r]! += instruction.value;
+        this.#state[pc]!++;
+      } else if (instruction.op === 'progress') {
+        this.progressed = true;
         this.#state[pc]!++;
       } else return;
     }
@@ -85,6 +94,7 @@ export class ToyMachine implements SearchMachine<Int32Array> {
     const instruction = this.#at(thread)!;
     this.answers = [];
     this.#counts = [];
+    this.progressed = false;
     const [pc, r] = [SHARED + 2 * thread, SHARED + 2 * thread + 1];
     const state = this.#state;
     let failure: Failure | undefined;
@@ -147,9 +157,17 @@ interface Everything {
   shortest: number;
 }
 
+interface Step {
+  to: string;
+  thread: number;
+  progressed: boolean;
+}
+
 interface Seen {
   enabled: number;
-  next: Map<string, number>;
+  /** Threads that have ended do not starve. */
+  unfinished: number;
+  steps: Step[];
 }
 
 /** Every state by plain recursion without any reduction: their number and the violations that can be reached. */
@@ -162,20 +180,20 @@ export function everyState(machine: ToyMachine): Everything {
     const next: Int32Array[] = [];
     for (const saved of frontier) {
       machine.restore(saved);
-      const enabled = machine.enabled();
+      const [enabled, unfinished] = [machine.enabled(), machine.unfinished()];
       const fail = (kind: string, at: number): void => {
         failures.add(kind);
         shortest = Math.min(shortest, at);
       };
       if (enabled === 0) {
-        if (machine.unfinished() !== 0) fail('deadlock', depth);
+        if (unfinished !== 0) fail('deadlock', depth);
         const failure = machine.atRest();
-        if (machine.unfinished() === 0 && failure !== undefined) fail(failure.kind, depth);
+        if (unfinished === 0 && failure !== undefined) fail(failure.kind, depth);
         continue;
       }
       const key = saved.join(',');
       if (seen.has(key)) continue;
-      const here: Seen = { enabled, next: new Map() };
+      const here: Seen = { enabled, unfinished, steps: [] };
       seen.set(key, here);
       for (let thread = 0; thread < 8; thread++) {
         if ((enabled & (1 << thread)) === 0) continue;
@@ -187,38 +205,73 @@ export function everyState(machine: ToyMachine): Everything {
             continue;
           }
           next.push(machine.save());
-          const to = next.at(-1)!.join(',');
-          here.next.set(to, (here.next.get(to) ?? 0) | (1 << thread));
+          here.steps.push({ to: next.at(-1)!.join(','), thread, progressed: machine.progressed });
         }
       }
     }
     frontier = next;
   }
-  if ([...seen.keys()].some((key) => isEndless(key, seen))) failures.add('livelock');
+  if (isLivelock(seen)) failures.add('livelock');
+  if (isStarvation(seen, machine.threads)) failures.add('starvation');
   return { states: seen.size, failures, shortest };
 }
 
-/** States that a state leads to in one step or more. */
-function reached(from: string, seen: Map<string, Seen>): Set<string> {
-  const found = new Set<string>();
-  const left = [from];
-  for (let key = left.pop(); key !== undefined; key = left.pop()) {
-    for (const to of seen.get(key)?.next.keys() ?? []) {
-      if (found.has(to)) continue;
-      found.add(to);
-      left.push(to);
-    }
-  }
-  return found;
+interface Around {
+  /** Threads that run among some states, that can run in all of them, and whether one of them gets on. */
+  ran: number;
+  always: number;
+  progressed: boolean;
 }
 
-/** Whether a fair scheduler may stay for ever among the states that lead to this one and that it leads to. */
-function isEndless(key: string, seen: Map<string, Seen>): boolean {
-  const around = [...reached(key, seen)].filter((to) => reached(to, seen).has(key));
-  let [ran, always] = [0, -1];
-  for (const each of around) {
-    always &= seen.get(each)!.enabled;
-    for (const [to, threads] of seen.get(each)!.next) if (around.includes(to)) ran |= threads;
+/** The sets of states that lead to one another by steps of a sort through states of a sort: by Warshall's closure, states as bits. */
+function* loopsOf(
+  seen: Map<string, Seen>,
+  isState: (state: Seen) => boolean,
+  isStep: (step: Step) => boolean,
+): Generator<Around> {
+  const states = [...seen].filter(([, state]) => isState(state));
+  const numbers = new Map(states.map(([key], n) => [key, n]));
+  const steps = states.map(([, state]) => state.steps.filter((step) => isStep(step) && numbers.has(step.to)));
+  const reached = steps.map((some) => some.reduce((set, { to }) => set | (1n << BigInt(numbers.get(to)!)), 0n));
+  const has = (set: bigint, n: number): boolean => ((set >> BigInt(n)) & 1n) !== 0n;
+  for (let via = 0; via < states.length; via++)
+    for (let n = 0; n < states.length; n++) if (has(reached[n]!, via)) reached[n]! |= reached[via]!;
+  for (let n = 0; n < states.length; n++) {
+    const isAround = (other: number): boolean => has(reached[n]!, other) && has(reached[other]!, n);
+    let [ran, always, progressed] = [0, -1, false];
+    for (const [other, [, { enabled }]] of states.entries()) {
+      if (!isAround(other)) continue;
+      always &= enabled;
+      for (const step of steps[other]!) {
+        if (!isAround(numbers.get(step.to)!)) continue;
+        ran |= 1 << step.thread;
+        progressed ||= step.progressed;
+      }
+    }
+    yield { ran, always, progressed };
   }
-  return ran !== 0 && (always & ~ran) === 0;
+}
+
+/** Whether a fair scheduler may go on for ever without anybody's getting on. */
+function isLivelock(seen: Map<string, Seen>): boolean {
+  for (const { ran, always } of loopsOf(
+    seen,
+    () => true,
+    ({ progressed }) => !progressed,
+  ))
+    if (ran !== 0 && (always & ~ran) === 0) return true;
+  return false;
+}
+
+/** Whether exactly the threads of some set may run for ever, none else being able to, while one of them gets on and another thread never does. */
+function isStarvation(seen: Map<string, Seen>, threads: number): boolean {
+  for (let set = 1; set < 1 << threads; set++) {
+    for (let starving = 0; starving < threads; starving++) {
+      const isState = ({ enabled, unfinished }: Seen): boolean =>
+        (enabled & ~set) === 0 && (unfinished & (1 << starving)) !== 0;
+      const isStep = ({ thread, progressed }: Step): boolean => !progressed || thread !== starving;
+      for (const { ran, progressed } of loopsOf(seen, isState, isStep)) if (ran === set && progressed) return true;
+    }
+  }
+  return false;
 }
