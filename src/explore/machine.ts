@@ -287,20 +287,23 @@ export class Machine extends ThreadTable {
   }
 
   #stopSpinning(writer: number): void {
-    this.#barren = 0;
+    const quiet = writer >= 0 && this.#strategy!.isQuiet?.(this, writer) === true;
+    if (!quiet) this.#barren = 0;
     for (let thread = 0; thread < this.threadCount; thread++) {
       if (thread === writer || this.status(thread) !== control.STATUS_SPINNING) continue;
-      if (writer >= 0 && !this.#concerns(writer, thread)) continue;
+      if (writer >= 0 && !this.#concerns(writer, thread, quiet)) continue;
       this.setStatus(thread, control.STATUS_READY);
       this.#spinning--;
       this.enable(thread);
     }
   }
 
-  /** Whether a write lets a thread turn its loop once more: any does, unless it waits for one to a word. */
-  #concerns(writer: number, spinner: number): boolean {
+  /** Whether a write lets a thread turn its loop once more: any does that is not quiet, unless it waits for one to a word. */
+  #concerns(writer: number, spinner: number, quiet: boolean): boolean {
     const [awaited, written] = [this.address(spinner), this.address(writer)];
-    return awaited === 0 || (written < awaited + 4 && awaited < written + this.bytes(writer));
+    return (
+      (awaited === 0 && !quiet) || (awaited !== 0 && written < awaited + 4 && awaited < written + this.bytes(writer))
+    );
   }
 
   /** Nobody can run: all who spin try again, else a wait with a limit times out. False when that ends the execution. */

@@ -53,9 +53,8 @@ export function scenarioTarget(scenario: Scenario, given: TargetOptions = {}): T
   x.taskBind(0);
   // A search takes steps for independent whose plain accesses are in order: those that are not have to be points.
   const points = options.points ?? (options.frozenClock === true ? 'racy' : 'sync');
-  const racy =
-    points === 'racy' ? racyWords(scenarioTarget(scenario, { ...options, points: 'all', races: false })) : [];
-  setPoints(machine.memory, points, racy);
+  const everyPoint = (): Target => scenarioTarget(scenario, { ...options, points: 'all', races: false });
+  setPoints(machine.memory, points, points === 'racy' ? racyWords(everyPoint()) : []);
   for (const { address, vcpus } of objects.vms.values()) markStatistics(machine.memory, address, vcpus);
   // A lock's owner is a hint: the kernel's accesses to it are atomics that order nothing, ours are plain. No data race is meant.
   for (const address of objects.locks.values()) machine.memory.map[(address + LOCK_OWNER) / 4] = control.MAP_LOOSE;
@@ -70,6 +69,7 @@ export function scenarioTarget(scenario: Scenario, given: TargetOptions = {}): T
     machine,
     points,
     threadNames,
+    spinsAreEndless: true,
     races: watchRaces(machine, points, options),
     atRest: () => {
       unmet = undefined;

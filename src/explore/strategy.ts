@@ -54,6 +54,8 @@ export interface Strategy {
   choose(count: number, kind: ChoiceKind, view: View): number;
   /** Thread `thread` makes its step now (it is still the one that kind(), address() tell of). */
   performed?(thread: number, view: View): void;
+  /** Whether the write that a thread makes now lets no thread turn once more that spins and waits for no certain word; without it every write does. */
+  isQuiet?(view: View, thread: number): boolean;
   end?(end: StrategyEnd): void;
 }
 

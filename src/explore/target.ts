@@ -23,6 +23,11 @@ export interface Target {
   nameOf(address: number): string;
   /** The same, with what sort of word it is. */
   wordOf(address: number): StateWord;
+  /**
+   * No spin loop of its threads counts its turns: each turn that meets nothing new ends where it began. Then only writes that another thread may see have to
+   * let a thread that spins turn once more. Otherwise every write does, since a loop may give up after some turns.
+   */
+  spinsAreEndless?: boolean;
   /** Looks for data races, if it was asked to. */
   races?: RaceWatch | undefined;
   /** Source lines of its module; made when asked for. */

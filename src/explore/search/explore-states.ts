@@ -5,7 +5,7 @@ import { VisitedSet } from '../visited.js';
 import { DepthFirst } from './depth-first.js';
 import { type Locality, probeLocality } from './locality.js';
 import type { Frontier } from './search-pool.js';
-import { resultOfSearch } from './search-result.js';
+import { isEndless, resultOfSearch } from './search-result.js';
 import { type SavedState, StateMachine } from './state-machine.js';
 
 export interface StateOptions {
@@ -71,7 +71,7 @@ export class StateExploration {
   #isInVain(over: boolean): boolean {
     if (!over) return this.#search.transitions < EARLY;
     const { violation, limits } = this.#search.result();
-    return violation === undefined && limits.length === 0;
+    return violation === undefined ? limits.length === 0 : isEndless(violation);
   }
 
   /** For a line of progress. */

@@ -7,7 +7,8 @@ import { WorkShare } from '../../host/work-share.js';
 import type { ExploreJob } from '../pool.js';
 import { VisitedSet } from '../visited.js';
 import { joinLocality, type LocalityTable } from './locality.js';
-import type { SearchResult } from './machine.js';
+import type { SearchLimit, SearchResult } from './machine.js';
+import { isEndless } from './search-result.js';
 import { NOTE_FRONTIER, NOTE_SHARE, NOTE_TRANSITIONS, type SearchReply, type SearchTask } from './search-worker.js';
 import { decodePart, encodePart, type Part } from './way.js';
 
@@ -78,7 +79,7 @@ async function searchInRounds(
   from: Frontier,
   limits: PoolSearchLimits,
 ): Promise<PoolSearch> {
-  const cut = new Set<SearchResult['limits'][number]>();
+  const cut = new Set<SearchLimit>();
   let bytes = Math.min(FIRST_BYTES, limits.bytes);
   for (let start = from, wasted = 0, searchNs = 0; ;) {
     const visited = VisitedSet.create(bytes);
@@ -95,8 +96,10 @@ async function searchInRounds(
     const { isNews, ...rest } = restOf(start, replies, share);
     const found = resultOf(replies, rest, visited, wasted);
     searchNs += timeOf(replies);
-    const goesOn = found.violation === undefined && !limits.over();
-    if (goesOn && (isNews || replies.some(({ changed }) => changed) || (isSmall() && visited.bitStates > 0))) {
+    const isVoid = isNews || replies.some(({ changed }) => changed);
+    const isFound = found.violation !== undefined && !(isVoid && isEndless(found.violation));
+    const goesOn = !isFound && !limits.over();
+    if (goesOn && (isVoid || (isSmall() && visited.bitStates > 0))) {
       wasted = found.transitions;
       cut.clear();
       start = { ...BEGINNING, locality: rest.locality };
@@ -105,10 +108,17 @@ async function searchInRounds(
       const hashes = visited.hashes();
       start = { ...rest, fill: (set) => set.insertAll(hashes) };
     } else {
-      const all = [...new Set([...cut, ...found.limits])];
-      return { found: { ...found, limits: all, complete: found.complete && cut.size === 0 }, rest, visited, searchNs };
+      const all = isFound ? found : withoutViolation(found, cut);
+      return { found: all, rest, visited, searchNs };
     }
   }
+}
+
+/** What was found but a violation that is not to be believed; `cut`: what made earlier rounds incomplete. */
+function withoutViolation({ violation, ...found }: SearchResult, cut: ReadonlySet<SearchLimit>): SearchResult {
+  const limits = new Set([...cut, ...found.limits]);
+  if (violation !== undefined) limits.add('stop');
+  return { ...found, limits: [...limits], complete: limits.size === 0 };
 }
 
 const BEGINNING: Omit<Frontier, 'locality'> = {

@@ -3,13 +3,20 @@ import type { ExploreResult } from '../explore.js';
 import { recordFailure } from '../explore.js';
 import type { Target } from '../target.js';
 import { probeLocality } from './locality.js';
-import type { SearchResult } from './machine.js';
+import type { Failure, SearchResult } from './machine.js';
 import type { Frontier } from './search-pool.js';
 
 /** The whole search, nothing done. */
 export function wholeSearch(target: Target): Frontier {
   const locality = probeLocality(target).table();
   return { locality, parts: [{ weight: 1, ways: [] }], transitions: 0, executions: 0, deepest: 0 };
+}
+
+const ENDLESS = new Set(['deadlock', 'lost-wakeup', 'starvation', 'livelock']);
+
+/** Whether a violation is that somebody never goes on: a search that took the wrong writes for ones that nobody waits for may have made it so. */
+export function isEndless({ kind }: Failure): boolean {
+  return ENDLESS.has(kind);
 }
 
 /** `loops`: every loop of states was looked at. A violation is made again on `target`. */

@@ -51,7 +51,7 @@ export class SearchWorker {
   readonly #machine: StateMachine;
 
   constructor(target: Target) {
-    this.#locality = new Locality(target.machine.memory.stateEnd);
+    this.#locality = new Locality(target.machine.memory.stateEnd, target.spinsAreEndless);
     this.#machine = new StateMachine(target, this.#locality);
   }
 

@@ -9,6 +9,7 @@ import { mixHigh, mixLow } from '../state-hash.js';
 import type { Strategy, View } from '../strategy.js';
 import type { Target } from '../target.js';
 import { blockSorts } from '../block-sorts.js';
+import { type Blocks, PresentBlocks } from './blocks.js';
 import { Journal } from './journal.js';
 import type { Locality } from './locality.js';
 import { answersAfter, type Failure, type SearchMachine } from './machine.js';
@@ -18,9 +19,11 @@ export interface SavedState {
   words: Int32Array;
   notes: SchedulerNotes;
   ending: Ending;
+  blocks: Blocks;
 }
 
 interface Mark {
+  blocks: Blocks;
   end: number;
   low: number;
   high: number;
@@ -30,8 +33,8 @@ interface Mark {
 
 const NOTHING: readonly number[] = [];
 
-/** A thread's local steps are made in one go, up to so many: then the search looks at its limits. */
-const MOST_ONWARD = 256;
+/** A thread's local steps are made in one go, up to so many. */
+const MOST_ONWARD = 1024;
 
 /** Makes one step of one thread, and the local ones behind it if it is told to, then gives up for now. */
 class OneStep implements Strategy {
@@ -47,11 +50,13 @@ class OneStep implements Strategy {
   /** Clears what lies above a thread's stack. */
   clear: (thread: number) => void = () => {};
   readonly #locality: Locality | undefined;
+  readonly #blocks: PresentBlocks;
   #thread = -1;
   #most = 1;
 
-  constructor(locality: Locality | undefined) {
+  constructor(locality: Locality | undefined, blocks: PresentBlocks) {
     this.#locality = locality;
+    this.#blocks = blocks;
   }
 
   begin(): boolean {
@@ -73,9 +78,21 @@ class OneStep implements Strategy {
     if (this.steps > 0 && !this.#goesOn(view)) return -1;
     // As after any step: what the thread has taken off its stack must not be found there again.
     if (this.steps > 0) this.clear(thread);
-    this.#locality?.note(view, thread);
+    if (this.#locality !== undefined) this.#note(this.#locality, view);
     this.steps++;
     return thread;
+  }
+
+  #note(locality: Locality, view: View): void {
+    const [thread, blocks] = [this.#thread, this.#blocks];
+    // All but the first were found to be local already.
+    if (this.steps === 0 && !locality.isLocal(view, thread)) blocks.begin(thread);
+    locality.eachOrdered(view, thread, (word, write) => blocks.touch(thread, word, write));
+    locality.note(view, thread);
+  }
+
+  isQuiet(view: View, thread: number): boolean {
+    return this.#locality?.isQuiet(view, thread) === true;
   }
 
   #goesOn(view: View): boolean {
@@ -102,13 +119,16 @@ export class StateMachine implements SearchMachine<SavedState> {
   /** Waits may end early, so often in all: they depend on one another then. */
   readonly #hasAllowances: boolean;
   readonly #locality: Locality | undefined;
+  readonly #blocks: PresentBlocks;
   progressed = false;
 
-  /** `locality`: steps that touch nothing shared are told from others. */
-  constructor(target: Target, locality?: Locality) {
+  /** `known`: steps that touch nothing shared are told from others. Beside an invariant none are: it may look at any word after each step. */
+  constructor(target: Target, known?: Locality) {
+    const locality = target.machine.invariant === undefined ? known : undefined;
     this.#target = target;
     this.#locality = locality;
-    this.#step = new OneStep(locality);
+    this.#blocks = new PresentBlocks(target.machine.threadCount);
+    this.#step = new OneStep(locality, this.#blocks);
     const { memory } = target.machine;
     this.#exports = target.machine.exports;
     this.#step.clear = (thread) => {
@@ -149,7 +169,8 @@ export class StateMachine implements SearchMachine<SavedState> {
 
   localStep(): number {
     const { machine } = this.#target;
-    if (this.#locality === undefined) return -1;
+    // So many local steps in a row may be a loop: the state is remembered, and the others have their turn.
+    if (this.#locality === undefined || this.#step.steps === MOST_ONWARD) return -1;
     for (let n = 0; n < machine.enabledCount; n++) {
       if (this.#locality.isLocal(machine, machine.enabled[n]!)) return machine.enabled[n]!;
     }
@@ -171,11 +192,18 @@ export class StateMachine implements SearchMachine<SavedState> {
   step(thread: number, answers: readonly number[] = NOTHING, onward = false): Failure | undefined {
     this.#step.set(thread, answers, onward);
     this.#ending = this.#target.machine.advance();
+    this.#endBlock(thread);
     // The journal clears the mark.
     this.progressed = this.#words[(this.#target.machine.task(thread) + layout.TASK_OPS) / 4] !== 0;
     this.#exports.journalLearn(thread);
     if (this.#ending === 'given-up' || this.#ending === 'finished') return undefined;
     return findingOf(this.#target, this.#ending);
+  }
+
+  #endBlock(thread: number): void {
+    const blocks = this.#blocks;
+    blocks.end(thread);
+    for (const word of blocks.races.splice(0)) this.#locality?.setShared(word);
   }
 
   atRest(): Failure | undefined {
@@ -192,18 +220,20 @@ export class StateMachine implements SearchMachine<SavedState> {
 
   mark(): number {
     const { end, low, high } = this.#journal;
-    this.#marks.push({ end, low, high, notes: this.#target.machine.notes(), ending: this.#ending });
+    const { blocks } = this.#blocks;
+    this.#marks.push({ blocks, end, low, high, notes: this.#target.machine.notes(), ending: this.#ending });
     return this.#marks.length - 1;
   }
 
   back(mark: number): void {
-    const { end, low, high, notes, ending } = this.#marks[mark]!;
+    const { blocks, end, low, high, notes, ending } = this.#marks[mark]!;
     this.#marks.length = mark + 1;
     this.#journal.back(end);
     this.#journal.low = low;
     this.#journal.high = high;
     this.#target.machine.takeUp(notes);
     this.#ending = ending;
+    this.#blocks.blocks = blocks;
   }
 
   save(): SavedState {
@@ -214,10 +244,11 @@ export class StateMachine implements SearchMachine<SavedState> {
       words[at++] = place;
       words[at++] = this.#journal.known(place);
     }
-    return { words, notes: this.#target.machine.notes(), ending: this.#ending };
+    const { blocks } = this.#blocks;
+    return { words, notes: this.#target.machine.notes(), ending: this.#ending, blocks };
   }
 
-  restore({ words, notes, ending }: SavedState): void {
+  restore({ words, notes, ending, blocks }: SavedState): void {
     this.back(0);
     for (let at = 0; at < words.length; at += 2) {
       this.#words[words[at]!] = words[at + 1]!;
@@ -225,6 +256,7 @@ export class StateMachine implements SearchMachine<SavedState> {
     }
     this.#target.machine.takeUp(notes);
     this.#ending = ending;
+    this.#blocks.blocks = blocks;
   }
 
   /** Leaves the machine to others, in the state the executions start from. */
@@ -233,11 +265,20 @@ export class StateMachine implements SearchMachine<SavedState> {
   }
 
   get hashLow(): number {
-    return (this.#journal.low + (this.#hasAllowances ? mixLow(0, this.#allowances()) : 0)) >>> 0;
+    return (
+      (this.#journal.low + this.#blocks.blocks.low + (this.#hasAllowances ? mixLow(0, this.#allowances()) : 0)) >>> 0
+    );
   }
 
   get hashHigh(): number {
-    return (this.#journal.high + (this.#hasAllowances ? mixHigh(0, this.#allowances()) : 0)) >>> 0;
+    return (
+      (this.#journal.high + this.#blocks.blocks.high + (this.#hasAllowances ? mixHigh(0, this.#allowances()) : 0)) >>> 0
+    );
+  }
+
+  /** Of memory alone, without what a search adds of its own to tell states apart. */
+  get memoryHash(): string {
+    return `${this.#journal.low}:${this.#journal.high}`;
   }
 
   /** What is left of the early ends of waits. */

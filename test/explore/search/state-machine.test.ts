@@ -8,6 +8,7 @@ import { explore, type ExploreResult } from '#src/explore/explore.js';
 import { programTarget } from '#src/explore/program-target.js';
 import { exploreStates } from '#src/explore/search/explore-states.js';
 import { depthFirst } from '#src/explore/search/depth-first.js';
+import { probeLocality } from '#src/explore/search/locality.js';
 import type { SearchResult } from '#src/explore/search/machine.js';
 import { StateMachine } from '#src/explore/search/state-machine.js';
 import { RandomWalk } from '#src/explore/strategies/random.js';
@@ -55,6 +56,15 @@ export function timed_finish(): void { check(atomicLoad32(A) == 1, 6); }
 export function early_thread0(): void { check(futexWait(B, 0, -1) != 0 || atomicLoad32(B) == 1, 7); }
 export function early_thread1(): void { atomicStore32(B, 1); futexWake(B, 1); }
 
+// Each thread has a word of its own: only the invariant sees them together.
+export function apart_thread0(): void { atomicStore32(A, 1); atomicStore32(A, 0); }
+export function apart_thread1(): void { atomicStore32(B, 1); atomicStore32(B, 0); }
+export function apart_invariant(): void { check(load32(A) == 0 || load32(B) == 0, 8); }
+
+// Nothing of it concerns anybody else, and it has no end.
+export function alone_thread0(): void { while (atomicLoad32(A) == 0) {} }
+export function alone_thread1(): void { atomicAdd32(B, 1); }
+
 export function flag_thread0(): void { while (atomicLoad32(A) == 0) cpuRelax(); check(atomicLoad32(B) == 1, 4); }
 export function flag_thread1(): void { atomicStore32(B, 1); atomicStore32(A, 1); }
 `;
@@ -65,11 +75,11 @@ beforeAll(async () => {
   const file = path.join(directory, 'states.ts');
   writeFileSync(file, SOURCE);
   program = await compileProgram(file);
-}, 60_000);
+}, 180_000);
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const targetOf = (name: string, options: TargetOptions = {}): Target =>
-  programTarget(program, { name, prefix: `${name}_`, stepLimit: 2000, frozenClock: true, ...options });
+  programTarget(program, { name, prefix: `${name}_`, stepLimit: 5000, frozenClock: true, ...options });
 
 function search(name: string): SearchResult {
   const machine = new StateMachine(targetOf(name));
@@ -93,6 +103,31 @@ describe('every state of a program', () => {
 
   it('includes the deadlock of two mutexes', () => {
     expect(search('abba').violation?.kind).toBe('deadlock');
+  });
+});
+
+describe('local steps', () => {
+  const every = (name: string): ExploreResult =>
+    exploreStates(targetOf(name), { states: 100_000, depth: 5000, bytes: 1 << 20, stop: () => false });
+
+  it('are none that an invariant may see', () => {
+    expect(every('apart').violation?.kind).toBe('assertion');
+  });
+
+  it('that go round for ever are met again', () => {
+    expect(every('alone').violation?.kind).toBe('livelock');
+  });
+
+  it('to a word that was wrongly taken to be touched in order are found out, and what it takes to find that is not lost', () => {
+    const target = targetOf('lost');
+    const locality = probeLocality(target);
+    for (const word of locality.shared()) locality.setOrdered(word);
+    const machine = new StateMachine(target, locality);
+    const limits = { states: 100_000, depth: 500, stop: () => false };
+    depthFirst(machine, VisitedSet.create(4 << 20), limits);
+    expect(locality.changed).toBe(true);
+    machine.release();
+    expect(depthFirst(machine, VisitedSet.create(4 << 20), limits).violation?.kind).toBe('assertion');
   });
 });
 
