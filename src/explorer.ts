@@ -13,6 +13,8 @@ export type { Expectation, Operation, Scenario } from './explore/scenario.js';
 export { scenarioTarget } from './explore/scenario-target.js';
 export { ALLOCATOR_SCENARIOS } from './explore/scenarios/allocator.js';
 export { PROTOCOL_SCENARIOS } from './explore/scenarios/protocol.js';
+export { exploreStates, type StateOptions } from './explore/search/explore-states.js';
+export { shortestViolation } from './explore/search/shortest.js';
 export { strategyNamed } from './explore/strategies/named.js';
 export type { ChoiceKind, Strategy, StrategyEnd, View } from './explore/strategy.js';
 export type { PointSet, Target, TargetOptions } from './explore/target.js';

@@ -1,10 +1,12 @@
 // What belongs together in the state, by the names of its words: the words of a lock or another object of the kernel, those of one page (its entry in the RMP, its
-// struct page), of one entry of an XArray (what a file or the attributes say of one gfn), of a guest's invalidation. SURW draws such a set where the order of
+// struct page), of one gfn of a guest (its leaf entries in the page tables of all roots, its attributes), of one entry of another XArray (what a file says of
+// one page), of a guest's invalidation. SURW draws such a set where the order of
 // accesses to one word alone would not tell.
 import type { VariableOf } from './strategies/surw.js';
 import type { Target } from './target.js';
 
 const PAGE = /^(?:rmp|page)\[(0x[0-9a-f]+)\]/;
+const GFN = /^(.*)\.(?:(?:old_)?spte|mem_attr_array)\[(0x[0-9a-f]+)\]/;
 const ENTRY = /^.*\[0x[0-9a-f]+\]/;
 const INVALIDATION = /^(.*\.mmu_invalidate)_\w+$/;
 const OFFSET = /\+0x[0-9a-f]+$/;
@@ -13,6 +15,8 @@ const OFFSET = /\+0x[0-9a-f]+$/;
 export function objectOf(name: string): string {
   const page = PAGE.exec(name);
   if (page !== null) return `page ${page[1]}`;
+  const gfn = GFN.exec(name);
+  if (gfn !== null) return `${gfn[1]} gfn ${gfn[2]}`;
   return ENTRY.exec(name)?.[0] ?? INVALIDATION.exec(name)?.[1] ?? name.replace(OFFSET, '');
 }
 

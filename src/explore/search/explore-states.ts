@@ -101,7 +101,10 @@ export class StateExploration {
   }
 }
 
-/** Searches every state in one go. */
+/**
+ * Searches every state in one go, depth first. `target` has `frozenClock`; `complete` in the result only when each state was seen. Throws RangeError for more
+ * than 24 threads.
+ */
 export function exploreStates(target: Target, options: StateOptions): ExploreResult & { states: number } {
   const exploration = new StateExploration(target, options);
   while (!exploration.run(Infinity));

@@ -44,3 +44,13 @@ export class ShortestExploration {
     return { ...resultOfSearch(this.#target, this.#search.result(), false, 'shortest'), frontier };
   }
 }
+
+/**
+ * Searches breadth first in one go: a violation that it finds has the fewest steps of all. `target` has `frozenClock`; `bytes` is the memory for states that were
+ * seen, and as much again for those that wait. Throws RangeError for more than 24 threads.
+ */
+export function shortestViolation(target: Target, options: StateOptions): ExploreResult & { states: number } {
+  const exploration = new ShortestExploration(target, options);
+  while (!exploration.run(Infinity));
+  return exploration.finish();
+}

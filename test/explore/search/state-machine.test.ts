@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CompiledProgram, compileProgram } from '#src/explore/compile.js';
 import { explore, type ExploreResult } from '#src/explore/explore.js';
 import { programTarget } from '#src/explore/program-target.js';
-import { exploreStates } from '#src/explore/search/explore-states.js';
 import { depthFirst } from '#src/explore/search/depth-first.js';
 import { probeLocality } from '#src/explore/search/locality.js';
 import type { SearchResult } from '#src/explore/search/machine.js';
 import { StateMachine } from '#src/explore/search/state-machine.js';
 import { RandomWalk } from '#src/explore/strategies/random.js';
 import type { Target, TargetOptions } from '#src/explore/target.js';
+import { exploreStates, shortestViolation } from '#src/explorer.js';
 import { VisitedSet } from '#src/explore/visited.js';
 
 const SOURCE = `
@@ -103,6 +103,22 @@ describe('every state of a program', () => {
 
   it('includes the deadlock of two mutexes', () => {
     expect(search('abba').violation?.kind).toBe('deadlock');
+  });
+});
+
+describe('the searches that the package exports', () => {
+  const limits = { states: 100_000, depth: 500, bytes: 1 << 20, stop: (): boolean => false };
+
+  it('find a lost update, breadth first in the fewest steps: two loads, two stores', () => {
+    const shortest = shortestViolation(targetOf('lost'), limits);
+    const deepest = exploreStates(targetOf('lost'), limits);
+    expect([shortest.violation?.kind, deepest.violation?.kind]).toEqual(['assertion', 'assertion']);
+    expect(shortest.violation?.tape).toHaveLength(4);
+  });
+
+  it('say that all was seen where nothing fails', () => {
+    for (const find of [exploreStates, shortestViolation])
+      expect(find(targetOf('mutex'), limits)).toMatchObject({ verdict: 'no-violation', complete: true });
   });
 });
 
