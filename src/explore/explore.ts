@@ -117,9 +117,11 @@ export class Exploration {
     machine.observer = undefined;
     const { result } = this;
     if (this.#traces !== undefined) result.distinctTraces = this.#traces.distinct;
-    const { steps, stepLimitHits, nondeterminism } = result;
+    const { stepLimitHits, nondeterminism } = result;
+    // A scenario's call may be refused before it touches anything; a program that the scheduler sees nothing of goes past point.ts.
+    const seen = result.steps > 0 || this.#target.remake !== undefined;
     if (result.verdict !== 'violation')
-      result.verdict = isAnswer(steps, stepLimitHits, nondeterminism) ? 'no-violation' : 'inconclusive';
+      result.verdict = isAnswer(seen, stepLimitHits, nondeterminism) ? 'no-violation' : 'inconclusive';
     return this.#done;
   }
 
@@ -185,10 +187,9 @@ export class Exploration {
   }
 }
 
-/** Whether executions that passed say anything. */
-/** Whether executions without a failure say something: none was cut, and there was something to interleave. */
-export function isAnswer(steps: number, stepLimitHits: number, nondeterminism: string | undefined): boolean {
-  return steps > 0 && stepLimitHits === 0 && nondeterminism === undefined;
+/** Whether executions without a failure say something: none was cut, all came again, and what the threads did was seen. */
+export function isAnswer(seen: boolean, stepLimitHits: number, nondeterminism: string | undefined): boolean {
+  return seen && stepLimitHits === 0 && nondeterminism === undefined;
 }
 
 /** Explores until the first failure. */

@@ -92,7 +92,8 @@ export function inOrder(
   const stepLimitHits = sum((result) => result.stepLimitHits);
   const nondeterminism = replies.at(-1)?.result.nondeterminism;
   const steps = sum((result) => result.steps);
-  const passed = isAnswer(steps, stepLimitHits, nondeterminism) ? 'no-violation' : 'inconclusive';
+  const seen = steps > 0 || replies.some(({ result }) => result.verdict === 'no-violation');
+  const passed = isAnswer(seen, stepLimitHits, nondeterminism) ? 'no-violation' : 'inconclusive';
   return {
     strategy,
     seed,

@@ -27,7 +27,7 @@ describe('docs/protocols.md', () => {
   });
 
   it.each(BUGS.filter(({ id }) => BOTH.includes(id)))('$id fails by guest-memfd, too', (bug) => {
-    expect(fails(bug, 'guest-memfd', 1000)).toBe(true);
+    expect(fails(bug, 'guest-memfd', 4000)).toBe(true);
   });
 
   it.each(BUGS.filter(({ id }) => RFC.includes(id)))('$id does not, by guest-memfd', (bug) => {

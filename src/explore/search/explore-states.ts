@@ -8,6 +8,7 @@ import type { Frontier } from './search-pool.js';
 import { isEndless, resultOfSearch } from './search-result.js';
 import { type SavedState, StateMachine } from './state-machine.js';
 
+/** How far a search over states goes. One that runs out of any of these says that it is not complete. */
 export interface StateOptions {
   /** How many at most. */
   states: number;
@@ -15,6 +16,7 @@ export interface StateOptions {
   depth: number;
   /** Memory for the set of visited states. */
   bytes: number;
+  /** Asked now and then; true ends the search. */
   stop: () => boolean;
 }
 
