@@ -74,7 +74,7 @@ class Rig {
     const threads = Object.keys(scenario.threads).length;
     this.#gate = new Gate(threads);
     const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES, shared: true });
-    this.#shard = kernelInstance({ build: 'perturbed', memory, module: kernelModule('perturbed') });
+    this.#shard = kernelInstance({ id: 'stress', build: 'perturbed', memory, module: kernelModule('perturbed') });
     const { x, words } = this.#shard;
     const host = { x, words, quietly: (call: () => void) => this.#quietly(call) };
     bootScenario(host, scenario, MEMORY_PAGES);

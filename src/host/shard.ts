@@ -1,4 +1,5 @@
 // A shard: one linear memory with one modelled kernel in it. Creating writes the geometry and boots; attaching makes the calling thread a task.
+import { randomUUID } from 'node:crypto';
 import type { KernelExports } from '#kernel-exports';
 import * as layout from '../kernel/abi/layout.js';
 import { SNP_HV_IN_USE_WRITE_ALLOWED } from '../kernel/abi/snp.js';
@@ -33,6 +34,8 @@ export interface ShardOptions {
 
 /** What another thread needs to join: structured-cloneable. */
 export interface ShardHandle {
+  /** Tells shards apart: memories that were posted to a thread are other objects each time. */
+  id: string;
   build: BuildName;
   memory: WebAssembly.Memory;
   module: WebAssembly.Module;
@@ -106,7 +109,7 @@ export function writeGeometry(words: Int32Array, options: Omit<ShardOptions, 'bu
 export function createShard(options: ShardOptions, environment: Partial<KernelEnvironment> = {}): Shard {
   const memoryPages = options.memoryPages ?? 65536;
   const memory = new WebAssembly.Memory({ initial: memoryPages, maximum: memoryPages, shared: true });
-  const handle: ShardHandle = { build: options.build, memory, module: kernelModule(options.build) };
+  const handle: ShardHandle = { id: randomUUID(), build: options.build, memory, module: kernelModule(options.build) };
   const shard = kernelInstance(handle, environment);
   writeGeometry(shard.words, { ...options, memoryPages });
   const error = shard.x.bootKernel();
@@ -117,7 +120,11 @@ export function createShard(options: ShardOptions, environment: Partial<KernelEn
 
 /** Makes the calling thread a task of a shard that another thread has booted. */
 export function attachShard(handle: ShardHandle, environment: Partial<KernelEnvironment> = {}): Shard {
-  const shard = kernelInstance(handle, environment);
+  return attachInstance(kernelInstance(handle, environment));
+}
+
+/** The same with an instance that the thread has already; no task of the thread's may be attached to it. */
+export function attachInstance(shard: Omit<Shard, 'taskId'>): Shard {
   const taskId = shard.x.taskAttach();
   if (taskId < 0) throw new KernelError('attach', -24, { reason: 'all task entries are taken' });
   return { ...shard, taskId };
