@@ -22,9 +22,6 @@ export interface ActorTask {
 /** In the presence word of an actor whose thread has left for a while. */
 export const AWAY = -1;
 
-/** New space of a worker, MiB. */
-const YOUNG_MB = 4;
-
 /** Notes which task a worker has become, so that the host knows whose locks to look at when the worker dies. */
 export function announceTask(task: ActorTask, taskId: number): void {
   Atomics.store(new Int32Array(task.presence), task.slot, taskId + 1);
@@ -56,8 +53,6 @@ export function createPool(threads: number): Pool {
     concurrentTasksPerWorker: 1,
     // An idle worker may sleep in Atomics.wait: nothing else runs on its loop.
     atomics: 'sync',
-    // The kernel's clock makes short-lived numbers, all that a worker makes: room for more of them is only resident memory, which V8 would let grow for an hour.
-    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     recordTiming: false,
   });
   piscina.on('error', () => {
