@@ -1,9 +1,17 @@
 // How `explore` runs what it was asked for: samples on this thread or on several, searches over states likewise, with a progress line and an eye on the clock.
 import { setImmediate } from 'node:timers/promises';
-import { checkSameStart, frontierOf, type Progress, type Stopped, writeCheckpoint } from '../explore/checkpoint.js';
+import {
+  checkSameStart,
+  frontierOf,
+  type Progress,
+  shortestStartOf,
+  type Stopped,
+  writeCheckpoint,
+} from '../explore/checkpoint.js';
 import { Exploration, type ExploreResult } from '../explore/explore.js';
 import type { ExploreJob } from '../explore/pool.js';
 import type { Frontier } from '../explore/search/search-pool.js';
+import type { ShortestStart } from '../explore/search/shortest.js';
 import { strategyNamed } from '../explore/strategies/named.js';
 import type { Target } from '../explore/target.js';
 import { isScheduleSearch, type ScheduleSearch } from '../explore/strategy.js';
@@ -30,6 +38,7 @@ export interface Job extends ExploreJob {
 export interface Explored {
   result: ExploreResult;
   left?: { rest: Frontier; visited: VisitedSet };
+  shortest?: ShortestStart;
   schedules?: Schedules;
 }
 
@@ -37,7 +46,10 @@ export interface Explored {
 export async function runJob(target: Target, job: Job, from: Stopped | undefined, course: Course): Promise<Explored> {
   const { strategy, workers, memory: bytes, executions, seed, only } = job;
   const depth = job.target.stepLimit!;
-  if (strategy === SHORTEST) return shortestWay(target, { depth, bytes }, course);
+  if (strategy === SHORTEST) {
+    const start = from === undefined ? undefined : shortestStartOf(from, target);
+    return shortestWay(target, { depth, bytes, from: start }, course);
+  }
   if (strategy === STATES) {
     if (from === undefined && (workers ?? 1) === 1) return searchStates(target, { depth, bytes }, course);
     const frontier = from === undefined ? undefined : frontierOf(from, target);
@@ -72,17 +84,18 @@ function together(before: Progress['done'], result: ExploreResult): ExploreResul
   };
 }
 
-/** Writes down where an exploration that was stopped can go on; false when it is over, or of a kind that begins anew. */
+/** Writes down where an exploration that was stopped can go on; false when it is over, or a search whose place cannot be told. */
 export async function keep(
   folder: string,
   target: Target,
   job: ExploreJob,
-  { result, left, schedules }: Explored,
+  { result, left, shortest, schedules }: Explored,
   wallMs: number,
 ): Promise<boolean> {
   const { verdict, exhausted, nondeterminism, executions, steps, longest, stepLimitHits } = result;
   if (verdict === 'violation' || exhausted || nondeterminism !== undefined) return false;
-  if (SEARCHES.has(job.strategy) && left === undefined && schedules === undefined) return false;
+  const isPlaceKnown = left !== undefined || shortest !== undefined || schedules !== undefined;
+  if (SEARCHES.has(job.strategy) && !isPlaceKnown) return false;
   const { what, strategy, seed, overrides } = job;
   const done = { executions, steps, longest, stepLimitHits, wallMs };
   const { variants, protocol } = overrides;
@@ -95,7 +108,7 @@ export async function keep(
     done,
     ...(schedules === undefined ? {} : { schedules }),
   };
-  await writeCheckpoint(folder, target, progress, left);
+  await writeCheckpoint(folder, target, progress, { ...(left && { search: left }), ...(shortest && { shortest }) });
   return true;
 }
 
@@ -210,18 +223,21 @@ function searchLine(course: Course, states: number, frontier: number, share: num
 /** Breadth first: how many steps from the start the search is, and how many states wait there. */
 async function shortestWay(
   target: Target,
-  { depth, bytes }: { depth: number; bytes: number },
+  { depth, bytes, from }: { depth: number; bytes: number; from: ShortestStart | undefined },
   course: Course,
 ): Promise<Explored> {
   const { ShortestExploration } = await import('../explore/search/shortest.js');
-  const exploration = new ShortestExploration(target, { states: MOST_STATES, depth, bytes, stop: () => false });
+  const limits = { states: MOST_STATES, depth, bytes, stop: () => false };
+  const exploration = new ShortestExploration(target, limits, from);
   const line = (): string => {
     const { states, frontier, depth: steps } = exploration.progress;
     const seconds = course.elapsedMs() / 1000;
     return `${seconds.toFixed(1)} s  ${states} states  ${rate(states, seconds)}/s  ${frontier} wait  ${steps} steps from the start`;
   };
   await inSlices(() => exploration.run(256), line, course);
-  return { result: exploration.finish() };
+  const shortest = exploration.left();
+  const result = exploration.finish();
+  return shortest === undefined || result.verdict === 'violation' ? { result } : { result, shortest };
 }
 
 /** On this thread, from the start: the only way to see every loop of states. */

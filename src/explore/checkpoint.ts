@@ -9,12 +9,14 @@ import { UsageError } from '../host/errors.js';
 import { PROTOCOLS } from '../host/protocols.js';
 import * as control from '../kernel/abi/control.js';
 import type { Frontier } from './search/search-pool.js';
+import type { ShortestStart } from './search/shortest.js';
 import type { Target } from './target.js';
 import type { VisitedSet } from './visited.js';
 
 const FILE = 'checkpoint.json';
 const VISITED = 'visited.bin';
 const LOCALITY = 'locality.bin';
+const WAYS = 'ways.bin';
 
 const counts = z.object({
   executions: z.number(),
@@ -56,6 +58,15 @@ export const checkpointSchema = z.object({
   search: z
     .object({ spinners: z.number(), parts: z.array(z.object({ weight: z.number(), ways: z.array(wayTuple) })) })
     .optional(),
+  /** Of a search for the shortest way to a violation: how many states wait, those of them that are `depth` steps from the start, answers by entry. */
+  shortest: z
+    .object({
+      waiting: z.number(),
+      present: z.number(),
+      depth: z.number(),
+      answers: z.array(z.tuple([z.number(), z.array(z.number())])),
+    })
+    .optional(),
   /** Of a search through schedules; what a part says beside its weight is its strategy's. */
   schedules: z
     .object({
@@ -75,7 +86,7 @@ export interface Stopped {
 }
 
 /** Of an exploration that goes on elsewhere. */
-export type Progress = Omit<Checkpoint, 'schema' | 'search' | 'start'>;
+export type Progress = Omit<Checkpoint, 'schema' | 'search' | 'shortest' | 'start'>;
 
 /** Hash of the state that the executions of a target start from: another one is not the same target. */
 function startHash({ machine }: Target): string {
@@ -87,12 +98,18 @@ function startHash({ machine }: Target): string {
     .digest('hex');
 }
 
+/** What is left of a search over states that was stopped. */
+export interface Searched {
+  search?: { rest: Frontier; visited: VisitedSet };
+  shortest?: ShortestStart;
+}
+
 /** Writes a checkpoint into a folder of its own. */
 export async function writeCheckpoint(
   folder: string,
   target: Target,
   progress: Progress,
-  search?: { rest: Frontier; visited: VisitedSet },
+  { search, shortest }: Searched = {},
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   const start = startHash(target);
@@ -112,6 +129,17 @@ export async function writeCheckpoint(
     };
     await writeFile(path.join(folder, LOCALITY), locality.words);
     await writeFile(path.join(folder, VISITED), search.visited.hashes());
+  }
+  if (shortest !== undefined) {
+    const { words, answers, waiting, present, depth } = shortest.waits;
+    document.shortest = {
+      waiting,
+      present,
+      depth,
+      answers: Array.from(answers, ([entry, given]) => [entry, [...given]]),
+    };
+    await writeFile(path.join(folder, WAYS), words);
+    await writeFile(path.join(folder, VISITED), shortest.hashes);
   }
   // Last: without it the folder is no checkpoint.
   await writeFile(path.join(folder, FILE), `${JSON.stringify(document)}\n`);
@@ -147,11 +175,9 @@ export function readCheckpoint(folder: string): Stopped {
 export function frontierOf({ checkpoint, folder }: Stopped, target: Target): Frontier {
   checkSameStart(checkpoint, target);
   const { done, search } = checkpoint;
-  const words = new Uint8Array(readFileSync(path.join(folder, LOCALITY)));
-  // A copy, which lies at a multiple of four.
-  const visited = new Uint8Array(readFileSync(path.join(folder, VISITED)));
-  if (words.length !== target.machine.memory.stateEnd >>> 2 || visited.length % 8 !== 0)
-    throw new UsageError('--resume', `--resume ${folder}: ${LOCALITY} or ${VISITED} is damaged`);
+  const words = bytesOf(folder, LOCALITY);
+  const visited = hashesOf(folder);
+  if (words.length !== target.machine.memory.stateEnd >>> 2) damaged(folder, LOCALITY);
   const parts = search!.parts.map(({ weight, ways }) => ({
     weight,
     ways: ways.map(({ again, ...way }) => ({ ...way, again })),
@@ -162,8 +188,39 @@ export function frontierOf({ checkpoint, folder }: Stopped, target: Target): Fro
     transitions: done.steps,
     executions: done.executions,
     deepest: done.longest,
-    fill: (set) => set.insertAll(new Uint32Array(visited.buffer)),
+    fill: (set) => set.insertAll(visited),
   };
+}
+
+/** What a search for the shortest way goes on from. Throws UsageError as `frontierOf` does. */
+export function shortestStartOf({ checkpoint, folder }: Stopped, target: Target): ShortestStart {
+  checkSameStart(checkpoint, target);
+  const { done, shortest } = checkpoint;
+  const { waiting, present, depth, answers } = shortest!;
+  const bytes = bytesOf(folder, WAYS);
+  if (bytes.length % 8 !== 0 || bytes.length / 8 < waiting || present > waiting) damaged(folder, WAYS);
+  const words = new Float64Array(bytes.buffer);
+  const counts = { transitions: done.steps, executions: done.executions };
+  return { waits: { words, answers: new Map(answers), waiting, present, depth, ...counts }, hashes: hashesOf(folder) };
+}
+
+/** A file of a checkpoint, as a copy that lies at a multiple of eight. */
+function bytesOf(folder: string, file: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(readFileSync(path.join(folder, file)));
+  } catch (error) {
+    throw new UsageError('--resume', `--resume ${folder}: ${(error as Error).message}`);
+  }
+}
+
+function hashesOf(folder: string): Uint32Array {
+  const bytes = bytesOf(folder, VISITED);
+  if (bytes.length % 8 !== 0) damaged(folder, VISITED);
+  return new Uint32Array(bytes.buffer);
+}
+
+function damaged(folder: string, file: string): never {
+  throw new UsageError('--resume', `--resume ${folder}: ${file} is damaged`);
 }
 
 /** Throws UsageError when the executions of the target start from another state than those of the checkpoint did. */

@@ -104,6 +104,24 @@ describe('explore --resume', () => {
     expect(share).toBeLessThan(1);
   });
 
+  it('goes on with a search for the shortest way', async () => {
+    const options = ['--strategy', 'shortest'];
+    await explore('bind-punch', ...options, '--out', at('breadth'));
+    for (const [name, duration] of [
+      ['at-once', '1us'],
+      ['soon', '200ms'],
+    ] as const) {
+      const first = await explore('bind-punch', ...options, '--duration', duration, '--out', at(name));
+      // A fast machine may be done.
+      if (first.code === 0) continue;
+      expect(first.stdout).toContain(`to go on: rmptorture explore --resume ${at(name)}`);
+      documentIn(readFileSync(path.join(at(name), 'checkpoint/checkpoint.json'), 'utf8'));
+      await run('explore', '--resume', at(name), '--out', at(`${name}-on`));
+      const { states, executions, steps } = read('breadth');
+      expect(read(`${name}-on`)).toMatchObject({ complete: true, states, executions, steps });
+    }
+  });
+
   it('goes on with a search through schedules, with any number of threads', async () => {
     const options = ['--strategy', 'dpor', '--executions', '1000000'];
     await explore('allocate-allocate', ...options, '--out', at('all'));
@@ -132,11 +150,14 @@ describe('explore --resume', () => {
   });
 
   it('says in one line what is wrong', async () => {
+    await explore('free-free', '--strategy', 'shortest', '--duration', '1us', '--out', at('torn'));
+    writeFileSync(path.join(at('torn'), 'checkpoint/ways.bin'), 'short');
     const mistakes: [string[], string][] = [
       [['punch-punch', '--resume', at('sampled')], 'so leave out punch-punch'],
       [['--resume', at('sampled'), '--seed', '3'], 'leave out --seed, which the checkpoint has'],
       [['--resume', at('sampled'), '--strategy', 'pct'], 'leave out --strategy'],
       [['--resume', at('more')], 'no checkpoint.json there'],
+      [['--resume', at('torn')], 'ways.bin is damaged'],
     ];
     for (const [args, message] of mistakes) {
       const { code, stderr } = await run('explore', ...args);

@@ -2,10 +2,10 @@
 // two words that lead back to the start. Every thread is tried at every state: a local step that is made at once could make a way longer.
 import { Seen, type VisitedSet } from '../visited.js';
 import { lowest, type Failure, type SearchLimits, type SearchMachine, type SearchResult } from './machine.js';
+import { entryWord, parentOf, statesAt, threadOf, type WaysBack, waysTo } from './ways-back.js';
 
 /** How often the caller is asked whether to stop. */
 const STATES_BETWEEN_LOOKS = 256;
-const THREAD_BITS = 5;
 
 interface Waiting<S> {
   saved: S;
@@ -18,6 +18,14 @@ export interface BreadthLimits<S> extends SearchLimits {
   /** Bytes that a saved state takes, and how many those of the frontier may take. */
   bytesOf?: (saved: S) => number;
   frontierBytes?: number;
+}
+
+/** Where a search was stopped: the ways to the states that wait, of which the first `present` are `depth` steps from the start, the others one more. */
+export interface Waits extends WaysBack {
+  present: number;
+  depth: number;
+  transitions: number;
+  executions: number;
 }
 
 /** Searches from the machine's present state. */
@@ -57,6 +65,37 @@ export class BreadthFirst<S> {
     this.#machine = machine;
     this.#visited = visited;
     this.#options = options;
+  }
+
+  /** Goes on where another search was stopped, whose states `visited` has. The machine is at the start. Throws when it does not go the ways that are named. */
+  take(waits: Waits): void {
+    const { words, answers, waiting, present, depth, transitions, executions } = waits;
+    const first = words.length - waiting;
+    const states = statesAt(this.#machine, waits);
+    const wait = (saved: S, n: number): Waiting<S> => {
+      this.#bytes += this.#options.bytesOf?.(saved) ?? 0;
+      return { saved, entry: first + n };
+    };
+    const waitings = states.map((saved, n) => wait(saved, n));
+    this.#present = waitings.slice(0, present);
+    this.#next = waitings.slice(present);
+    this.#from = Float64Array.from(words);
+    this.#entries = words.length;
+    for (const [entry, given] of answers) this.#answers.set(entry, given);
+    this.#depth = depth;
+    this.#transitions = transitions;
+    this.#executions = executions;
+    this.#begun = true;
+  }
+
+  /** Where the search is; undefined when it is over. */
+  left(): Waits | undefined {
+    this.run(0);
+    if (this.#failure !== undefined || this.frontier === 0) return undefined;
+    // Entries are numbered as they are met: all those from the first that waits on wait.
+    const ways = waysTo(this.frontier, this.#from.subarray(0, this.#entries), this.#answers);
+    const present = this.#present.length - this.#at;
+    return { ...ways, present, depth: this.#depth, transitions: this.#transitions, executions: this.#executions };
   }
 
   /** Makes about `transitions` more. True when the search is over. */
@@ -179,7 +218,7 @@ export class BreadthFirst<S> {
       this.#from = larger;
     }
     if (thread >= 0 && this.#machine.answers.length > 0) this.#answers.set(this.#entries, this.#machine.answers);
-    this.#from[this.#entries] = (from + 1) * 2 ** THREAD_BITS + Math.max(0, thread);
+    this.#from[this.#entries] = entryWord(from, Math.max(0, thread));
     return this.#entries++;
   }
 
@@ -189,8 +228,8 @@ export class BreadthFirst<S> {
     const schedule = thread < 0 ? [] : [...this.#machine.answers.toReversed(), thread];
     for (let at = entry; at > 0;) {
       const word = this.#from[at]!;
-      schedule.push(...(this.#answers.get(at)?.toReversed() ?? []), word % 2 ** THREAD_BITS);
-      at = Math.floor(word / 2 ** THREAD_BITS) - 1;
+      schedule.push(...(this.#answers.get(at)?.toReversed() ?? []), threadOf(word));
+      at = parentOf(word);
     }
     return { ...failure, schedule: schedule.toReversed() };
   }

@@ -3,12 +3,19 @@
 import type { ExploreResult } from '../explore.js';
 import type { Target } from '../target.js';
 import { VisitedSet } from '../visited.js';
-import { BreadthFirst } from './breadth-first.js';
+import { BreadthFirst, type Waits } from './breadth-first.js';
 import { MOST_THREADS, type StateOptions } from './explore-states.js';
 import { resultOfSearch } from './search-result.js';
 import { type SavedState, StateMachine } from './state-machine.js';
 
 const bytesOf = ({ words }: SavedState): number => words.byteLength;
+
+/** Where a search goes on. */
+export interface ShortestStart {
+  waits: Waits;
+  /** Of the states that were seen before, as VisitedSet.hashes gives them. */
+  hashes: Uint32Array;
+}
 
 /** The search of a target whose clock is frozen, in slices; `bytes` of the options is for the visited set, and as much again for the frontier. */
 export class ShortestExploration {
@@ -17,13 +24,17 @@ export class ShortestExploration {
   readonly #visited: VisitedSet;
   readonly #search: BreadthFirst<SavedState>;
 
-  constructor(target: Target, { states, depth, bytes, stop }: StateOptions) {
+  /** `from`: where another search was stopped, with the hashes of the states that it had seen. */
+  constructor(target: Target, { states, depth, bytes, stop }: StateOptions, from?: ShortestStart) {
     if (target.machine.threadCount > MOST_THREADS) throw new RangeError(`at most ${MOST_THREADS} threads`);
     this.#target = target;
     this.#machine = new StateMachine(target);
     this.#visited = VisitedSet.growing(bytes);
     const limits = { states, depth, stop, bytesOf, frontierBytes: bytes };
     this.#search = new BreadthFirst(this.#machine, this.#visited, limits);
+    if (from === undefined) return;
+    this.#visited.insertAll(from.hashes);
+    this.#search.take(from.waits);
   }
 
   /** Makes about `transitions` more. True when the search is over. */
@@ -35,6 +46,12 @@ export class ShortestExploration {
   get progress(): { states: number; frontier: number; depth: number } {
     const { frontier, depth } = this.#search;
     return { states: this.#visited.states + this.#visited.bitStates, frontier, depth };
+  }
+
+  /** What is left, for another search to go on from; undefined when it is over. */
+  left(): ShortestStart | undefined {
+    const waits = this.#search.left();
+    return waits && { waits, hashes: this.#visited.hashes() };
   }
 
   /** What was found, also when the search is not over; the machine is free for others then. */

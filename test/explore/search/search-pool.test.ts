@@ -75,7 +75,7 @@ describe('a search over states on several threads', () => {
       const options = { ...OPTIONS, spuriousWakeups: 0, earlyTimeouts: 0 };
       const progress = { ...how, target: options, done: { ...done, stepLimitHits: 0, wallMs: 0 } };
       const into = path.join(folder, `go${go}`);
-      await writeCheckpoint(into, target, progress, { rest, visited });
+      await writeCheckpoint(into, target, progress, { search: { rest, visited } });
       from = frontierOf(readCheckpoint(into), target);
     }
   });
@@ -95,7 +95,7 @@ describe('a checkpoint', () => {
     const into = path.join(folder, 'other');
     const target = targetOf('bind-punch');
     const { rest, visited } = await search('bind-punch', 1, wholeSearch(target), { over: () => true });
-    await writeCheckpoint(into, target, progress, { rest, visited });
+    await writeCheckpoint(into, target, progress, { search: { rest, visited } });
     const stopped = readCheckpoint(into);
     expect(stopped.checkpoint.done).toEqual(progress.done);
     expect(() => frontierOf(stopped, targetOf('bind-fault'))).toThrow(/no longer what it was/);

@@ -193,6 +193,42 @@ describe('the stateful searches', () => {
     expect(stopped.result()).toMatchObject({ complete: false, limits: ['stop'], transitions: 7 });
   });
 
+  it('breadth first go on where they were stopped, and find what they find in one go', () => {
+    let resumed = 0;
+    fc.assert(
+      fc.property(program, fc.nat({ max: 30 }), (code, transitions) => {
+        const whole = breadthFirst(new ToyMachine(code), set(), LIMITS);
+        const before = set();
+        const search = new BreadthFirst(new ToyMachine(code), before, LIMITS);
+        search.run(transitions);
+        const waits = search.left();
+        if (waits === undefined) {
+          expect(search.result()).toEqual(whole);
+          return;
+        }
+        resumed++;
+        const seen = set();
+        seen.insertAll(before.hashes());
+        const rest = new BreadthFirst(new ToyMachine(code), seen, LIMITS);
+        rest.take(waits);
+        rest.run(Infinity);
+        expect(rest.result()).toEqual(whole);
+      }),
+      { seed: 20261130, numRuns: 300 },
+    );
+    expect(resumed).toBeGreaterThan(100);
+  });
+
+  it('breadth first refuse a way that another program cannot go', () => {
+    const stores = (count: number): Instruction[][] => [
+      Array.from({ length: count }, (_, n) => ({ op: 'store', word: 0, value: n })),
+    ];
+    const search = new BreadthFirst(new ToyMachine(stores(6)), set(), LIMITS);
+    search.run(4);
+    const rest = new BreadthFirst(new ToyMachine(stores(2)), set(), LIMITS);
+    expect(() => rest.take(search.left()!)).toThrow('a way that was gone before cannot be gone');
+  });
+
   it('that were stopped before their first step have seen nothing', () => {
     const code: Instruction[][] = [[{ op: 'store', word: 0, value: 1 }]];
     for (const search of [
