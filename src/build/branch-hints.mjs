@@ -78,7 +78,8 @@ function importedFunctions(r) {
       const flags = r.byte();
       r.number();
       if ((flags & 1) !== 0) r.number();
-    } else throw new Error(`branch hints: an import of kind ${kind}`);
+    } else if (kind === 3) r.at += 2;
+    else throw new Error(`branch hints: an import of kind ${kind}`);
   });
   return count;
 }

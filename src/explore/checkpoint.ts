@@ -200,8 +200,9 @@ export function shortestStartOf({ checkpoint, folder }: Stopped, target: Target)
   const bytes = bytesOf(folder, WAYS);
   if (bytes.length % 8 !== 0 || bytes.length / 8 < waiting || present > waiting) damaged(folder, WAYS);
   const words = new Float64Array(bytes.buffer);
-  const counts = { transitions: done.steps, executions: done.executions };
-  return { waits: { words, answers: new Map(answers), waiting, present, depth, ...counts }, hashes: hashesOf(folder) };
+  const { steps: transitions, executions } = done;
+  const waits = { words, answers: new Map(answers), waiting, present, depth, transitions, executions };
+  return { waits, hashes: hashesOf(folder) };
 }
 
 /** A file of a checkpoint, as a copy that lies at a multiple of eight. */

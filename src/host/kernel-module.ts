@@ -25,6 +25,9 @@ export interface KernelEnvironment {
   userHook(vmId: number, slotId: number, startGfn: number, endGfn: number): void;
 }
 
+/** x86 shows stores in their order, and never before an earlier load: Intel SDM volume 3, section 9.2.2; AMD APM volume 2, section 7.2. */
+const storesInOrder = process.arch === 'x64' || process.arch === 'ia32' ? 1 : 0;
+
 function unused(): never {
   throw new Error('the scheduler calls belong to the controlled build');
 }
@@ -36,7 +39,7 @@ export function instantiateKernel(
   environment: KernelEnvironment,
 ): KernelExports {
   const instance = new WebAssembly.Instance(module, {
-    env: { memory, nowNs, point: unused, futexWait: unused, futexWake: unused, ...environment },
+    env: { memory, nowNs, storesInOrder, point: unused, futexWait: unused, futexWake: unused, ...environment },
   });
   return instance.exports as unknown as KernelExports;
 }

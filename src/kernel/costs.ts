@@ -2,7 +2,7 @@
 // RMPUPDATE takes 20 ns and its IPI is a word in memory; with costs, the operations have the proportions of a real machine. Not in the controlled build,
 // which has no time.
 import { COST_TURNS_PER_NS } from './abi/costs';
-import { loadF64, nowNs, peek32, spinTurn, storeF64 } from './point';
+import { fence, loadF64, nowNs, peek32, storeF64 } from './point';
 
 /** Below this a reading of the clock would be a good part of the time to be spent. */
 const CLOCK_NS: f64 = 2000;
@@ -35,7 +35,7 @@ export function spendNs(ns: f64): void {
 }
 
 export function turn(turns: u32): void {
-  for (let n = turns; n != 0; n--) spinTurn();
+  for (let n = turns; n != 0; n--) fence();
 }
 
 /** Measures the loop: the fastest of many short runs, so that neither another thread on this CPU nor code not yet optimized counts. @context boot; takes 20 ms. */

@@ -23,6 +23,10 @@ declare function hostFutexWake(address: usize, count: u32): u32;
 // @ts-ignore: decorator
 @external("env", "nowNs")
 declare function hostNowNs(): f64;
+/** Whether this machine's plain stores are seen in their order, and after all loads before them (x86): then they are release stores. */
+// @ts-ignore: decorator
+@external("env", "storesInOrder")
+declare const STORES_IN_ORDER: u32;
 /** Throws a JavaScript exception: the run is over and this thread leaves the kernel as it stands. */
 // @ts-ignore: decorator
 @external("env", "stopped")
@@ -82,9 +86,8 @@ export function peek64(p: usize): u64 { return load<u64>(p); }
 export function poke32(p: usize, value: u32): void { if (CONTROLLED) markDirty(p); store<u32>(p, value); }
 export function poke64(p: usize, value: u64): void { if (CONTROLLED) markDirty(p); store<u64>(p, value); }
 
-/** Counts an event that was injected; a turn of some nanoseconds that keeps the CPU busy. Neither is a point: they are parts of the delays at points. */
+/** Counts an event that was injected. No point: it is a part of the delays at points. */
 export function tally(p: usize): void { atomic.add<u64>(p, 1); }
-export function spinTurn(): void { atomic.add<u32>(current + TASK_BARRIER, 0); }
 
 /** Whether a named variant is on. Always false in builds without variants. */
 // @ts-ignore: decorator
@@ -116,42 +119,24 @@ function futexWaitControlled(p: usize, expected: u32, timed: bool): i32 {
 
 // @ts-ignore: decorator
 @inline
-export function load8(p: usize): u32 {
-  if (CONTROLLED) pointLoad(p, 1);
-  return load<u8>(p);
-}
+export function load8(p: usize): u32 { if (CONTROLLED) pointLoad(p, 1); return load<u8>(p); }
 // @ts-ignore: decorator
 @inline
-export function store8(p: usize, value: u32): void {
-  if (CONTROLLED) pointStore(p, 1, <i32>value, 0);
-  store<u8>(p, value);
-}
+export function store8(p: usize, value: u32): void { if (CONTROLLED) pointStore(p, 1, <i32>value, 0); store<u8>(p, value); }
 
 // @ts-ignore: decorator
 @inline
-export function load16(p: usize): u32 {
-  if (CONTROLLED) pointLoad(p, 2);
-  return load<u16>(p);
-}
+export function load16(p: usize): u32 { if (CONTROLLED) pointLoad(p, 2); return load<u16>(p); }
 // @ts-ignore: decorator
 @inline
-export function load32(p: usize): u32 {
-  if (CONTROLLED) pointLoad(p, 4);
-  return found32(p, load<u32>(p));
-}
+export function load32(p: usize): u32 { if (CONTROLLED) pointLoad(p, 4); return found32(p, load<u32>(p)); }
 // @ts-ignore: decorator
 @inline
-export function store32(p: usize, value: u32): void {
-  if (CONTROLLED) pointStore(p, 4, <i32>value, 0);
-  store<u32>(p, value);
-}
+export function store32(p: usize, value: u32): void { if (CONTROLLED) pointStore(p, 4, <i32>value, 0); store<u32>(p, value); }
 
 // @ts-ignore: decorator
 @inline
-export function load64(p: usize): u64 {
-  if (CONTROLLED) pointLoad(p, 8);
-  return found64(p, load<u64>(p));
-}
+export function load64(p: usize): u64 { if (CONTROLLED) pointLoad(p, 8); return found64(p, load<u64>(p)); }
 // @ts-ignore: decorator
 @inline
 export function store64(p: usize, value: u64): void {
@@ -169,10 +154,7 @@ export function loadStatic64(p: usize): u64 { if (CONTROLLED) pointLoad(p, 8); r
 
 // @ts-ignore: decorator
 @inline
-export function loadF64(p: usize): f64 {
-  if (CONTROLLED) pointLoad(p, 8);
-  return load<f64>(p);
-}
+export function loadF64(p: usize): f64 { if (CONTROLLED) pointLoad(p, 8); return load<f64>(p); }
 // @ts-ignore: decorator
 @inline
 export function storeF64(p: usize, value: f64): void {
@@ -199,6 +181,25 @@ export function storeOnce64(p: usize, value: u64): void {
   if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
   perturb();
   store<u64>(p, value);
+}
+
+/**
+ * smp_store_release: whoever sees the store sees all that this task did before it; what this task reads after it may be read before it. A full barrier
+ * only on machines that need one for that. No delay: it ends or publishes what other points lie in.
+ */
+// @ts-ignore: decorator
+@inline
+export function storeRelease32(p: usize, value: u32): void {
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 4, <i32>value, 0);
+  if (CONTROLLED || STORES_IN_ORDER != 0) store<u32>(p, value);
+  else atomic.store<u32>(p, value);
+}
+// @ts-ignore: decorator
+@inline
+export function storeRelease64(p: usize, value: u64): void {
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
+  if (CONTROLLED || STORES_IN_ORDER != 0) store<u64>(p, value);
+  else atomic.store<u64>(p, value);
 }
 
 // @ts-ignore: decorator

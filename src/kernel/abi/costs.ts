@@ -8,4 +8,4 @@ export const COST_TLB_FLUSH_IPI = 77844; // one flush of a guest's TLBs on all C
 export const COST_TLB_FLUSH_TARGET = 77848; // more for each of its vCPUs
 export const COST_WBINVD = 77852; // WBINVD on all CPUs and DF_FLUSH
 export const COST_VMRUN = 77856; // VMRUN and the #VMEXIT after it
-export const COST_TURNS_PER_NS = 77864; // f64: turns of spinTurn in a nanosecond, measured at boot
+export const COST_TURNS_PER_NS = 77864; // f64: turns of fence in a nanosecond, measured at boot

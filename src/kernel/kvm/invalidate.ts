@@ -12,7 +12,7 @@ import { OOPS_BALANCE_NEGATIVE, OOPS_END_WITHOUT_RANGE, OOPS_RANGE_SHRANK, OOPS_
 import { EV_INVALIDATE_BEGIN, EV_INVALIDATE_END, EV_INVALIDATE_RANGE } from '../abi/trace';
 import { V_B12, V_PLANT_LOST_END } from '../abi/variants';
 import { oops } from '../oops';
-import { atomicLoad32, atomicLoad64, atomicStore32, load32, load64, oraclesOn, store32, storeOnce32, storeOnce64, variant } from '../point';
+import { atomicLoad32, atomicLoad64, atomicStore32, load32, load64, oraclesOn, store32, storeOnce32, storeOnce64, storeRelease32, variant } from '../point';
 import { traceInstant } from '../trace';
 
 /** No range added since the last section closed. kernel: INVALID_GPA. */
@@ -76,7 +76,7 @@ export function kvmMmuInvalidateEnd(kvm: usize): void {
   storeOnce64(kvm + KVM_INVALIDATE_SEQ, load64(kvm + KVM_INVALIDATE_SEQ) + 1);
   const open = <i32>load32(kvm + KVM_INVALIDATE_IN_PROGRESS) - 1;
   traceInstant(EV_INVALIDATE_END, load32(kvm + KVM_ID), 0, 0);
-  atomicStore32(kvm + KVM_INVALIDATE_IN_PROGRESS, <u32>open);
+  storeRelease32(kvm + KVM_INVALIDATE_IN_PROGRESS, <u32>open);
   kvmCountLocked(kvm, KC_ENDS);
   if (open < 0) {
     atomicStore32(kvm + KVM_BUGGED, 1);

@@ -22,7 +22,7 @@ import { fget, guestMemfd } from '../mm/restrictedmem-file';
 import { shmemHomeOf } from '../mm/shmem';
 import { oops } from '../oops';
 import { perturbHook } from '../perturb';
-import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
+import { atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
 import { guestInvalidated } from '../oracle/guest';
 import { fanout, fanoutWanted } from '../program/fanout';
 import { sevInvalidatePrivateRange } from '../snp/hook';
@@ -149,6 +149,7 @@ function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): void {
   writeLock(kvm + KVM_MMU_LOCK);
   if (variant(V_PLANT_SLEEP_ATOMIC)) takeAndRelease(kvm + KVM_LOCK);
   kvmCountLocked(kvm, KC_RM_BEGINS);
+  store32(slot + SLOT_BEGINS, load32(slot + SLOT_BEGINS) + 1);
   kvmMmuInvalidateBegin(kvm);
   kvmMmuInvalidateRangeAdd(kvm, startGfn, end);
   if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
@@ -194,7 +195,6 @@ function homeOfGfn(slot: usize, gfn: u64): u32 {
 export function kvmRestrictedmemInvalidateBegin(notifier: usize, start: u64, end: u64): void {
   const slot = notifier - SLOT_NOTIFIER;
   checkCallback(slot);
-  atomicAdd32(slot + SLOT_BEGINS, 1);
   const kvm: usize = load32(slot + SLOT_KVM);
   const id = load32(slot + SLOT_ID);
   const index = <f64>load64(slot + SLOT_RM_INDEX);
@@ -218,7 +218,6 @@ export function kvmRestrictedmemInvalidateBegin(notifier: usize, start: u64, end
 export function kvmRestrictedmemInvalidateEnd(notifier: usize, start: u64, end: u64): void {
   const slot = notifier - SLOT_NOTIFIER;
   checkCallback(slot);
-  atomicAdd32(slot + SLOT_ENDS, 1);
   const range = stackPush(16);
   const meets = restrictedmemGetGfnRange(slot, start, end, range);
   stackPop(16);
@@ -227,6 +226,7 @@ export function kvmRestrictedmemInvalidateEnd(notifier: usize, start: u64, end: 
   writeLock(kvm + KVM_MMU_LOCK);
   kvmMmuInvalidateEnd(kvm);
   kvmCountLocked(kvm, KC_RM_ENDS);
+  store32(slot + SLOT_ENDS, load32(slot + SLOT_ENDS) + 1);
   writeUnlock(kvm + KVM_MMU_LOCK);
 }
 

@@ -2,7 +2,7 @@
 // can be a user's value or pointer, a child node, or one of the tree's own marks, told apart by its two lowest bits.
 // kernel: include/linux/xarray.h, lib/xarray.c.
 import { kzalloc } from '../heap';
-import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, loadStatic32, loadStatic64, store32, storeOnce32 } from '../point';
+import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, loadStatic32, loadStatic64, store32, storeOnce32, storeRelease32 } from '../point';
 import { kfreeRcu } from '../sync/rcu';
 
 // --- struct xarray ---
@@ -122,7 +122,7 @@ export function slotLocked(node: usize, offset: u32): u32 { return loadStatic32(
 /** Publishes an entry: everything written to a new node before is visible to who finds it here. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
-export function slotPublish(node: usize, offset: u32, entry: u32): void { atomicStore32(slotAddress(node, offset), entry); }
+export function slotPublish(node: usize, offset: u32, entry: u32): void { storeRelease32(slotAddress(node, offset), entry); }
 
 /** Erases an entry. Nothing hangs on a NULL, so nothing has to be visible before it. @context xa_lock. kernel: RCU_INIT_POINTER(slot, NULL). */
 // @ts-ignore: decorator
@@ -137,7 +137,7 @@ export function headLoad(xa: usize): u32 { return atomicLoad32(xa + XA_HEAD); }
 export function headLocked(xa: usize): u32 { return loadStatic32(xa + XA_HEAD); }
 // @ts-ignore: decorator
 @inline
-export function headPublish(xa: usize, entry: u32): void { atomicStore32(xa + XA_HEAD, entry); }
+export function headPublish(xa: usize, entry: u32): void { storeRelease32(xa + XA_HEAD, entry); }
 
 // @ts-ignore: decorator
 @inline

@@ -17,7 +17,9 @@
 //
 // Why no wake-up is lost: the grace period sets `draining`, scans, and sleeps only while `draining` still has the value it set. A reader
 // counts its unlock, then looks at `draining`. Either the scan sees the unlock, or the reader sees `draining` and clears it, which ends or
-// prevents the sleep. So readers pay one load for this, and a notification only while somebody waits for their bank.
+// prevents the sleep. So readers pay one load for this, and a notification only while somebody waits for their bank. On real hardware the
+// look may overtake the unlock, which is still on its way out of the CPU then, for less than a microsecond: so the grace period goes on
+// scanning for a while (settleTurns) before it sleeps, and no sleep is longer than PARK_LIMIT_NS anyway.
 import { ENOMEM } from '../abi/errno';
 import { SH_MAX_TASKS, WAIT_SRCU } from '../abi/layout';
 import { OOPS_SRCU_ACTIVE_CLEANUP, ORACLE_LOCKING } from '../abi/oops';
@@ -27,13 +29,13 @@ import { V_PLANT_SRCU_NO_WAIT } from '../abi/variants';
 import { vfree, vmalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas32, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicXchg32, cpuRelax, current, fence, futexWake, load32, loadStatic32, loadStatic64, nowNs, peek32, peek64, poke64, store32, variant,
+  atomicAdd32, atomicCas32, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicXchg32, cpuRelax, current, fence, futexWake, load32, loadStatic32, loadStatic64, nowNs, peek32, peek64, poke64, store32, storeRelease64, variant,
 } from '../point';
 import { currentId, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSyncSrcu } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
-import { park, spinTurns } from './word';
+import { park, settleTurns, spinTurns } from './word';
 
 export const SRCU_SIZE: usize = 64;
 const SEQ: usize = 16;
@@ -94,8 +96,8 @@ export function srcuReadUnlock(s: usize, idx: i32): void {
   if (LOCKDEP) lockdepRelease(s);
   if (LOCKSTAT) lockstatRelease(s, loadStatic32(s + LOCK_CLASS));
   const counter = lockCounter(s, idx) + UNLOCKS;
-  // Barrier (C) and increment in one, then the look at `draining`: see above.
-  atomicStore64(counter, loadStatic64(counter) + 1);
+  // The increment, and barrier (C) before it.
+  storeRelease64(counter, loadStatic64(counter) + 1);
   if (CONTROLLED) forgetSections(s);
   if (atomicLoad32(s + DRAINING) == <u32>idx + 1) wakeDraining(s, idx);
 }
@@ -177,10 +179,19 @@ function drainBank(s: usize, bank: u32, scans: i32): void {
   }
   while (true) {
     atomicStore32(s + DRAINING, bank + 1);
-    if (bankEmpty(s, bank)) break;
+    if (bankSettles(s, bank)) break;
     park(s + DRAINING, bank + 1);
   }
   atomicStore32(s + DRAINING, 0);
+}
+
+/** Whether the bank is empty, now or as soon as an unlock has arrived that its reader had behind him when `draining` was set. */
+function bankSettles(s: usize, bank: u32): bool {
+  for (let n = settleTurns(); n > 0; n--) {
+    if (bankEmpty(s, bank)) return true;
+    cpuRelax();
+  }
+  return bankEmpty(s, bank);
 }
 
 /** Adds up the unlocks, then the locks; a barrier (A) lies between. kernel: srcu_readers_active_idx_check(). */
