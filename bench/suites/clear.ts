@@ -1,10 +1,11 @@
 // Clearing a 1 GiB private range (262,144 pages of 4K) with the SNP hook: by one thread, and with the hook and the freeing spread over the home
-// workers of two partitions.
+// workers of two partitions. Beside them what the machine's memory has to give: two threads that clear half of it each, in shards of their own.
 import { SH_STOP, STOP_REQUESTED } from '../../src/kernel/abi/layout.js';
-import { bootShard, closeShard, createGuest, punch } from '../machine.js';
+import type { Shard } from '../../src/host/shard.js';
+import { bootShard, closeShard, createGuest, type Guest, punch } from '../machine.js';
 import { WrongResult, type Benchmark, type Runner } from '../runner.js';
 import { estimate, pairedRatio } from '../../src/host/samples.js';
-import { BenchThread } from '../threads.js';
+import { BenchThread, together } from '../threads.js';
 import { timed, timedWithHelpers } from '../timing.js';
 
 export async function clear(runner: Runner): Promise<void> {
@@ -25,11 +26,52 @@ export async function clear(runner: Runner): Promise<void> {
     prepare: fill,
     run: () => (fanout ? timedWithHelpers : timed)(() => punch(shard, guest, pages, fanout)),
   });
-  const [alone, spread] = await runner.group([clearing('one thread', false), clearing('two home workers', true)], 0.5);
+  const halves = await Promise.all([0, 1].map((cpu) => halfOf(pages, cpu)));
+  const [alone, spread] = await runner.group(
+    [clearing('one thread', false), clearing('two home workers', true), apart(halves, pages)],
+    0.5,
+  );
   runner.atMost('clearing 1 GiB with the SNP hook, one thread, per page', 25, estimate(alone!.samples), 'ns');
   runner.atLeast('clearing 1 GiB over two home workers: speed-up', 1.8, pairedRatio(alone!.samples, spread!.samples));
+  await Promise.all(halves.map(({ thread }) => thread.end()));
+  for (const half of halves) closeShard(half.shard);
   closeShard(shard);
   Atomics.store(shard.words, SH_STOP / 4, STOP_REQUESTED);
   await Promise.all(served);
   await Promise.all(homes.map((home) => home.end()));
+}
+
+/** A guest of half the size in a shard of its own, and a thread that clears it. */
+interface Half {
+  shard: Shard;
+  guest: Guest;
+  thread: BenchThread;
+}
+
+async function halfOf(pages: number, cpu: number): Promise<Half> {
+  const shard = bootShard(pages, { partitions: 2 });
+  const guest = createGuest(shard, pages / 2, 0, true);
+  return { shard, guest, thread: await BenchThread.start(shard.handle, cpu) };
+}
+
+/** Two threads that share nothing but the machine. */
+function apart(halves: readonly Half[], pages: number): Benchmark {
+  return {
+    name: 'clear/two threads, nothing shared',
+    operations: pages,
+    expected: 0,
+    prepare: () => {
+      for (const { shard, guest } of halves) shard.x.benchFaults(guest.vcpu, 0, guest.pages);
+    },
+    run: async () => {
+      const timings = await together(
+        halves.map(({ thread, guest }) => [thread, ['benchPunches', guest.file, guest.pages, 1]]),
+      );
+      return {
+        ns: Math.max(...timings.map(({ ns }) => ns)),
+        waitedNs: Math.max(...timings.map(({ waitedNs }) => waitedNs)),
+        value: halves.reduce((sum, { shard, guest }) => sum + shard.x.sysFilePages(guest.file), 0),
+      };
+    },
+  };
 }
