@@ -10,6 +10,7 @@ import { PROTOCOLS } from '../host/protocols.js';
 import * as control from '../kernel/abi/control.js';
 import type { Frontier } from './search/search-pool.js';
 import type { ShortestStart } from './search/shortest.js';
+import { areWays } from './search/ways-back.js';
 import type { Target } from './target.js';
 import type { VisitedSet } from './visited.js';
 
@@ -175,15 +176,16 @@ export function readCheckpoint(folder: string): Stopped {
 export function frontierOf({ checkpoint, folder }: Stopped, target: Target): Frontier {
   checkSameStart(checkpoint, target);
   const { done, search } = checkpoint;
+  if (search === undefined) return damaged(folder, FILE);
   const words = bytesOf(folder, LOCALITY);
   const visited = hashesOf(folder);
   if (words.length !== target.machine.memory.stateEnd >>> 2) damaged(folder, LOCALITY);
-  const parts = search!.parts.map(({ weight, ways }) => ({
+  const parts = search.parts.map(({ weight, ways }) => ({
     weight,
     ways: ways.map(({ again, ...way }) => ({ ...way, again })),
   }));
   return {
-    locality: { words, spinners: search!.spinners },
+    locality: { words, spinners: search.spinners },
     parts,
     transitions: done.steps,
     executions: done.executions,
@@ -196,10 +198,12 @@ export function frontierOf({ checkpoint, folder }: Stopped, target: Target): Fro
 export function shortestStartOf({ checkpoint, folder }: Stopped, target: Target): ShortestStart {
   checkSameStart(checkpoint, target);
   const { done, shortest } = checkpoint;
-  const { waiting, present, depth, answers } = shortest!;
+  if (shortest === undefined) return damaged(folder, FILE);
+  const { waiting, present, depth, answers } = shortest;
   const bytes = bytesOf(folder, WAYS);
-  if (bytes.length % 8 !== 0 || bytes.length / 8 < waiting || present > waiting) damaged(folder, WAYS);
+  if (bytes.length % 8 !== 0) damaged(folder, WAYS);
   const words = new Float64Array(bytes.buffer);
+  if (words.length < waiting || present > waiting || !areWays(words)) damaged(folder, WAYS);
   const { steps: transitions, executions } = done;
   const waits = { words, answers: new Map(answers), waiting, present, depth, transitions, executions };
   return { waits, hashes: hashesOf(folder) };

@@ -1,5 +1,5 @@
 // `rmptorture explore` and `replay` as scripts see them: exit codes, documents, files, one line for a mistake.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
@@ -151,6 +151,22 @@ describe('explore --resume', () => {
 
   it('says in one line what is wrong', async () => {
     await explore('free-free', '--strategy', 'shortest', '--duration', '1us', '--out', at('torn'));
+    const copy = (name: string): string => {
+      cpSync(at('torn'), at(name), { recursive: true });
+      return path.join(at(name), 'checkpoint');
+    };
+    const elsewhere = copy('elsewhere');
+    const file = path.join(elsewhere, 'checkpoint.json');
+    writeFileSync(path.join(elsewhere, 'ways.bin'), Float64Array.of(0, 31 + 32));
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replace(
+        /"shortest":{.*?}/,
+        '"shortest":{"waiting":1,"present":1,"depth":1,"answers":[]}',
+      ),
+    );
+    const empty = path.join(copy('empty'), 'checkpoint.json');
+    writeFileSync(empty, readFileSync(empty, 'utf8').replace(/,"shortest":{.*?}/, ''));
     writeFileSync(path.join(at('torn'), 'checkpoint/ways.bin'), 'short');
     const mistakes: [string[], string][] = [
       [['punch-punch', '--resume', at('sampled')], 'so leave out punch-punch'],
@@ -158,6 +174,8 @@ describe('explore --resume', () => {
       [['--resume', at('sampled'), '--strategy', 'pct'], 'leave out --strategy'],
       [['--resume', at('more')], 'no checkpoint.json there'],
       [['--resume', at('torn')], 'ways.bin is damaged'],
+      [['--resume', at('elsewhere')], 'cannot be gone: ways.bin is damaged'],
+      [['--resume', at('empty')], 'checkpoint.json is damaged'],
     ];
     for (const [args, message] of mistakes) {
       const { code, stderr } = await run('explore', ...args);

@@ -1,5 +1,6 @@
 // The ways back to the start that a breadth-first search keeps: for every state the entry of the state before it and the thread that ran in between. Of a
 // search that was stopped only the ways to states that still wait are kept, and the states are made again from them.
+import { UsageError } from '../../host/errors.js';
 import type { SearchMachine } from './machine.js';
 
 const THREAD_BITS = 5;
@@ -15,6 +16,14 @@ export function parentOf(word: number): number {
 
 export function threadOf(word: number): number {
   return word % 2 ** THREAD_BITS;
+}
+
+/** Whether these can be entries: the start, and others that each come from one before them. */
+export function areWays(words: Float64Array): boolean {
+  return words.every((word, entry) => {
+    const parent = parentOf(word);
+    return Number.isInteger(word) && (entry === 0 ? parent === -1 : parent >= 0 && parent < entry);
+  });
 }
 
 /** Entries, each behind the one before it; the last `waiting` of them are states that wait. */
@@ -49,7 +58,7 @@ export function waysTo(
   return { words: Float64Array.from(kept), answers: keptAnswers, waiting };
 }
 
-/** The states that wait, made again by going every way once. The machine is at the start, and somewhere else afterwards. Throws RangeError when a way fails. */
+/** The states that wait, made again by going every way once. The machine is at the start, and somewhere else afterwards. Throws UsageError when a way fails. */
 export function statesAt<S>(machine: SearchMachine<S>, { words, answers, waiting }: WaysBack): S[] {
   const first = words.length - waiting;
   if (first === 0) return [machine.save()];
@@ -66,7 +75,7 @@ export function statesAt<S>(machine: SearchMachine<S>, { words, answers, waiting
     machine.back(top.mark);
     const thread = threadOf(words[next]!);
     if ((machine.enabled() & (1 << thread)) === 0 || machine.step(thread, answers.get(next)) !== undefined)
-      throw new RangeError('a way that was gone before cannot be gone');
+      throw new UsageError('--resume', '--resume: a way that was gone before cannot be gone: ways.bin is damaged');
     // Nobody has gone on from a state that waits.
     if (next >= first) states[next - first] = machine.save();
     else way.push({ entry: next, mark: machine.mark() });
