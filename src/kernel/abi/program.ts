@@ -63,7 +63,7 @@ export const PR_HOLD_NS = 368; // f64: the longest time that a stormer holds an 
 export const PR_PRIVATE_FRACTION = 376; // u32 of 2^32: share of a host writer's writes that go astray, to private memory
 
 // A budget of operations that all threads of a shard share (program/budget.ts).
-export const PR_BUDGET = 380; // address of a u64: operations that are left; 0: no budget
+export const PR_BUDGET = 380; // address of a u64: operations that are left, and in the upper 11 bits how many threads are at a step of it; 0: no budget
 export const PR_STEP_MOST = 384; // u32: operations of one step at most
 export const PR_GRANTED = 388; // u32: operations that the present step may record
 export const PR_RECORDING = 392; // u32: 1 = the present step is recorded, 0 = it was due in the warm-up
