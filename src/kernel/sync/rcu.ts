@@ -18,14 +18,14 @@ import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
 import { EV_GRACE_PERIOD } from '../abi/trace';
 import { kfree, kmallocSure } from '../heap';
 import {
-  atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, cpuRelax, current, futexWake, load32, loadStatic32, nowNs, store32, storeRelease32,
+  atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, store32, storeRelease32,
 } from '../point';
 import { taskAddress, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSync, mightSleep } from './lockdep';
 import { lockstatWait } from './lockstat';
 import { mutexLock, mutexTrylock, mutexUnlock } from './mutex';
-import { park, settleTurns } from './word';
+import { park, settle } from './word';
 
 const GP: usize = SUBSYS_SYNC;
 const WAITING: usize = SUBSYS_SYNC + 4;
@@ -105,15 +105,6 @@ function holdsUp(task: usize, gp: u32): bool {
   return ctr != 0 && <i32>(ctr - gp) < 0;
 }
 
-/** Whether the task goes on holding up the grace period: as with SRCU's `draining`, the end of its section may be on its way. */
-function keepsHoldingUp(task: usize, gp: u32): bool {
-  for (let n = settleTurns(); n > 0; n--) {
-    if (!holdsUp(task, gp)) return false;
-    cpuRelax();
-  }
-  return holdsUp(task, gp);
-}
-
 /** No wake-up is lost: as with SRCU's `draining`, the flag is set before the look at the reader, who clears it after his section. */
 function awaitGracePeriod(gp: u32): void {
   const tasks = load32(SH_MAX_TASKS);
@@ -124,7 +115,8 @@ function awaitGracePeriod(gp: u32): void {
       if (!waited) waitBegin(GP, WAIT_RCU);
       waited = true;
       atomicStore32(WAITING, 1);
-      if (keepsHoldingUp(task, gp)) park(WAITING, 1);
+      settle();
+      if (holdsUp(task, gp)) park(WAITING, 1);
     }
   }
   if (waited) waitEnd();

@@ -18,8 +18,8 @@
 // Why no wake-up is lost: the grace period sets `draining`, scans, and sleeps only while `draining` still has the value it set. A reader
 // counts its unlock, then looks at `draining`. Either the scan sees the unlock, or the reader sees `draining` and clears it, which ends or
 // prevents the sleep. So readers pay one load for this, and a notification only while somebody waits for their bank. On real hardware the
-// look may overtake the unlock, which is still on its way out of the CPU then, for less than a microsecond: so the grace period goes on
-// scanning for a while (settleTurns) before it sleeps, and no sleep is longer than PARK_LIMIT_NS anyway.
+// look may overtake the unlock, which is still on its way out of the CPU then, for less than a microsecond: so the grace period waits
+// that long (settle) before the scan that decides, and no sleep is longer than PARK_LIMIT_NS anyway.
 import { ENOMEM } from '../abi/errno';
 import { SH_MAX_TASKS, WAIT_SRCU } from '../abi/layout';
 import { OOPS_SRCU_ACTIVE_CLEANUP, ORACLE_LOCKING } from '../abi/oops';
@@ -35,7 +35,7 @@ import { currentId, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSyncSrcu } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
-import { park, settleTurns, spinTurns } from './word';
+import { park, settle, spinTurns } from './word';
 
 export const SRCU_SIZE: usize = 64;
 const SEQ: usize = 16;
@@ -179,19 +179,11 @@ function drainBank(s: usize, bank: u32, scans: i32): void {
   }
   while (true) {
     atomicStore32(s + DRAINING, bank + 1);
-    if (bankSettles(s, bank)) break;
+    settle();
+    if (bankEmpty(s, bank)) break;
     park(s + DRAINING, bank + 1);
   }
   atomicStore32(s + DRAINING, 0);
-}
-
-/** Whether the bank is empty, now or as soon as an unlock has arrived that its reader had behind him when `draining` was set. */
-function bankSettles(s: usize, bank: u32): bool {
-  for (let n = settleTurns(); n > 0; n--) {
-    if (bankEmpty(s, bank)) return true;
-    cpuRelax();
-  }
-  return bankEmpty(s, bank);
 }
 
 /** Adds up the unlocks, then the locks; a barrier (A) lies between. kernel: srcu_readers_active_idx_check(). */

@@ -31,12 +31,13 @@ export const PARK_LIMIT_NS: i64 = 100_000_000;
 export function spinTurns(): i32 { return CONTROLLED ? 0 : 100; }
 
 /**
- * Turns for which somebody who waits looks again before the first sleep, about 1 us: a release store that was made before its task could see the waiter
- * has arrived by then. Under the explorer a store arrives at once.
+ * Lets release stores arrive, about 1 us: of a task that made one and then looked whether somebody waits, and looked too early. Between saying that one waits
+ * and the last look before the sleep. Under the explorer a store arrives at once.
  */
-// @ts-ignore: decorator
-@inline
-export function settleTurns(): i32 { return CONTROLLED ? 0 : 50; }
+export function settle(): void {
+  if (CONTROLLED) return;
+  for (let n = 200; n > 0; n--) cpuRelax();
+}
 
 /** Wake-ups that a waiter may lose to newcomers before it reserves the lock. */
 // @ts-ignore: decorator
