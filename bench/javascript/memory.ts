@@ -1,5 +1,5 @@
 // The engine's cycle once more in TypeScript with `Atomics` over a SharedArrayBuffer: what it would cost without WebAssembly. The same algorithm, step by
-// step as in src/kernel: this file has the memory and the locks. Where the hardware's format is 64 bits wide and changed atomically (page-table entries,
+// step as in src/kernel: this file has the memory and the locks. A release store is a plain one, as in the engine on x86; an atomic load is `Atomics.load`. Where the hardware's format is 64 bits wide and changed atomically (page-table entries,
 // RMP entries) it is here, too, by BigUint64Array; software counters are 32 bits here, which favours this version. Paths that an uncontended cycle never
 // takes are left out; one that would be needed throws.
 
@@ -29,7 +29,7 @@ export function never(what: string): never {
 export const task = { rcuNesting: allocate(16), rcuCtr: allocate(16), counters: allocate(16), stack: allocate(512) };
 export const TASK_ID = 0;
 
-// --- spinlock, mutex: one word each, owner beside it ---
+// --- spinlock, mutex: one word each, owner and waiters beside it ---
 
 export function lock(at: number): void {
   if (Atomics.compareExchange(w, at, 0, 1) !== 0) never('a contended lock');
@@ -38,7 +38,8 @@ export function lock(at: number): void {
 
 export function unlock(at: number): void {
   w[at + 1] = 0;
-  if (Atomics.sub(w, at, 1) !== 1) never('waiters of a lock');
+  w[at] = 0;
+  if (Atomics.load(w, at + 2) !== 0) never('waiters of a lock');
 }
 
 // --- rw_semaphore (restrictedmem.lock) and rwlock (mmu_lock): readers count in steps, a writer owns the low byte ---
@@ -62,7 +63,8 @@ export function writeLock(at: number): void {
 
 export function writeUnlock(at: number): void {
   w[at + 1] = 0;
-  if (Atomics.sub(w, at, WRITER) !== WRITER) never('waiters');
+  w[at] = 0;
+  if (Atomics.load(w, at + 2) !== 0) never('waiters');
 }
 
 // --- SRCU: two banks of lock and unlock counters of this CPU, `draining` of a grace period ---
@@ -83,11 +85,11 @@ export function srcuReadLock(s: number): number {
 
 export function srcuReadUnlock(s: number, bank: number): void {
   const counter = s + SRCU_COUNTERS + 4 + bank * 2;
-  Atomics.store(w, counter, w[counter]! + 1);
+  w[counter]!++;
   if (Atomics.load(w, s + SRCU_DRAINING) === bank + 1) never('a grace period');
 }
 
-// --- RCU: the newest grace period, published by who is inside ---
+// --- RCU: the newest grace period, published by who is inside, and left published during a stay in the kernel, as this whole cycle is ---
 
 const gp = allocate(16);
 const waiting = gp + 1;
@@ -95,7 +97,10 @@ w[gp] = 1;
 
 export function rcuReadLock(): void {
   const nesting = w[task.rcuNesting]!;
-  if (nesting === 0) Atomics.store(w, task.rcuCtr, Atomics.load(w, gp));
+  if (nesting === 0) {
+    const newest = Atomics.load(w, gp);
+    if (w[task.rcuCtr] !== newest) Atomics.store(w, task.rcuCtr, newest);
+  }
   w[task.rcuNesting] = nesting + 1;
 }
 
@@ -103,7 +108,6 @@ export function rcuReadUnlock(): void {
   const nesting = w[task.rcuNesting]! - 1;
   w[task.rcuNesting] = nesting;
   if (nesting !== 0) return;
-  Atomics.store(w, task.rcuCtr, 0);
   if (Atomics.load(w, waiting) !== 0) never('a waiting grace period');
 }
 
@@ -119,6 +123,7 @@ export function kfreeRcu(object: number, free: (object: number) => void): void {
   if (open.length < DEFERRED_MAX) return;
   Atomics.add(w, gp, 1);
   deferred.push([]);
-  if (Atomics.load(w, task.rcuCtr) !== 0) never('a grace period inside a read section');
+  if (w[task.rcuNesting] !== 0) never('a grace period inside a read section');
+  w[task.rcuCtr] = 0;
   while (deferred.length > 1) for (const one of deferred.shift()!) free(one);
 }

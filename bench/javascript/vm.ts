@@ -74,7 +74,7 @@ export function gfnRange(at: number, start: number, end: number): boolean {
 export function countCallback(at: number, begins: boolean): void {
   w[at + CALLBACK_BY] = 1;
   if (w[at + BOUND] === 0) never('a callback of an unbound slot');
-  Atomics.add(w, at + (begins ? CALLBACKS_BEGUN : CALLBACKS_ENDED), 1);
+  w[at + (begins ? CALLBACKS_BEGUN : CALLBACKS_ENDED)]!++;
 }
 
 // --- attributes: chunks of 512 gfns in an XArray ---
@@ -99,7 +99,7 @@ export function invalidateBegin(start: number, end: number): void {
 
 export function invalidateEnd(): void {
   w[invalidation + SEQ]!++;
-  Atomics.store(w, invalidation + IN_PROGRESS, w[invalidation + IN_PROGRESS]! - 1);
+  w[invalidation + IN_PROGRESS]!--;
   w[invalidation + ENDS]!++;
 }
 
@@ -128,13 +128,11 @@ export function isStale(seq: number, gfn: number): boolean {
 
 const root = allocate(16);
 const ROOT_STATE = 0;
-const ROOT_REFS = 1;
 const ROOT_NEXT = 2;
 const ROOT_TABLE = 3;
 const mmu = allocate(16);
 const MMU_ROOTS = 0;
-const MMU_ZAPPED = 1;
-const MMU_FLUSHES = 2;
+const MMU_FLUSHES = 1;
 
 const PRESENT = 1n;
 const LARGE = 1n << 7n;
@@ -146,7 +144,6 @@ function newTable(): number {
 }
 
 const rootTable = newTable();
-w[root + ROOT_REFS] = 1;
 w[root + ROOT_TABLE] = rootTable;
 w[mmu + MMU_ROOTS] = root;
 
@@ -191,7 +188,6 @@ export function zap(start: number, end: number): boolean {
   let zapped = 0;
   rcuReadLock();
   for (let at = w[mmu + MMU_ROOTS]!; at !== 0; at = w[at + ROOT_NEXT]!) {
-    Atomics.add(w, at + ROOT_REFS, 1);
     for (let gfn = start; gfn < end;) {
       const top = q[entryOf(w[at + ROOT_TABLE]!, gfn, 4)]!;
       const middle = q[entryOf(tableBelow(top), gfn, 3)]!;
@@ -201,10 +197,8 @@ export function zap(start: number, end: number): boolean {
       zapped += zapTable(entryOf(tableBelow(low), gfn, 1), last - gfn);
       gfn = last;
     }
-    Atomics.sub(w, at + ROOT_REFS, 1);
   }
   rcuReadUnlock();
-  if (zapped !== 0) Atomics.add(w, mmu + MMU_ZAPPED, zapped);
   return zapped !== 0;
 }
 
@@ -245,21 +239,19 @@ function setInGuest(): void {
 }
 
 function exitGuest(): void {
-  const session = Atomics.load(w, vcpu + MODE) & ~MODE_MASK;
-  if ((Atomics.exchange(w, vcpu + MODE, session) & MODE_MASK) !== IN_GUEST && Atomics.load(w, vcpu + IPI_WAITERS) !== 0)
-    never('waiters');
+  const mode = Atomics.load(w, vcpu + MODE);
+  w[vcpu + MODE] = mode & ~MODE_MASK;
+  if ((mode & MODE_MASK) !== IN_GUEST) never('a kick');
+  if (Atomics.load(w, vcpu + IPI_WAITERS) !== 0) never('waiters');
 }
 
 /** One KVM_RUN: mutex, guest mode with the pending requests served, out again; `run` handles the faults. */
 export function runVcpu(run: () => void): void {
   lock(vcpu + MUTEX);
   if (w[vcpu + ROOT] === 0) never('a vCPU without a root');
+  if (Atomics.load(w, vcpu + REQUESTS) !== 0) serveRequests();
   setInGuest();
-  while (Atomics.load(w, vcpu + REQUESTS) !== 0) {
-    exitGuest();
-    serveRequests();
-    setInGuest();
-  }
+  if (Atomics.load(w, vcpu + REQUESTS) !== 0) never('a request that came meanwhile');
   exitGuest();
   run();
   unlock(vcpu + MUTEX);
@@ -276,7 +268,7 @@ function serveRequests(): void {
 
 /** kvm_flush_remote_tlbs: the request, a kick of who is in the guest, a wait until he is out. */
 export function flushRemoteTlbs(): void {
-  Atomics.add(w, mmu + MMU_FLUSHES, 1);
+  w[mmu + MMU_FLUSHES]!++;
   Atomics.or(w, vcpu + REQUESTS, TLB_FLUSH);
   const mode = Atomics.load(w, vcpu + MODE);
   if ((mode & MODE_MASK) === IN_GUEST) Atomics.compareExchange(w, vcpu + MODE, mode, mode + (EXITING - IN_GUEST));

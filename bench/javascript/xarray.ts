@@ -72,7 +72,7 @@ export function xaFill(xa: number, index: number, value: number): boolean {
   let at = w[xa + HEAD]!;
   if (!isNode(at)) {
     if (at === 0 && index === 0) {
-      Atomics.store(w, xa + HEAD, entry);
+      w[xa + HEAD] = entry;
       return true;
     }
     at = grow(xa, index);
@@ -84,13 +84,13 @@ export function xaFill(xa: number, index: number, value: number): boolean {
     if (w[slot] === 0) {
       const child = nodeNew(shift - 6, node, (index >>> shift) & 63);
       w[node + COUNT]!++;
-      Atomics.store(w, slot, (child << 2) | 2);
+      w[slot] = (child << 2) | 2;
     }
     node = w[slot]! >>> 2;
   }
   const slot = node + SLOTS + (index & 63);
   if (w[slot] !== 0) return false;
-  Atomics.store(w, slot, entry);
+  w[slot] = entry;
   w[node + COUNT]!++;
   return true;
 }
@@ -108,7 +108,7 @@ function grow(xa: number, index: number): number {
     if (isNode(old)) w[(old >>> 2) + PARENT] = node;
   }
   const head = (node << 2) | 2;
-  Atomics.store(w, xa + HEAD, head);
+  w[xa + HEAD] = head;
   return head;
 }
 
@@ -200,7 +200,7 @@ export function xaEraseBatch(xa: number, end: number, values: Int32Array, max: n
     const first = slotOf(xa, at);
     if (first === xa + HEAD) {
       values[count++] = toValue(w[first]!);
-      Atomics.store(w, first, 0);
+      w[first] = 0;
       at++;
       continue;
     }
@@ -227,8 +227,8 @@ function deleteNode(xa: number, empty: number): void {
   let node = empty;
   for (;;) {
     const parent = w[node + PARENT]!;
-    if (parent === 0) Atomics.store(w, xa + HEAD, 0);
-    else Atomics.store(w, parent + SLOTS + w[node + OFFSET]!, 0);
+    if (parent === 0) w[xa + HEAD] = 0;
+    else w[parent + SLOTS + w[node + OFFSET]!] = 0;
     kfreeRcu(node, (object) => free.push(object));
     if (parent === 0 || --w[parent + COUNT]! !== 0) return;
     node = parent;

@@ -6,7 +6,7 @@ import {
   PB_AWAY_NS, PB_FAILURES, PB_FAIL_CHANCE, PB_HOLDS, PB_HOLD_CHANCE, PB_HOLD_NS, PB_HOOKS, PB_HOOK_CHANCE, PB_HOOK_NS, PB_IPIS, PB_IPI_CHANCE, PB_IPI_NS,
   PB_LEAVES, PB_LEAVE_EVERY_NS, PB_PAUSES, PB_PAUSE_EVERY_NS, PB_PAUSE_LEAST_NS, PB_PAUSE_MOST_NS, PB_TROUBLE, PB_YIELD_CHANCE,
 } from './abi/perturb';
-import { checkStop, current, fence, futexWait, loadF64, nowNs, peek32, poke32, randomU32, setCountdown, storeF64, tally } from './point';
+import { checkStop, current, doze, fence, loadF64, nowNs, peek32, poke32, randomU32, setCountdown, storeF64, tally } from './point';
 
 /** Longer times are slept, not spun: the CPU is for those who are kept waiting. */
 const SPIN_NS: f64 = 50_000;
@@ -35,8 +35,8 @@ function delay(boundNs: u32): void {
   const draw = randomU32();
   if (randomU32() < peek32(PB_YIELD_CHANCE)) {
     // A nap on a word nobody wakes: the wide windows come from here.
-    futexWait(current, ~peek32(current), 0);
-    futexWait(current, peek32(current), <i64>(draw % boundNs));
+    doze(current, ~peek32(current), 0);
+    doze(current, peek32(current), <i64>(draw % boundNs));
   } else {
     for (let n = draw % ((boundNs >> 4) + 1) + 1; n != 0; n--) fence();
   }
@@ -69,7 +69,7 @@ function stay(ns: f64): void {
   const endNs = nowNs() + ns;
   for (let leftNs = ns; leftNs > 0 && peek32(SH_STOP) == 0; leftNs = endNs - nowNs()) {
     if (leftNs > SPIN_NS) {
-      futexWait(current, peek32(current), <i64>min<f64>(leftNs, NAP_NS));
+      doze(current, peek32(current), <i64>min<f64>(leftNs, NAP_NS));
       poke32(current + TASK_HEARTBEAT, peek32(current + TASK_HEARTBEAT) + 1);
     } else {
       for (let n = SPIN_TURNS; n != 0; n--) fence();

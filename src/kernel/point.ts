@@ -14,6 +14,7 @@ import {
 } from './control/threads';
 import { found32, found64 } from './freed';
 import { perturbSlow } from './perturb';
+import { rcuNoteContextSwitch } from './sync/rcu';
 
 /** Wakes sleepers of the controlled build's scheduler. */
 // @ts-ignore: decorator
@@ -139,10 +140,7 @@ export function store32(p: usize, value: u32): void { if (CONTROLLED) pointStore
 export function load64(p: usize): u64 { if (CONTROLLED) pointLoad(p, 8); return found64(p, load<u64>(p)); }
 // @ts-ignore: decorator
 @inline
-export function store64(p: usize, value: u64): void {
-  if (CONTROLLED) pointStore(p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
-  store<u64>(p, value);
-}
+export function store64(p: usize, value: u64): void { if (CONTROLLED) pointStore(p, 8, <i32><u64>value, <i32>(<u64>value >> 32)); store<u64>(p, value); }
 
 /** Loads from what kfree never gets (tasks and their stacks, tables made at boot): as load32 and load64, without the look for freed memory. */
 // @ts-ignore: decorator
@@ -157,10 +155,7 @@ export function loadStatic64(p: usize): u64 { if (CONTROLLED) pointLoad(p, 8); r
 export function loadF64(p: usize): f64 { if (CONTROLLED) pointLoad(p, 8); return load<f64>(p); }
 // @ts-ignore: decorator
 @inline
-export function storeF64(p: usize, value: f64): void {
-  if (CONTROLLED) pointStore(p, 8, <i32>reinterpret<u64>(value), <i32>(reinterpret<u64>(value) >> 32));
-  store<f64>(p, value);
-}
+export function storeF64(p: usize, value: f64): void { if (CONTROLLED) pointStore(p, 8, <i32>reinterpret<u64>(value), <i32>(reinterpret<u64>(value) >> 32)); store<f64>(p, value); }
 
 // --- atomic accesses: sequentially consistent, for everything another task may touch at the same moment ---
 
@@ -170,11 +165,7 @@ export function storeF64(p: usize, value: f64): void {
  */
 // @ts-ignore: decorator
 @inline
-export function storeOnce32(p: usize, value: u32): void {
-  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 4, <i32>value, 0);
-  perturb();
-  store<u32>(p, value);
-}
+export function storeOnce32(p: usize, value: u32): void { if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 4, <i32>value, 0); perturb(); store<u32>(p, value); }
 // @ts-ignore: decorator
 @inline
 export function storeOnce64(p: usize, value: u64): void {
@@ -189,19 +180,26 @@ export function storeOnce64(p: usize, value: u64): void {
  */
 // @ts-ignore: decorator
 @inline
+export function storeRelease8(p: usize, value: u32): void {
+  if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 1, <i32>value, 0);
+  if (CONTROLLED || STORES_IN_ORDER != 0) store<u8>(p, value); else atomic.store<u8>(p, value);
+}
+// @ts-ignore: decorator
+@inline
 export function storeRelease32(p: usize, value: u32): void {
   if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 4, <i32>value, 0);
-  if (CONTROLLED || STORES_IN_ORDER != 0) store<u32>(p, value);
-  else atomic.store<u32>(p, value);
+  if (CONTROLLED || STORES_IN_ORDER != 0) store<u32>(p, value); else atomic.store<u32>(p, value);
 }
 // @ts-ignore: decorator
 @inline
 export function storeRelease64(p: usize, value: u64): void {
   if (CONTROLLED) pointAtomic(POINT_ATOMIC_STORE, p, 8, <i32><u64>value, <i32>(<u64>value >> 32));
-  if (CONTROLLED || STORES_IN_ORDER != 0) store<u64>(p, value);
-  else atomic.store<u64>(p, value);
+  if (CONTROLLED || STORES_IN_ORDER != 0) store<u64>(p, value); else atomic.store<u64>(p, value);
 }
 
+// @ts-ignore: decorator
+@inline
+export function atomicLoad8(p: usize): u32 { if (CONTROLLED) pointAtomicLoad(p, 1); perturb(); return atomic.load<u8>(p); }
 // @ts-ignore: decorator
 @inline
 export function atomicLoad32(p: usize): u32 {
@@ -368,6 +366,12 @@ export function copyBytes(to: usize, from: usize, n: usize): void {
  */
 export function futexWait(p: usize, expected: u32, timeoutNs: i64): i32 {
   if (CONTROLLED) return futexWaitControlled(p, expected, timeoutNs >= 0);
+  rcuNoteContextSwitch();
+  return doze(p, expected, timeoutNs);
+}
+
+/** The bare wait: for delays at points, which are no context switches. */
+export function doze(p: usize, expected: u32, timeoutNs: i64): i32 {
   const result = memory.atomic.wait32(p, <i32>expected, timeoutNs);
   // A sleeper leaves when the run has oopsed meanwhile. And the call keeps Binaryen from inlining this function: code of V8's baseline compiler
   // (Node 20.20) loses the value of a caller's local that wait32 got as `expected`, which nobody can notice here.

@@ -21,6 +21,7 @@ import {
 } from './mm/restrictedmem';
 import { guestShadowInit } from './oracle/guest';
 import { current, load32, store32, store64 } from './point';
+import { rcuUserEnter, rcuUserExit } from './sync/rcu';
 import { stackPop, stackPush } from './task';
 
 /** memfd_restricted(2) with the model's placement policy. Returns the file or -errno. */
@@ -38,7 +39,10 @@ export function sysFileSetSize(file: usize, bytes: f64): i32 {
 }
 
 export function sysFileFallocate(file: usize, mode: i32, offset: f64, length: f64): i32 {
-  return restrictedmemFallocate(file, mode, <i64>offset, <i64>length);
+  rcuUserExit();
+  const ret = restrictedmemFallocate(file, mode, <i64>offset, <i64>length);
+  rcuUserEnter();
+  return ret;
 }
 
 /** A hole punch whose hook and freeing are spread over the home workers, when the range is large and homes serve. */
@@ -102,7 +106,10 @@ export function sysCreateVcpu(kvm: usize): i32 { return <i32>vcpuCreate(kvm); }
 
 /** One guest access (KVM_RUN until it is done): flags 1 write, 2 private. Returns 0 or why the vCPU left to user space. */
 export function sysTouch(vcpu: usize, gfn: f64, flags: i32, value: u32): i32 {
-  return vcpuAccess(vcpu, <u64>gfn, <u32>flags, value);
+  rcuUserExit();
+  const ret = vcpuAccess(vcpu, <u64>gfn, <u32>flags, value);
+  rcuUserEnter();
+  return ret;
 }
 
 export function sysVcpuValue(vcpu: usize): u32 { return load32(vcpu + VCPU_VALUE); }

@@ -20,8 +20,8 @@ import {
   VCPU_REQUESTS,
 } from '../abi/vcpu';
 import { spend, spendMany } from '../costs';
-import { atomicAdd32, atomicAdd64, atomicAnd32, atomicCas32, atomicCas64, atomicLoad32, atomicLoad64, atomicOr32, atomicSub32, cpuRelax, load32 } from '../point';
-import { park, spinTurns } from '../sync/word';
+import { atomicAdd32, atomicAnd32, atomicCas32, atomicCas64, atomicLoad32, atomicLoad64, atomicOr32, atomicSub32, cpuRelax, load32, storeOnce64 } from '../point';
+import { park, settle, spinTurns } from '../sync/word';
 import { waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 
@@ -95,7 +95,7 @@ function requestUncounted(kvm: usize, request: i32): void {
   if (vcpu != 0) kvmMakeRequest(vcpu, request);
 }
 
-/** Waits until the mode word is no longer `mode`. The vCPU changes the word before it looks for waiters, the waiter counts itself first. */
+/** Waits until the mode word is no longer `mode`. The vCPU changes the word, by a release store, before it looks for waiters; the waiter counts itself first. */
 function awaitExit(vcpu: usize, mode: u32): void {
   for (let n = spinTurns(); n > 0; n--) {
     if (atomicLoad32(vcpu + VCPU_MODE) != mode) return;
@@ -103,6 +103,7 @@ function awaitExit(vcpu: usize, mode: u32): void {
   }
   waitBegin(vcpu, WAIT_IPI);
   atomicAdd32(vcpu + VCPU_IPI_WAITERS, 1);
+  settle();
   while (atomicLoad32(vcpu + VCPU_MODE) == mode) park(vcpu + VCPU_MODE, mode);
   atomicSub32(vcpu + VCPU_IPI_WAITERS, 1);
   waitEnd();
@@ -115,7 +116,7 @@ function awaitExit(vcpu: usize, mode: u32): void {
 export function kvmFlushRemoteTlbs(kvm: usize): void { flushRemote(kvm, KVM_REQ_TLB_FLUSH); }
 
 function flushRemote(kvm: usize, request: i32): void {
-  atomicAdd64(kvm + MMU_REMOTE_FLUSHES, 1);
+  storeOnce64(kvm + MMU_REMOTE_FLUSHES, atomicLoad64(kvm + MMU_REMOTE_FLUSHES) + 1);
   const since = traceBegin();
   kvmMakeAllCpusRequest(kvm, request, true);
   spend(COST_TLB_FLUSH_IPI);

@@ -158,21 +158,28 @@ function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): void {
     kvmCountLocked(kvm, KC_FLUSHES);
     kvmFlushRemoteTlbs(kvm);
   }
+  if (hookOf(kvm) != HOOK_NONE) kvmCountLocked(kvm, KC_HOOK_CALLS);
   // Again behind the flush: a guest write that still used an old translation is not taken for a lasting one.
   if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
   writeUnlock(kvm + KVM_MMU_LOCK);
   srcuReadUnlock(kvm + KVM_SRCU, idx);
 }
 
+/** The VM's platform hook; RFC v7 had none. */
+// @ts-ignore: decorator
+@inline
+function hookOf(kvm: usize): u32 {
+  return load32(SH_PROTOCOL) == PROTOCOL_RFC_V7 ? HOOK_NONE : load32(kvm + KVM_HOOK);
+}
+
 /**
- * The optional platform hook kvm_x86_ops.invalidate_restricted_mem: absent, it is skipped (static_call_cond). RFC v7 had none.
+ * The optional platform hook kvm_x86_ops.invalidate_restricted_mem: absent, it is skipped (static_call_cond).
  * @context restrictedmem.lock held, neither mmu_lock nor kvm->srcu; the invalidation of the range is open. kernel: arch/x86/kvm/mmu/mmu.c.
  */
 export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGfn: u64): void {
   const kvm: usize = load32(slot + SLOT_KVM);
-  const hook = load32(kvm + KVM_HOOK);
-  if (hook == HOOK_NONE || load32(SH_PROTOCOL) == PROTOCOL_RFC_V7) return;
-  kvmCount(kvm, KC_HOOK_CALLS);
+  const hook = hookOf(kvm);
+  if (hook == HOOK_NONE) return;
   if (oraclesOn() && load32(kvm + KVM_TYPE) == KVM_TYPE_SNP && load32(kvm + KVM_ASID) == 0) {
     oops(ORACLE_CALLBACK, OOPS_HOOK_WITHOUT_ASID, load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
   }

@@ -3,9 +3,9 @@
 import { ENOMEM } from '../abi/errno';
 import { KVM_ID } from '../abi/kvm';
 import { OOPS_SPTE_PFN_CHANGED, ORACLE_STALE_MAPPING } from '../abi/oops';
-import { MMU_ZAPPED, TDP_MAX_GFN } from '../abi/vcpu';
+import { TDP_MAX_GFN } from '../abi/vcpu';
 import { oops } from '../oops';
-import { atomicAdd64, atomicCas64, atomicLoad64, load32 } from '../point';
+import { atomicCas64, atomicLoad64, load32 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpRemoveTable, tdpZapSpteAtomic } from './tdp-remove';
@@ -128,9 +128,8 @@ function replaceLeaf(kvm: usize, sptep: usize, old: u64, spte: u64, level: i32):
   }
   // A 2M leaf over a table: the small entries, if any, map the same pages, but a CPU that walks in the old table must be gone before it is freed.
   if (atomicCas64(sptep, old, spte) != old) return RET_PF_RETRY;
-  const leafs = tdpRemoveTable(kvm, spteTable(old), level - 1, true);
+  tdpRemoveTable(kvm, spteTable(old), level - 1, true);
   kvmFlushRemoteTlbs(kvm);
-  if (leafs != 0) atomicAdd64(kvm + MMU_ZAPPED, leafs);
   return RET_PF_FIXED;
 }
 

@@ -5,11 +5,11 @@
 // table, empty ones too, is frozen first: a fault that still stands in the table cannot install anything that nobody would find again.
 import { KVM_ID, KVM_MMU_LOCK } from '../abi/kvm';
 import { OOPS_LEAF_OF_FREE_PAGE, ORACLE_STALE_MAPPING } from '../abi/oops';
-import { MMU_YIELDS, MMU_ZAPPED, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
+import { MMU_YIELDS, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
 import { pageRefcount } from '../mm/page';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicAdd64, atomicCas64, atomicLoad64, atomicStore64, atomicXchg64, cpuRelax, load32, load64, oraclesOn, store64,
+  atomicAdd32, atomicCas64, atomicLoad64, atomicStore64, atomicXchg64, cpuRelax, load32, load64, oraclesOn, store64,
 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { readLock, readUnlock, rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
@@ -25,7 +25,6 @@ export function tdpZapSpteAtomic(kvm: usize, sptep: usize, spte: u64): bool {
   if (atomicCas64(sptep, spte, SPTE_FROZEN) != spte) return false;
   kvmFlushRemoteTlbs(kvm);
   atomicStore64(sptep, 0);
-  atomicAdd64(kvm + MMU_ZAPPED, 1);
   return true;
 }
 
@@ -53,27 +52,24 @@ function checkLeaf(kvm: usize, spte: u64): void {
 }
 
 /**
- * Empties and frees a table of `level` that no entry points to any more; returns the leafs it held.
+ * Empties and frees a table of `level` that no entry points to any more.
  * @context mmu_lock, RCU section; TLBs still to be flushed before that section ends. kernel: handle_removed_pt().
  */
-export function tdpRemoveTable(kvm: usize, table: usize, level: i32, shared: bool): u32 {
-  let leafs: u32 = 0;
+export function tdpRemoveTable(kvm: usize, table: usize, level: i32, shared: bool): void {
   for (let n: u32 = 0; n < TDP_ENTRIES; n++) {
     const spte = freeze(table + (<usize>n << 3), shared);
     if (!spteIsPresent(spte)) continue;
     if (spteIsLeaf(spte, level)) {
       if (oraclesOn()) checkLeaf(kvm, spte);
       noteDirty(kvm, spte);
-      leafs++;
     }
-    else leafs += tdpRemoveTable(kvm, spteTable(spte), level - 1, shared);
+    else tdpRemoveTable(kvm, spteTable(spte), level - 1, shared);
   }
   tdpFreeTable(kvm, table);
-  return leafs;
 }
 
-/** Clears one entry with all that is below it; returns the leafs removed. @context mmu_lock, RCU section. */
-function zapEntry(kvm: usize, sptep: usize, level: i32, shared: bool): u32 {
+/** Clears one entry with all that is below it. @context mmu_lock, RCU section. */
+function zapEntry(kvm: usize, sptep: usize, level: i32, shared: bool): void {
   let spte = atomicLoad64(sptep);
   while (spte != 0) {
     const seen = spte == SPTE_FROZEN ? 0 : atomicCas64(sptep, spte, 0);
@@ -81,8 +77,7 @@ function zapEntry(kvm: usize, sptep: usize, level: i32, shared: bool): u32 {
     cpuRelax();
     spte = atomicLoad64(sptep);
   }
-  if (!spteIsPresent(spte)) return 0;
-  return spteIsLeaf(spte, level) ? 1 : tdpRemoveTable(kvm, spteTable(spte), level - 1, shared);
+  if (spteIsPresent(spte) && !spteIsLeaf(spte, level)) tdpRemoveTable(kvm, spteTable(spte), level - 1, shared);
 }
 
 /** Lets waiters of mmu_lock through. What was removed is flushed first where CPUs may still use it. @context mmu_lock, RCU section: both renewed. */
@@ -109,7 +104,6 @@ function yieldLock(kvm: usize, shared: bool): void {
  */
 function zapRoot(kvm: usize, root: usize, shared: bool): void {
   const table: usize = load32(root + ROOT_TABLE);
-  let leafs: u32 = 0;
   rcuReadLock();
   for (let gfn: u64 = 0; gfn < <u64>TDP_MAX_GFN; ) {
     const spte = atomicLoad64(tdpEntry(table, gfn, 4));
@@ -117,15 +111,14 @@ function zapRoot(kvm: usize, root: usize, shared: bool): void {
       gfn = tdpNextGfn(gfn, 4);
       continue;
     }
-    leafs += zapEntry(kvm, tdpEntry(spteTable(spte), gfn, 3), 3, shared);
+    zapEntry(kvm, tdpEntry(spteTable(spte), gfn, 3), 3, shared);
     gfn = tdpNextGfn(gfn, 3);
     if (rwlockNeedbreak(kvm + KVM_MMU_LOCK)) yieldLock(kvm, shared);
   }
-  for (let n: u32 = 0; n < TDP_ENTRIES; n++) leafs += zapEntry(kvm, table + (<usize>n << 3), 4, shared);
+  for (let n: u32 = 0; n < TDP_ENTRIES; n++) zapEntry(kvm, table + (<usize>n << 3), 4, shared);
   // In shared mode the root is invalid and every vCPU has left it: no TLB, no walk knows it any more.
   if (!shared) kvmFlushRemoteTlbs(kvm);
   rcuReadUnlock();
-  atomicAdd64(kvm + MMU_ZAPPED, leafs);
 }
 
 /** Empties an invalid root. @context mmu_lock for read, let go of between pieces; a reference to the root. */

@@ -2,9 +2,9 @@
 // over. kernel: arch/x86/kvm/mmu/tdp_mmu.c tdp_mmu_zap_leafs(), tdp_mmu_iter_cond_resched() (6.8).
 import { KVM_MMU_LOCK } from '../abi/kvm';
 import { PTRS_PER_2M } from '../abi/layout';
-import { MMU_ROOTS, MMU_YIELDS, MMU_ZAPPED, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
+import { MMU_ROOTS, MMU_YIELDS, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
 import { V_B31, V_B33, V_B34, V_B43 } from '../abi/variants';
-import { atomicAdd32, atomicAdd64, atomicStore64, atomicXchg64, load32, load64, store64, variant } from '../point';
+import { atomicAdd32, atomicStore64, atomicXchg64, load32, load64, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
@@ -86,7 +86,6 @@ function zapLeafs(kvm: usize, root: usize, start: u64, end: u64, canYield: bool,
       restart = gfn;
     }
   }
-  if (total != 0) atomicAdd64(kvm + MMU_ZAPPED, total);
   if (!variant(V_B34) || restart == start || total == 0) return pending;
   kvmFlushRemoteTlbsRange(kvm, restart, end);
   return false;

@@ -15,7 +15,7 @@ import {
 import { spend } from '../costs';
 import { kfree, kzalloc } from '../heap';
 import { nameObject, unnameObject } from '../names';
-import { atomicLoad32, atomicStore32, atomicXchg32, futexWake, load32, load64, peek64, poke64, store32, store64, variant } from '../point';
+import { atomicLoad32, atomicStore32, futexWake, load32, load64, peek64, poke64, storeRelease32, store32, store64, variant } from '../point';
 import { sevFreeVcpu } from '../snp/launch';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { snpUpdateVmsa, vmexitPages, vmrunPages } from './ap';
@@ -104,7 +104,8 @@ export function vcpuDestroyAll(kvm: usize): void {
 // @ts-ignore: decorator
 @inline
 export function vcpuEnterGuest(vcpu: usize): i32 {
-  if (load32(vcpu + VCPU_ROOT) == 0) return vcpuEnterSlow(vcpu);
+  // What is pending already need not be met behind the store: entering only to leave again costs two barriers.
+  if (load32(vcpu + VCPU_ROOT) == 0 || atomicLoad32(vcpu + VCPU_REQUESTS) != 0) return vcpuEnterSlow(vcpu);
   setInGuest(vcpu);
   if (atomicLoad32(vcpu + VCPU_REQUESTS) != 0) return vcpuEnterSlow(vcpu);
   if (VARIANTS && load32(vcpu + VCPU_AVIC) != 0) return vcpuVmrun(vcpu);
@@ -151,18 +152,16 @@ export function vcpuExitGuest(vcpu: usize): void {
   leaveGuestMode(vcpu);
 }
 
-/** The mode alone: no page is in use. */
+/**
+ * The mode alone: no page is in use. A plain store behind all guest accesses, as the kernel's; a kick that comes between the two lines finds the vCPU
+ * leaving, and its store is lost in ours. Whoever sleeps until the mode changes has counted itself and settled before: one of us sees the other.
+ */
 // @ts-ignore: decorator
 @inline
 function leaveGuestMode(vcpu: usize): void {
-  const session = atomicLoad32(vcpu + VCPU_MODE) & ~(<u32>GUEST_MODE_MASK);
-  const old = atomicXchg32(vcpu + VCPU_MODE, session | OUTSIDE_GUEST_MODE);
-  if ((old & GUEST_MODE_MASK) != IN_GUEST_MODE) acknowledgeIpi(vcpu);
-}
-
-/** The mode is changed already; a waiter counts itself before it looks at the mode: one of us sees the other. */
-function acknowledgeIpi(vcpu: usize): void {
-  vcpuCount(vcpu, VCPU_COUNT_IPIS);
+  const old = atomicLoad32(vcpu + VCPU_MODE);
+  storeRelease32(vcpu + VCPU_MODE, (old & ~(<u32>GUEST_MODE_MASK)) | OUTSIDE_GUEST_MODE);
+  if ((old & GUEST_MODE_MASK) != IN_GUEST_MODE) vcpuCount(vcpu, VCPU_COUNT_IPIS);
   if (atomicLoad32(vcpu + VCPU_IPI_WAITERS) != 0) futexWake(vcpu + VCPU_MODE, 0xffffffff);
 }
 

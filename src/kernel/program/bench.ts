@@ -15,6 +15,7 @@ import { xaLoad } from '../mm/xarray';
 import { OP_TOUCH, OPSTAT_SIZE, OS_SAMPLED, PR_STATS } from '../abi/program';
 import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, load32, nowNs, store32, store64 } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
+import { rcuUserEnter, rcuUserExit } from '../sync/rcu';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { traceInstant } from '../trace';
 
@@ -52,12 +53,15 @@ export function benchCycles(vcpu: usize, file: usize, gfn: u32, pages: u32, roun
   const offset = <i64>gfn << PAGE_SHIFT;
   const length = <i64>pages << PAGE_SHIFT;
   let mapped: u32 = 0;
-  for (; rounds != 0; rounds--) {
+  let error: i32 = 0;
+  // As the threads of a run (runProgram).
+  rcuUserExit();
+  for (; rounds != 0 && error == 0; rounds--) {
     mapped += benchFaults(vcpu, gfn, pages);
-    const error = restrictedmemFallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
-    if (error != 0) return error;
+    error = restrictedmemFallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
   }
-  return <i32>mapped;
+  rcuUserEnter();
+  return error != 0 ? error : <i32>mapped;
 }
 
 /**

@@ -9,6 +9,7 @@ import {
 } from '../abi/program';
 import { drawAway, drawLeave, victimAwait } from '../perturb';
 import { atomicLoad32, current, futexWait, load32, load64, loadF64, loadStatic32, nowNs, store32, store64, storeF64 } from '../point';
+import { rcuAllQs, rcuUserEnter, rcuUserExit } from '../sync/rcu';
 import { heartbeat } from '../task';
 import { giveBack, grant } from './budget';
 import { deviceStep, mmioDeviceStep } from './devices';
@@ -33,7 +34,9 @@ const MISSED_MOST: u32 = 1 << 20;
  * @context no lock held; every operation enters and leaves the kernel with nothing held.
  */
 export function runProgram(program: usize): i32 {
+  rcuUserExit();
   const verdict = load32(program + PR_NEXT) != 0 ? runInTurn(program) : runAlone(program);
+  rcuUserEnter();
   store32(current + TASK_PROGRAM, 0);
   if (PERTURBED) storeF64(current + TASK_PAUSE_NS, 0);
   return verdict;
@@ -77,6 +80,7 @@ function runClosed(program: usize, kind: u32, leaveNs: f64): i32 {
   const thinks = loadF64(program + PR_THINK_NS) != 0;
   while (atomicLoad32(SH_STOP) == 0) {
     heartbeat();
+    rcuAllQs();
     const startNs = nowNs();
     if (deadlineNs > 0 && startNs >= deadlineNs) return END_DEADLINE;
     if (leaves(program, leaveNs, startNs)) return END_LEFT;
@@ -106,6 +110,7 @@ function runOpen(program: usize, kind: u32, leaveNs: f64): i32 {
     const dueNs = instantOf(program, t);
     for (let n: u32 = 0; n < burst; n++) {
       heartbeat();
+      rcuAllQs();
       const atNs = waitUntil(capped(dueNs, deadlineNs));
       if (atNs < 0) return END_STOPPED;
       if (deadlineNs > 0 && atNs >= deadlineNs) return missed(program, t, burst - n);

@@ -7,6 +7,7 @@ import {
 } from '../abi/program';
 import { drawLeave, victimAwait } from '../perturb';
 import { atomicLoad32, current, load32, loadF64, nowNs, store32, storeF64 } from '../point';
+import { rcuAllQs } from '../sync/rcu';
 import { heartbeat } from '../task';
 import { grant } from './budget';
 import { drawThink, firstArrival, instantOf, nextArrival, pauseEnd, waitUntil } from './pacing';
@@ -29,6 +30,7 @@ export function runInTurn(first: usize): i32 {
   if (PERTURBED && victim) victimAwait();
   while (running != 0 && atomicLoad32(SH_STOP) == 0) {
     heartbeat();
+    rcuAllQs();
     if (PERTURBED && leaveNs != 0 && leaves(first, leaveNs, nowNs())) return allLeft(first);
     const idleUntilNs = round(first);
     if (idleUntilNs > 0) waitUntil(idleUntilNs);

@@ -1,24 +1,30 @@
 // RCU as this kernel uses it: short read sections that do not sleep, a wait for all that have begun, deferred frees. Each task publishes the
 // number of the grace period in which its outermost section began; after userspace RCU's reader words.
-// kernel: kernel/rcu/tree.c synchronize_rcu(), kvfree_rcu(), rcu_barrier().
+// kernel: kernel/rcu/tree.c synchronize_rcu(), kvfree_rcu(), rcu_barrier(), rcu_user_exit(), rcu_note_context_switch().
+//
+// To publish a number takes a full barrier, to take it back none. The kernel's readers publish nothing: there a CPU holds grace periods up until it is seen
+// in user space, idle, or at a context switch. So may a task here: between rcuUserExit and rcuUserEnter ("in the kernel") the end of a section leaves the
+// number published, and the next section has nothing to do while it is the newest. A grace period that waits is told at the end of a section; one that
+// looks now and then finds the number renewed, or gone because the task went to sleep. A section that is missing is not noticed in between, so perturbed
+// does this only while it injects nothing, and controlled never.
 //
 // SUBSYS_SYNC: +0 gp u32: number of the newest grace period, raised by whoever starts one; 0 is never used
 //              +4 waiting u32: 1 while a grace period sleeps; the futex it sleeps on
 //              +8 pending u32: full or closed blocks of deferred frees, a stack linked by BLOCK_NEXT
 //              +12 leaked u32: objects that kfreeRcu had to give up because no block could be allocated
-// TASK_RCU_CTR: 0 outside read sections, else the gp number seen at the start of the outermost one. A grace period g waits for each task once:
+// TASK_RCU_CTR: the gp number seen at the start of the outermost section, else 0 (or, in the kernel, that of a section before). A grace period g waits for each task once:
 // until its word is 0 or not older than g. A reader that has read gp but not yet published it when the scan comes by begins its section after
 // the scan, hence after everything that the caller did before the grace period: it need not be waited for.
 // TASK_RCU_CALLBACKS: +0 u32 open block of deferred frees; taken and put back by exchange, so that rcuBarrier may take it from another task.
 import { LC_RCU } from '../abi/classes';
 import {
-  LOCK_RCU_GP, SH_MAX_TASKS, SUBSYS_SYNC, TASK_RCU_CALLBACKS, TASK_RCU_CLOSED, TASK_RCU_CTR, TASK_RCU_NESTING, WAIT_RCU,
+  LOCK_RCU_GP, SH_MAX_TASKS, SH_PERTURB_MEAN, SUBSYS_SYNC, TASK_RCU_CALLBACKS, TASK_RCU_CLOSED, TASK_RCU_CTR, TASK_RCU_KERNEL, TASK_RCU_NESTING, WAIT_RCU,
 } from '../abi/layout';
 import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
 import { EV_GRACE_PERIOD } from '../abi/trace';
 import { kfree, kmallocSure } from '../heap';
 import {
-  atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, store32, storeRelease32,
+  atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, peek32, store32, storeRelease32,
 } from '../point';
 import { taskAddress, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -55,7 +61,8 @@ export function rcuReadLock(): void {
   const nesting = loadStatic32(current + TASK_RCU_NESTING);
   if (nesting == 0) {
     if (LOCKDEP) lockdepAcquire(GP, LC_RCU, HELD_READ | HELD_RECURSIVE);
-    atomicStore32(current + TASK_RCU_CTR, atomicLoad32(GP));
+    const gp = atomicLoad32(GP);
+    if (CONTROLLED || loadStatic32(current + TASK_RCU_CTR) != gp) atomicStore32(current + TASK_RCU_CTR, gp);
   }
   store32(current + TASK_RCU_NESTING, nesting + 1);
 }
@@ -68,8 +75,46 @@ export function rcuReadUnlock(): void {
   store32(current + TASK_RCU_NESTING, nesting);
   if (nesting != 0) return;
   if (LOCKDEP) lockdepRelease(GP);
+  if (!CONTROLLED && loadStatic32(current + TASK_RCU_KERNEL) != 0 && atomicLoad32(WAITING) == 0) return;
+  quiesce();
+}
+
+/** Takes the published number back. Whoever waits settles before his last look, for the store may arrive behind the load. */
+// @ts-ignore: decorator
+@inline
+function quiesce(): void {
   storeRelease32(current + TASK_RCU_CTR, 0);
   if (atomicLoad32(WAITING) != 0) wakeWaiting();
+}
+
+/**
+ * Begins a stay in the kernel: read sections may leave their number published until rcuUserEnter, or until the task sleeps. Stays nest.
+ * @context any. In a loop without read sections call rcuAllQs. kernel: rcu_user_exit().
+ */
+export function rcuUserExit(): void {
+  if (CONTROLLED || (PERTURBED && peek32(SH_PERTURB_MEAN) != 0)) return;
+  store32(current + TASK_RCU_KERNEL, loadStatic32(current + TASK_RCU_KERNEL) + 1);
+}
+
+/** Ends a stay in the kernel. @context outside read sections. kernel: rcu_user_enter(). */
+export function rcuUserEnter(): void {
+  const stays = loadStatic32(current + TASK_RCU_KERNEL);
+  if (CONTROLLED || stays == 0) return;
+  store32(current + TASK_RCU_KERNEL, stays - 1);
+  if (stays == 1) rcuNoteContextSwitch();
+}
+
+/** The task is about to sleep: outside read sections no grace period waits for it. @context any, also without a task. kernel: rcu_note_context_switch(). */
+export function rcuNoteContextSwitch(): void {
+  if (CONTROLLED || current == 0) return;
+  if (loadStatic32(current + TASK_RCU_NESTING) == 0 && loadStatic32(current + TASK_RCU_CTR) != 0) quiesce();
+}
+
+/** Lets a grace period that waits go on. @context outside read sections; for loops that stay in the kernel. kernel: rcu_all_qs(), of cond_resched(). */
+// @ts-ignore: decorator
+@inline
+export function rcuAllQs(): void {
+  if (!CONTROLLED && loadStatic32(current + TASK_RCU_KERNEL) != 0 && atomicLoad32(WAITING) != 0) rcuNoteContextSwitch();
 }
 
 function wakeWaiting(): void {
@@ -87,6 +132,7 @@ export function synchronizeRcu(): void {
   }
   const since = LOCKSTAT ? nowNs() : 0;
   const traced = traceBegin();
+  rcuNoteContextSwitch();
   awaitGracePeriod(startGracePeriod());
   traceEnd(EV_GRACE_PERIOD, traced, 0, 0, 0, 0);
   if (LOCKSTAT) lockstatWait(LC_RCU, since);
@@ -174,6 +220,8 @@ export function rcuReclaim(): void {
 
 function reclaim(): void {
   store32(current + TASK_RCU_CLOSED, 0);
+  // What this task left published from a section before shall not hold its own frees up.
+  rcuNoteContextSwitch();
   if (!mutexTrylock(LOCK_RCU_GP)) return;
   freeBlocks(false);
   mutexUnlock(LOCK_RCU_GP);
@@ -229,6 +277,7 @@ export function rcuBarrier(): void {
     lockdepSync(GP, LC_RCU);
     mightSleep(SITE_SYNCHRONIZE_RCU);
   }
+  rcuNoteContextSwitch();
   mutexLock(LOCK_RCU_GP);
   const tasks = load32(SH_MAX_TASKS);
   for (let id: u32 = 0; id < tasks; id++) {

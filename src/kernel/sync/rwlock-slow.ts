@@ -17,7 +17,7 @@ import {
   WAITER_NEXT, WAITER_READ, WAITER_SINCE_NS, WAITER_SIZE, WAITER_TASK, WAITER_TYPE, WAITER_WRITE, waiterAppend, waiterInit, waiterRearm,
   waiterRemove, waiterSignal, waiterSleep, waiterSleepFor, waiterWakeChain,
 } from './waiter';
-import { rawLock, rawUnlock, spinTurns } from './word';
+import { rawLock, rawUnlock, settle, spinTurns } from './word';
 
 /** So long the head of the queue may be passed over by newcomers. */
 const CLAIM_AFTER_NS: f64 = 1_000_000;
@@ -119,7 +119,10 @@ function newWaiter(type: u32): usize {
 function join(l: usize, node: usize): bool {
   const first = load32(l + RWLOCK_QUEUE) == 0;
   waiterAppend(l + RWLOCK_QUEUE, node);
-  if (first) atomicOr32(l, RWLOCK_QUEUED);
+  if (first) {
+    atomicOr32(l, RWLOCK_QUEUED);
+    settle();
+  }
   return first;
 }
 

@@ -16,13 +16,15 @@
 //   QUEUED                 free with a queue: the woken head, or anybody quicker, may take it
 //   ...|WAITING            (always with QUEUED) only the head may take it; holders leave as above
 //   readers|WRITER...      readers that are backing out
-// The kernel has no QUEUED (whoever waits, spins) and its readers start at bit 9.
+// The kernel has no QUEUED (whoever waits, spins) and its readers start at bit 9. As there, a writer's release is a store of its byte; it looks for QUEUED
+// behind it, perhaps before the store arrives, so whoever sets QUEUED settles before it looks at the lock.
 // owner (+4)  writer: task id + 1, 0 after release. Readers: the last one in | OWNER_READER, not cleared.
 // wait_lock (+16, 16 bytes, see word.ts), queue {first, last} (+32), see waiter.ts.
 import { LC_WAIT } from '../abi/classes';
 import { HELD_READ, HELD_SPINNING, HELD_TRY, LOCK_CLASS, LOCK_EXTRA, LOCK_OWNER, OWNER_READER } from '../abi/sync';
-import { atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicSub32, loadStatic32, store32 } from '../point';
+import { atomicAdd32, atomicCas32, atomicLoad32, atomicLoad8, atomicStore32, atomicSub32, loadStatic32, store32, storeRelease8 } from '../point';
 import { currentId } from '../task';
+import { locksAreAbstract } from './abstract';
 import { lockdepAcquire, lockdepRelease } from './lockdep';
 import { lockstatAcquire, lockstatRelease } from './lockstat';
 import { rwlockReadSlow, rwlockWake, rwlockWriteSlow } from './rwlock-slow';
@@ -104,7 +106,8 @@ export function writeUnlock(l: usize): void {
   if (LOCKDEP) lockdepRelease(l);
   if (LOCKSTAT) lockstatRelease(l, loadStatic32(l + LOCK_CLASS));
   store32(l + LOCK_OWNER, 0);
-  if ((atomicSub32(l, RWLOCK_WRITER) & RWLOCK_QUEUED) != 0) rwlockWake(l);
+  storeRelease8(l, 0);
+  if (!locksAreAbstract() && (atomicLoad8(l + 1) & (RWLOCK_QUEUED >> 8)) != 0) rwlockWake(l);
 }
 
 /** Somebody waits for this lock: a long holder should let go for a moment. @context held. kernel: rwlock_needbreak(). */

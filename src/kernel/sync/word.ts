@@ -1,26 +1,33 @@
-// The exclusive lock word under spinlock, mutex and every wait_lock: one compare-and-exchange takes it, one releases it; who cannot
-// have it spins for a bounded time and then parks on a futex, because here threads outnumber cores and a spinner may keep the holder
-// from running. A waiter that was passed over too often reserves the lock: the holder then hands it over instead of releasing it.
-// Stands for kernel/locking/qspinlock.c and mutex.c (its hand-off); after parking_lot's raw_mutex.
+// The exclusive lock word under spinlock, mutex and every wait_lock: one compare-and-exchange takes it, one release store of its lowest byte frees it; who
+// cannot have it spins for a bounded time and then parks on a futex, because here threads outnumber cores and a spinner may keep the holder
+// from running. A waiter that was passed over too often reserves the lock: then nobody else may take it.
+// Stands for kernel/locking/qspinlock.c (its locked byte) and mutex.c (its hand-off); after parking_lot's raw_mutex.
 //
-// word (+0)   bit 0  LOCKED   somebody holds the lock
-//             bit 1  PARKED   waiters may sleep on the word: the release must wake one
-//             bit 2  HANDOFF  the waiter named by +12 has reserved the lock: the release must hand it over
-//   0                      free: the only state in which anybody may take it
-//   LOCKED                 held, nobody parked: release is 1 -> 0 and wakes nobody
-//   LOCKED|PARKED          held; release frees it and wakes one waiter, which competes with newcomers
-//   LOCKED|PARKED|HANDOFF  held; release keeps LOCKED and PARKED and clears HANDOFF and +12: the lock changes hands without being free
-// PARKED without LOCKED, or HANDOFF without both, do not occur.
+// word (+0)   bits 0-7  LOCKED 1: somebody holds the lock
+//             bit 8     PARKED   waiters may sleep on the word: the release must wake one; set while LOCKED only
+//             bit 9     HANDOFF  the waiter named by +12 has reserved the lock: only it may take it; set while LOCKED only
+//   0                      free: the only state in which the fast path takes it
+//   LOCKED                 held, nobody parked: its release wakes nobody
+//   LOCKED|PARKED          held; its release leaves PARKED, clears that, too, and wakes one waiter, which competes with newcomers
+//   PARKED                 free, a release is under way: who comes to the slow path may take it and keeps PARKED
+//   LOCKED|PARKED|HANDOFF  held; its release leaves PARKED|HANDOFF
+//   PARKED|HANDOFF         reserved: the release makes it LOCKED|PARKED for the waiter that +12 names, and clears +12; or that waiter does so itself
+// HANDOFF without PARKED does not occur.
+// The release looks for waiters behind its store, by a load that may be done before the store arrives. So whoever sets PARKED or HANDOFF settles and looks
+// again before it sleeps: a release that came too early to see the bit has arrived by then. And because it looks behind its store, the lock must live on
+// until the release returns, as with the kernel's mutex_unlock(): it may not guard the life of the object it lies in.
 // owner (+4)  task id + 1, 0 when free. reserved (+12) task id + 1 of the waiter that asked for the hand-off, 0: none.
 import { TASK_WAIT_LOCK, WAIT_SPIN } from '../abi/layout';
 import { LOCK_OWNER, LOCK_EXTRA } from '../abi/sync';
-import { atomicAnd32, atomicCas32, atomicLoad32, atomicStore32, checkStop, cpuRelax, current, futexWait, futexWake, loadStatic32, store32 } from '../point';
+import { atomicCas32, atomicLoad32, atomicLoad8, atomicStore32, checkStop, cpuRelax, current, futexWait, futexWake, loadStatic32, store32, storeRelease8 } from '../point';
 import { currentId, heartbeat, waitBegin, waitEnd } from '../task';
 import { abstractTake, locksAreAbstract } from './abstract';
 
 const LOCKED: u32 = 1;
-const PARKED: u32 = 2;
-const HANDOFF: u32 = 4;
+const PARKED: u32 = 0x100;
+const HANDOFF: u32 = 0x200;
+/** Byte of the word that says whether the release has more to do. */
+const WAITERS: usize = 1;
 
 /** No wait is longer: an oopsed run or a dead holder lets every blocked thread go within this time. */
 export const PARK_LIMIT_NS: i64 = 100_000_000;
@@ -74,7 +81,8 @@ export function wordLock(l: usize, kind: u32): void {
 // @ts-ignore: decorator
 @inline
 export function wordUnlock(l: usize): void {
-  if (atomicCas32(l, LOCKED, 0) != LOCKED) wordUnlockSlow(l);
+  storeRelease8(l, 0);
+  if (!locksAreAbstract() && atomicLoad8(l + WAITERS) != 0) wordUnlockSlow(l);
 }
 
 /** A wait_lock: without class, so lockdep and lockstat do not see it. @context a leaf; held for a few instructions. */
@@ -99,7 +107,8 @@ export function wordLockSlow(l: usize, kind: u32): void {
 
 function spinThenPark(l: usize, kind: u32): void {
   for (let n = spinTurns(); n > 0; n--) {
-    if (atomicLoad32(l) == 0 && atomicCas32(l, 0, LOCKED) == 0) return;
+    const word = atomicLoad32(l);
+    if ((word & (LOCKED | HANDOFF)) == 0 && atomicCas32(l, word, word | LOCKED) == word) return;
     cpuRelax();
   }
   // A wait_lock is taken in the middle of another lock's wait: the watchdog shall go on seeing the outer one.
@@ -117,9 +126,9 @@ function spinThenPark(l: usize, kind: u32): void {
 function wordPark(l: usize): void {
   let lost = 0;
   while (true) {
-    let word = atomicLoad32(l);
-    if ((word & LOCKED) == 0) {
-      if (atomicCas32(l, 0, LOCKED | PARKED) == 0) return;
+    const word = atomicLoad32(l);
+    if ((word & (LOCKED | HANDOFF)) == 0) {
+      if (atomicCas32(l, word, LOCKED | PARKED) == word) return;
       continue;
     }
     if (lost >= patience() && atomicCas32(l + LOCK_EXTRA, 0, currentId() + 1) == 0) {
@@ -127,41 +136,48 @@ function wordPark(l: usize): void {
       return;
     }
     if ((word & PARKED) == 0) {
-      if (atomicCas32(l, word, word | PARKED) != word) continue;
-      word |= PARKED;
+      if (atomicCas32(l, word, word | PARKED) == word) settle();
+      continue;
     }
     if (park(l, word) != 1) lost++;
   }
 }
 
-/** The caller's id is in the reserved word. The lock is ours when a release has removed it (or when we find the lock free first). */
+/** The caller's id is in the reserved word, and stays there until the lock is ours: by our own doing or by the release. */
 function wordAwaitHandoff(l: usize): void {
   const self = currentId() + 1;
-  while (true) {
+  let asked = false;
+  while (atomicLoad32(l + LOCK_EXTRA) == self) {
     const word = atomicLoad32(l);
     if ((word & LOCKED) == 0) {
-      if (atomicCas32(l, 0, LOCKED | PARKED) != 0) continue;
+      // First the word, then the name: the next waiter can reserve the lock only when this one has it.
+      if (atomicCas32(l, word, LOCKED | PARKED) != word) continue;
       atomicStore32(l + LOCK_EXTRA, 0);
       return;
     }
+    // Once asked, LOCKED without HANDOFF means: handed over, the name is about to go.
+    if (asked) park(l + LOCK_EXTRA, self);
     // PARKED, too: the wake-up that brought us here may have been the only one for several sleepers.
-    if (atomicCas32(l, word, word | PARKED | HANDOFF) == word) break;
+    else if (atomicCas32(l, word, word | PARKED | HANDOFF) == word) {
+      asked = true;
+      settle();
+    }
   }
-  while (atomicLoad32(l + LOCK_EXTRA) == self) park(l + LOCK_EXTRA, self);
 }
 
+/** The lowest byte is 0 already, by the caller's store, unless somebody has taken the lock since: then its release does the rest. */
 export function wordUnlockSlow(l: usize): void {
   while (true) {
     const word = atomicLoad32(l);
-    if ((word & HANDOFF) != 0) {
-      // First the bit, then the name: the next waiter can reserve the lock only after this hand-over is complete.
-      atomicAnd32(l, ~HANDOFF);
-      atomicStore32(l + LOCK_EXTRA, 0);
-      futexWake(l + LOCK_EXTRA, 0xffffffff);
+    if ((word & LOCKED) != 0 || word == 0) return;
+    if ((word & HANDOFF) == 0) {
+      if (atomicCas32(l, word, 0) != word) continue;
+      futexWake(l, 1);
       return;
     }
-    if (atomicCas32(l, word, 0) != word) continue;
-    if ((word & PARKED) != 0) futexWake(l, 1);
+    if (atomicCas32(l, word, LOCKED | PARKED) != word) continue;
+    atomicStore32(l + LOCK_EXTRA, 0);
+    futexWake(l + LOCK_EXTRA, 0xffffffff);
     return;
   }
 }

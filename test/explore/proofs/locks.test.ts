@@ -38,7 +38,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 function prove(name: string): ExploreResult & { states: number } {
   const options = { name, prefix: `${name}_`, stepLimit: 2000, points: 'sync', frozenClock: true } as const;
-  const limits = { states: 100_000, depth: 2000, bytes: 8 << 20, stop: () => false };
+  const limits = { states: 400_000, depth: 2000, bytes: 16 << 20, stop: () => false };
   return exploreStates(programTarget(module, options), limits);
 }
 

@@ -178,7 +178,7 @@ it('the busted mutex excludes nobody, and the shadow count catches it', async ()
 
 describe.each(LOCKS.slice(0, 2))('$name hand-off', (kind) => {
   it('a waiter that lost the lock too often is handed it: the lock is never free in between', async () => {
-    const HANDOFF = 4;
+    const HANDOFF = 0x200;
     const { k, lock, shadow } = bootLock(kind);
     k.x[kind.write.lock](lock);
     const waiter = k.threads(
