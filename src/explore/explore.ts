@@ -153,7 +153,7 @@ export class Exploration {
     if (ending === 'step-limit') result.stepLimitHits++;
     const failed = finding !== undefined && finding.kind !== 'step-limit';
     strategy.end?.({ steps: machine.step, complete: ending !== 'given-up', failed });
-    this.#traces?.end();
+    if (ending !== 'given-up') this.#traces?.end();
     // What was given up ends in the middle: its tape is none of an execution.
     if (recorder !== undefined && ending !== 'given-up') {
       const parting = partingOf(this.#target, tape, recorder.steps, finding);
