@@ -11,7 +11,7 @@ import { raiseInlining } from './inlining.mjs';
 const FLAGS = [
   ['-O3', '--runtime', 'stub', '--use', 'abort=', '--debug', '--sourceMap', '--noColors'],
   ['--enable', 'threads', '--importMemory', '--noExportMemory', '--sharedMemory'],
-  ['--initialMemory', '1', '--maximumMemory', '65536', '--memoryBase', '1024'],
+  ['--initialMemory', '1', '--maximumMemory', '65536'],
   ['--bindings', 'raw', '--baseDir', ROOT],
 ].flat();
 
@@ -25,7 +25,7 @@ const RARE = [
   ...['rwlockReadSlow', 'rwlockWriteSlow', 'rwlockWake'].map((name) => `sync/rwlock-slow/${name}`),
   ...['rwsemReadSlow', 'rwsemWriteSlow', 'rwsemWake'].map((name) => `sync/rwsem-slow/${name}`),
   ...['lockdepCheck', 'lockdepRemove'].map((name) => `sync/lockdep/${name}`),
-  ...['lockstatAttach', 'lockstatSample', 'lockstatSampled'].map((name) => `sync/lockstat/${name}`),
+  ...['lockstatFirst', 'lockstatSample', 'lockstatSampled'].map((name) => `sync/lockstat/${name}`),
 ].map((name) => `src/kernel/${name}`);
 
 /** The kernel's own entry. */

@@ -142,7 +142,10 @@ export function load64(p: usize): u64 { if (CONTROLLED) pointLoad(p, 8); return 
 @inline
 export function store64(p: usize, value: u64): void { if (CONTROLLED) pointStore(p, 8, <i32><u64>value, <i32>(<u64>value >> 32)); store<u64>(p, value); }
 
-/** Loads from what kfree never gets (tasks and their stacks, tables made at boot): as load32 and load64, without the look for freed memory. */
+/**
+ * As load32 and load64, without the look for freed memory: from what kfree never gets (tasks and their stacks, tables made at boot), and from an object that
+ * has been looked at just before.
+ */
 // @ts-ignore: decorator
 @inline
 export function loadStatic32(p: usize): u32 { if (CONTROLLED) pointLoad(p, 4); return load<u32>(p); }
@@ -199,18 +202,18 @@ export function storeRelease64(p: usize, value: u64): void {
 
 // @ts-ignore: decorator
 @inline
-export function atomicLoad8(p: usize): u32 { if (CONTROLLED) pointAtomicLoad(p, 1); perturb(); return atomic.load<u8>(p); }
+export function atomicLoad8(p: usize): u32 { if (CONTROLLED) pointAtomicLoad(p, 1); return atomic.load<u8>(p); }
 // @ts-ignore: decorator
 @inline
-export function atomicLoad32(p: usize): u32 {
-  if (CONTROLLED) pointAtomicLoad(p, 4);
-  perturb();
-  return found32(p, atomic.load<u32>(p));
-}
-/**
- * Atomic loads from what kfree never gets (the RMP, pages, regions): as atomicLoad32 and atomicLoad64, without the look for freed memory. Nor is there a
- * delay: the compare-and-exchange that follows such a look has one.
- */
+export function atomicLoad32(p: usize): u32 { perturb(); return atomicLoadNear32(p); }
+/** Atomic loads with another point right before or behind them, or behind a release store (later, they only see more): as atomicLoad32 and atomicLoad64, without a delay. */
+// @ts-ignore: decorator
+@inline
+export function atomicLoadNear32(p: usize): u32 { if (CONTROLLED) pointAtomicLoad(p, 4); return found32(p, atomic.load<u32>(p)); }
+// @ts-ignore: decorator
+@inline
+export function atomicLoadNear64(p: usize): u64 { if (CONTROLLED) pointAtomicLoad(p, 8); return found64(p, atomic.load<u64>(p)); }
+/** The same without the look for freed memory: from what kfree never gets (the RMP, pages, regions), and from an object that has been looked at just before. */
 // @ts-ignore: decorator
 @inline
 export function atomicLoadStatic32(p: usize): u32 { if (CONTROLLED) pointAtomicLoad(p, 4); return atomic.load<u32>(p); }
@@ -286,11 +289,7 @@ export function atomicCas32(p: usize, expected: u32, replacement: u32): u32 {
 
 // @ts-ignore: decorator
 @inline
-export function atomicLoad64(p: usize): u64 {
-  if (CONTROLLED) pointAtomicLoad(p, 8);
-  perturb();
-  return found64(p, atomic.load<u64>(p));
-}
+export function atomicLoad64(p: usize): u64 { perturb(); return atomicLoadNear64(p); }
 // @ts-ignore: decorator
 @inline
 export function atomicStore64(p: usize, value: u64): void {

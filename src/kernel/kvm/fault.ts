@@ -91,7 +91,7 @@ export function kvmMmuPageFault(vcpu: usize, gfn: u64, errorCode: u64): i32 {
   const slot = gfnToMemslot(kvm, 0, gfn);
   if (slot != 0) {
     if (retryEarly(kvm, seq, gfn)) return RET_PF_RETRY_STALE;
-    if ((load32(slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) != 0) return RET_PF_RETRY;
+    if ((loadStatic32(slot + SLOT_FLAGS) & KVM_MEMSLOT_INVALID) != 0) return RET_PF_RETRY;
   }
   if (isPrivate != kvmMemIsPrivate(kvm, gfn)) return memoryFaultExit(vcpu, gfn, isPrivate, -EFAULT);
   if (isPrivate) return privateFault(vcpu, kvm, slot, gfn, seq, errorCode);
@@ -101,8 +101,8 @@ export function kvmMmuPageFault(vcpu: usize, gfn: u64, errorCode: u64): i32 {
 
 /** kernel: kvm_faultin_pfn_private(). @context as kvmMmuPageFault. */
 function privateFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, errorCode: u64): i32 {
-  if (slot == 0 || (load32(slot + SLOT_FLAGS) & KVM_MEM_PRIVATE) == 0) return memoryFaultExit(vcpu, gfn, true, -EFAULT);
-  const writable = (load32(slot + SLOT_FLAGS) & KVM_MEM_READONLY) == 0;
+  if (slot == 0 || (loadStatic32(slot + SLOT_FLAGS) & KVM_MEM_PRIVATE) == 0) return memoryFaultExit(vcpu, gfn, true, -EFAULT);
+  const writable = (loadStatic32(slot + SLOT_FLAGS) & KVM_MEM_READONLY) == 0;
   if ((errorCode & WRITE) != 0 && !writable) return mmioExit(vcpu, gfn); // a write to ROM
   const out = stackPush(16);
   // V_PLANT_DOUBLE_ASSIGN: now and then the page of the neighbour is taken for one's own.
@@ -160,7 +160,7 @@ function sharedFault(vcpu: usize, kvm: usize, slot: usize, gfn: u64, seq: u64, w
 @inline
 function checkStale(vcpu: usize, kvm: usize, gfn: u64, seq: u64): i32 {
   // Into a root that a memslot update has thrown away nothing may be mapped (B29).
-  if (!variant(V_B29) && tdpRootObsolete(load32(vcpu + VCPU_ROOT))) return RET_PF_RETRY;
+  if (!variant(V_B29) && tdpRootObsolete(loadStatic32(vcpu + VCPU_ROOT))) return RET_PF_RETRY;
   if (variant(V_PLANT_NO_RETRY_CHECK)) return 0;
   return mmuInvalidateRetryGfn(kvm, seq, gfn) ? RET_PF_RETRY_STALE : 0;
 }
@@ -174,7 +174,7 @@ function mapPrivate(vcpu: usize, kvm: usize, slot: usize, gfn: u64, pfn: u32, or
     first = gfn & ~(<u64>PTRS_PER_2M - 1);
     firstPfn = pfn & ~(<u32>PTRS_PER_2M - 1);
   }
-  if (load32(kvm + KVM_ASID) != 0) {
+  if (loadStatic32(kvm + KVM_ASID) != 0) {
     // guest_memfd has assigned the page as it gave it out.
     const error = guestMemfd() ? 0 : snpMakePagePrivate(kvm, first, firstPfn, level);
     if (error != 0) return -EFAULT;
@@ -184,7 +184,7 @@ function mapPrivate(vcpu: usize, kvm: usize, slot: usize, gfn: u64, pfn: u32, or
       firstPfn = pfn;
     }
   }
-  const ret = tdpMap(kvm, load32(vcpu + VCPU_ROOT_TABLE), first, makeSpte(firstPfn, level, writable, true), level);
+  const ret = tdpMap(kvm, loadStatic32(vcpu + VCPU_ROOT_TABLE), first, makeSpte(firstPfn, level, writable, true), level);
   countMapped(vcpu, ret, level);
   return ret;
 }

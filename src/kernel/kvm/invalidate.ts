@@ -12,7 +12,9 @@ import { OOPS_BALANCE_NEGATIVE, OOPS_END_WITHOUT_RANGE, OOPS_RANGE_SHRANK, OOPS_
 import { EV_INVALIDATE_BEGIN, EV_INVALIDATE_END, EV_INVALIDATE_RANGE } from '../abi/trace';
 import { V_B12, V_PLANT_LOST_END } from '../abi/variants';
 import { oops } from '../oops';
-import { atomicLoad32, atomicLoad64, atomicStore32, load32, load64, oraclesOn, store32, storeOnce32, storeOnce64, storeRelease32, variant } from '../point';
+import {
+  atomicLoad32, atomicLoad64, atomicLoadStatic64, atomicStore32, load32, load64, loadStatic32, loadStatic64, oraclesOn, store32, storeOnce32, storeOnce64, storeRelease32, variant,
+} from '../point';
 import { traceInstant } from '../trace';
 
 /** No range added since the last section closed. kernel: INVALID_GPA. */
@@ -96,13 +98,13 @@ export function mmuInvalidateRetry(kvm: usize, seq: u64): bool {
  * @context mmu_lock held (read suffices). kernel: mmu_invalidate_retry_gfn().
  */
 export function mmuInvalidateRetryGfn(kvm: usize, seq: u64, gfn: u64): bool {
-  if (load32(kvm + KVM_INVALIDATE_IN_PROGRESS) != 0) {
-    const start = load64(kvm + KVM_INVALIDATE_START);
+  if (loadStatic32(kvm + KVM_INVALIDATE_IN_PROGRESS) != 0) {
+    const start = loadStatic64(kvm + KVM_INVALIDATE_START);
     // A section without a range says nothing about what it takes away.
     if (start == INVALID_GFN) return true;
-    if (gfn >= start && gfn < load64(kvm + KVM_INVALIDATE_END)) return true;
+    if (gfn >= start && gfn < loadStatic64(kvm + KVM_INVALIDATE_END)) return true;
   }
-  return load64(kvm + KVM_INVALIDATE_SEQ) != seq;
+  return loadStatic64(kvm + KVM_INVALIDATE_SEQ) != seq;
 }
 
 /**
@@ -114,5 +116,5 @@ export function mmuInvalidateRetryGfnUnsafe(kvm: usize, seq: u64, gfn: u64): boo
     const start = atomicLoad64(kvm + KVM_INVALIDATE_START);
     if (start == INVALID_GFN || (gfn >= start && gfn < atomicLoad64(kvm + KVM_INVALIDATE_END))) return true;
   }
-  return atomicLoad64(kvm + KVM_INVALIDATE_SEQ) != seq;
+  return atomicLoadStatic64(kvm + KVM_INVALIDATE_SEQ) != seq;
 }

@@ -8,7 +8,7 @@ import {
   SLOT_USERSPACE_ADDR,
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
-import { atomicLoad32, atomicStore32, load32, load64, store32, store64 } from '../point';
+import { atomicLoad32, atomicLoadNear32, atomicStore32, load32, load64, loadStatic64, store32, store64 } from '../point';
 
 /** Largest value of the key that the slot covers: its last gfn, or the last byte of its host range. */
 // @ts-ignore: decorator
@@ -148,8 +148,8 @@ export function idToMemslot(slots: usize, id: u32): usize {
 // @ts-ignore: decorator
 @inline
 export function searchMemslots(slots: usize, gfn: u64): usize {
-  const hint: usize = atomicLoad32(slots + SLOTS_LAST_USED);
-  if (hint != 0 && gfn - load64(hint + SLOT_BASE_GFN) < load64(hint + SLOT_NPAGES)) return hint;
+  const hint: usize = atomicLoadNear32(slots + SLOTS_LAST_USED);
+  if (hint != 0 && gfn - load64(hint + SLOT_BASE_GFN) < loadStatic64(hint + SLOT_NPAGES)) return hint;
   return searchTree(slots, gfn);
 }
 

@@ -22,7 +22,7 @@ import { fget, guestMemfd } from '../mm/restrictedmem-file';
 import { shmemHomeOf } from '../mm/shmem';
 import { oops } from '../oops';
 import { perturbHook } from '../perturb';
-import { atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
+import { atomicLoad32, atomicStore32, load32, load64, loadStatic32, loadStatic64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
 import { guestInvalidated } from '../oracle/guest';
 import { fanout, fanoutWanted } from '../program/fanout';
 import { sevInvalidatePrivateRange } from '../snp/hook';
@@ -99,8 +99,8 @@ export function kvmRestrictedmemUnbind(slot: usize): void {
 /** Page of the file behind `gfn`, with a reference. @context inside kvm->srcu or slots_lock; may sleep. kernel: kvm_restrictedmem_get_pfn(). */
 export function kvmRestrictedmemGetPfn(slot: usize, gfn: u64, pfnp: usize, orderp: usize): i32 {
   if (guestMemfd()) return kvmGmemGetPfn(slot, gfn, pfnp, orderp);
-  const offset = gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX);
-  return restrictedmemGetPage(load32(slot + SLOT_RM_FILE), offset, pfnp, orderp);
+  const offset = gfn - loadStatic64(slot + SLOT_BASE_GFN) + loadStatic64(slot + SLOT_RM_INDEX);
+  return restrictedmemGetPage(loadStatic32(slot + SLOT_RM_FILE), offset, pfnp, orderp);
 }
 
 /** Oracle 4: a callback meets only a live, bound slot that is not being taken away. */

@@ -5,7 +5,7 @@ import { KVM_ID } from '../abi/kvm';
 import { OOPS_SPTE_PFN_CHANGED, ORACLE_STALE_MAPPING } from '../abi/oops';
 import { TDP_MAX_GFN } from '../abi/vcpu';
 import { oops } from '../oops';
-import { atomicCas64, atomicLoad64, load32 } from '../point';
+import { atomicCas64, atomicLoad64, atomicLoadNear64, load32 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { kvmFlushRemoteTlbs } from './requests';
 import { tdpRemoveTable, tdpZapSpteAtomic } from './tdp-remove';
@@ -73,7 +73,7 @@ const RETRY: usize = 1;
 // @ts-ignore: decorator
 @inline
 function lowestTable(rootTable: usize, gfn: u64): usize {
-  let spte = atomicLoad64(tdpEntry(rootTable, gfn, 4));
+  let spte = atomicLoadNear64(tdpEntry(rootTable, gfn, 4));
   if (!spteIsTable(spte)) return 0;
   spte = atomicLoad64(tdpEntry(spteTable(spte), gfn, 3));
   if (!spteIsTable(spte)) return 0;
@@ -112,7 +112,7 @@ function linkTable(kvm: usize, sptep: usize, spte: u64): usize {
 // @ts-ignore: decorator
 @inline
 function setLeaf(kvm: usize, sptep: usize, spte: u64, level: i32): i32 {
-  const old = atomicLoad64(sptep);
+  const old = atomicLoadNear64(sptep);
   if (old == 0) return atomicCas64(sptep, 0, spte) == 0 ? RET_PF_FIXED : RET_PF_RETRY;
   return replaceLeaf(kvm, sptep, old, spte, level);
 }

@@ -10,7 +10,9 @@ import {
   ROOT_SIZE, ROOT_STATE, ROOT_TABLE, VCPU_KVM, VCPU_ROOT, VCPU_ROOT_TABLE,
 } from '../abi/vcpu';
 import { kfree, kzalloc } from '../heap';
-import { atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, load32, load64, oraclesOn, store32, variant } from '../point';
+import {
+  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicLoadNear32, atomicOr32, atomicStore32, atomicSub32, load32, load64, oraclesOn, store32, variant,
+} from '../point';
 import { oops } from '../oops';
 import { kfreeRcu } from '../sync/rcu';
 import { readLock, readUnlock, writeLock, writeUnlock } from '../sync/rwlock';
@@ -23,7 +25,7 @@ import { tdpZapRootShared } from './tdp-remove';
 /** Whether the root is no longer the one that faults may map into. @context any; decisive under mmu_lock. kernel: is_obsolete_root(). */
 // @ts-ignore: decorator
 @inline
-export function tdpRootObsolete(root: usize): bool { return (atomicLoad32(root + ROOT_STATE) & ROOT_INVALID) != 0; }
+export function tdpRootObsolete(root: usize): bool { return (atomicLoadNear32(root + ROOT_STATE) & ROOT_INVALID) != 0; }
 
 /** @context mmu_lock held in either mode, or a reference held already. */
 // @ts-ignore: decorator

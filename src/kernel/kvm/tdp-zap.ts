@@ -4,7 +4,7 @@ import { KVM_MMU_LOCK } from '../abi/kvm';
 import { PTRS_PER_2M } from '../abi/layout';
 import { MMU_ROOTS, MMU_YIELDS, ROOT_NEXT, ROOT_TABLE, TDP_MAX_GFN } from '../abi/vcpu';
 import { V_B31, V_B33, V_B34, V_B43 } from '../abi/variants';
-import { atomicAdd32, atomicStore64, atomicXchg64, load32, load64, store64, variant } from '../point';
+import { atomicAdd32, atomicStore64, atomicXchg64, load32, load64, loadStatic64, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
@@ -24,7 +24,7 @@ const TABLES_PER_LOOK: u32 = 16;
 function zapLeafTable(kvm: usize, first: usize, last: usize): u32 {
   let zapped: u32 = 0;
   for (let sptep = first; sptep < last; sptep += 8) {
-    let spte = load64(sptep);
+    let spte = loadStatic64(sptep);
     if ((spte & SPTE_PRESENT) == 0) continue;
     if ((spte & SPTE_STABLE) == SPTE_STABLE) store64(sptep, 0);
     else if (variant(V_B43)) atomicStore64(sptep, 0);

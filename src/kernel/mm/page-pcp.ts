@@ -125,11 +125,11 @@ function pcpGiveSlow(pcp: usize, pfn: u32, count: u32): void {
 export function pcpGiveList(pcp: usize, list: usize, count: u32): u32 {
   const high = loadStatic32(pcp + PCP_HIGH);
   let have = loadStatic32(pcp + PCP_COUNT);
-  if (have == 0) store32(pcp + PCP_ZONE, loadStatic32(regionOf(load32(list)) + REGION_ZONE));
+  if (have == 0) store32(pcp + PCP_ZONE, loadStatic32(regionOf(loadStatic32(list)) + REGION_ZONE));
   const zone = loadStatic32(pcp + PCP_ZONE);
   let left: u32 = 0;
   for (let p = list, end = list + (<usize>count << 2); p < end; p += 4) {
-    const pfn = load32(p);
+    const pfn = loadStatic32(p);
     if (have < high && loadStatic32(regionOf(pfn) + REGION_ZONE) == zone) {
       store32(pcp + PCP_PFNS + (<usize>have << 2), pfn);
       have++;

@@ -10,7 +10,7 @@ import { V_PLANT_LOSE_PAGE, V_PLANT_NO_ZERO } from '../abi/variants';
 import { oops } from '../oops';
 import { allocationFails } from '../perturb';
 import {
-  atomicAdd32, atomicAdd64, atomicCas32, atomicLoadStatic32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, loadStatic32, oraclesOn, store32, storeOnce32, storeOnce64, variant,
+  atomicAdd32, atomicAdd64, atomicCas32, atomicLoadStatic32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, loadStatic32, oraclesOn, store32, storeRelease32, storeRelease64, variant,
 } from '../point';
 import { rmpAssigned, rmpEntry } from '../snp/rmp';
 import { currentId, stackPop, stackPush } from '../task';
@@ -122,8 +122,8 @@ function takeFallbackAny(): u32 {
 // @ts-ignore: decorator
 @inline
 function prepPage(pfn: u32, word: u32): void {
-  if (variant(V_PLANT_NO_ZERO)) storeOnce32(pageAddress(pfn), word);
-  else storeOnce64(pageAddress(pfn), <u64>word);
+  if (variant(V_PLANT_NO_ZERO)) storeRelease32(pageAddress(pfn), word);
+  else storeRelease64(pageAddress(pfn), <u64>word);
 }
 
 /** A 2M folio whose head word starts as `word`; NO_PFN when no partition has 512 free pages in a row. @context as allocPages. */

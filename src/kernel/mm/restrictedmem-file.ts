@@ -40,13 +40,13 @@ export function guestMemfd(): bool { return load32(SH_PROTOCOL) == <u32>PROTOCOL
 // @ts-ignore: decorator
 @inline
 export function restrictedmemOf(file: usize): usize {
-  if (ORACLES) checkFile(file);
-  return load32(<usize>load32(file + FILE_F_MAPPING) + MAPPING_PRIVATE_DATA);
+  if (oraclesOn()) checkFile(file);
+  return loadStatic32(<usize>loadStatic32(file + FILE_F_MAPPING) + MAPPING_PRIVATE_DATA);
 }
 
 function checkFile(file: usize): void {
   if (load32(file + FILE_MAGIC) != FILE_ALIVE) oops(ORACLE_KERNEL_BUG, OOPS_USE_AFTER_FREE, <f64>file, <f64>FILE_ALIVE);
-  checkRm(load32(<usize>load32(file + FILE_F_MAPPING) + MAPPING_PRIVATE_DATA));
+  checkRm(load32(<usize>loadStatic32(file + FILE_F_MAPPING) + MAPPING_PRIVATE_DATA));
 }
 
 function checkRm(rm: usize): void {

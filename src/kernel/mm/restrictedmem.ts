@@ -11,7 +11,7 @@ import { DEBUG_RESTRICTEDMEM_UNBIND } from '../abi/debug';
 import { V_B01, V_B03, V_B04, V_B10, V_B18 } from '../abi/variants';
 import { prDebug } from '../debug';
 import { kvmGmemFallocate } from '../kvm/guest-memfd';
-import { load32, load64, store32, store64, variant } from '../point';
+import { load32, load64, loadStatic32, store32, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock, synchronizeRcu } from '../sync/rcu';
 import { downRead, downWrite, upRead, upWrite } from '../sync/rwsem';
 import { stackPop, stackPush } from '../task';
@@ -109,7 +109,7 @@ export function restrictedmemUnbind(file: usize, start: u64, end: u64, notifier:
  */
 export function restrictedmemGetPage(file: usize, offset: u64, pfnp: usize, orderp: usize): i32 {
   const rm = restrictedmemOf(file);
-  const memfd: usize = load32(rm + RM_MEMFD);
+  const memfd: usize = loadStatic32(rm + RM_MEMFD);
   rcuReadLock();
   const bound = xaLoad(rm + RM_BINDINGS, offset) != 0;
   const seen = bound ? shmemTryGetEntry(memfd, offset) : 0;

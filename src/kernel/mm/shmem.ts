@@ -12,7 +12,7 @@ import { OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { kfree, kzalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, load64, loadStatic32, store32, store64, storeOnce64,
+  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicLoadNear32, atomicLoadStatic32, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, loadStatic32, loadStatic64, store32, store64, storeOnce64,
 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
@@ -109,8 +109,8 @@ export function shmemSetFirstSize(f: usize, size: u64): bool {
 // @ts-ignore: decorator
 @inline
 export function shmemPolicy(f: usize, index: u64): i32 {
-  const home = <i32>load32(f + SHMEM_HOME);
-  if ((load32(f + SHMEM_FLAGS) & SHMEM_INTERLEAVE) == 0) return home;
+  const home = <i32>loadStatic32(f + SHMEM_HOME);
+  if ((loadStatic32(f + SHMEM_FLAGS) & SHMEM_INTERLEAVE) == 0) return home;
   return <i32>((max(home, 0) + <u32>(index >> 9)) % load32(SH_PARTITION_COUNT));
 }
 
@@ -142,7 +142,7 @@ export function entryPfn(entry: u32, index: u64): u32 {
 /** Address of the slot that stands for `index`, 0 where the tree has none: a look-up without a cursor. @context rcu_read_lock. */
 function cacheSlot(xa: usize, index: u64): usize {
   let slot: usize = xa + XA_HEAD;
-  let entry = atomicLoad32(slot);
+  let entry = atomicLoadStatic32(slot);
   if (!xaIsNode(entry)) return index == 0 ? slot : 0;
   let shift = nodeShift(xaToNode(entry));
   if (index >> <u64>shift >= <u64>XA_CHUNK_SIZE) return 0;
@@ -168,7 +168,7 @@ const CHANGING: u32 = XA_RETRY_ENTRY;
 @inline
 export function shmemTryGetEntry(f: usize, index: u64): u32 {
   const slot = cacheSlot(f + SHMEM_I_PAGES, index);
-  const entry = slot == 0 ? 0 : atomicLoad32(slot);
+  const entry = slot == 0 ? 0 : atomicLoadNear32(slot);
   return entry == 0 ? 0 : holdEntry(slot, entry);
 }
 
@@ -239,7 +239,7 @@ export function shmemFolioAfterLook(f: usize, index: u64, seen: u32, pfnp: usize
 /** Allocates for a hole: a 2M folio when the file likes them and one fits, else a page. -EEXIST: somebody was first. @context as shmemGetFolio. */
 function addFolio(f: usize, index: u64, pfnp: usize, orderp: usize, flags: i32): i32 {
   const word = CACHE_AND_CALLER | (flags == SGP_FALLOC ? 0 : PG_UPTODATE);
-  if ((load32(f + SHMEM_FLAGS) & SHMEM_HUGE) != 0) {
+  if ((loadStatic32(f + SHMEM_FLAGS) & SHMEM_HUGE) != 0) {
     const head = addHuge(f, index, word);
     if (head != NONE) {
       store32(pfnp, head + (<u32>index & (PTRS_PER_FOLIO - 1)));
@@ -275,7 +275,7 @@ function addPage(f: usize, index: u64, pfn: u32): i32 {
 // @ts-ignore: decorator
 @inline
 export function shmemAccount(f: usize, pages: i64): void {
-  storeOnce64(f + SHMEM_NRPAGES, load64(f + SHMEM_NRPAGES) + <u64>pages);
+  storeOnce64(f + SHMEM_NRPAGES, loadStatic64(f + SHMEM_NRPAGES) + <u64>pages);
 }
 
 /** Notes which file took a page of the region last, for the way back from a page to its file. Only a hint: later ones overwrite it. */

@@ -2,7 +2,7 @@
 // can be a user's value or pointer, a child node, or one of the tree's own marks, told apart by its two lowest bits.
 // kernel: include/linux/xarray.h, lib/xarray.c.
 import { kzalloc } from '../heap';
-import { atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, loadStatic32, loadStatic64, store32, storeOnce32, storeRelease32 } from '../point';
+import { atomicLoad32, atomicLoad64, atomicLoadNear32, atomicStore64, loadStatic32, loadStatic64, store32, storeOnce32, storeRelease32 } from '../point';
 import { kfreeRcu } from '../sync/rcu';
 
 // --- struct xarray ---
@@ -131,7 +131,7 @@ export function slotClear(node: usize, offset: u32): void { storeOnce32(slotAddr
 
 // @ts-ignore: decorator
 @inline
-export function headLoad(xa: usize): u32 { return atomicLoad32(xa + XA_HEAD); }
+export function headLoad(xa: usize): u32 { return atomicLoadNear32(xa + XA_HEAD); }
 // @ts-ignore: decorator
 @inline
 export function headLocked(xa: usize): u32 { return loadStatic32(xa + XA_HEAD); }

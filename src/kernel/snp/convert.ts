@@ -37,7 +37,7 @@ const RETRY_TRIES = 16;
  * @context mmu_lock for read, after mmuInvalidateRetryGfn said no: only then no invalidation can be between its hook and its end.
  */
 export function snpMakePagePrivate(kvm: usize, gfn: u64, pfn: u32, level: i32): i32 {
-  const asid = load32(kvm + KVM_ASID);
+  const asid = loadStatic32(kvm + KVM_ASID);
   if (asid == 0) return load32(kvm + KVM_TYPE) == <u32>KVM_TYPE_SNP ? -EINVAL : 0;
   if (!rmpCovers(pfn)) return -EINVAL;
   const wanted = rmpState(gfn << 12, PG_LEVEL_4K, asid, false);

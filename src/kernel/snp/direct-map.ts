@@ -2,7 +2,7 @@
 // entry. Through a 2M entry a write is refused when any page of the region is assigned. A region is split before a 4K page of it is assigned
 // and stays split. kernel: arch/x86/virt/svm/sev.c adjust_direct_map (upstream); RFC v8 unmapped the pages instead (invalidate_direct_map).
 import { SNP_DIRECT_MAP } from '../abi/snp';
-import { atomicAnd32, atomicLoad32, atomicOr32, load32 } from '../point';
+import { atomicAnd32, atomicLoadStatic32, atomicOr32, load32 } from '../point';
 
 // @ts-ignore: decorator
 @inline
@@ -20,7 +20,7 @@ function bitOf(pfn: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function directMapIsSplit(pfn: u32): bool {
-  return (atomicLoad32(wordOf(pfn)) & bitOf(pfn)) != 0;
+  return (atomicLoadStatic32(wordOf(pfn)) & bitOf(pfn)) != 0;
 }
 
 /** Splits the mapping of the PFN's 2M region. Idempotent. */

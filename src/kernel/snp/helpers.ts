@@ -9,7 +9,7 @@ import {
 } from '../abi/snp';
 import { EV_PSMASH, EV_RMPUPDATE } from '../abi/trace';
 import { V_B14, V_B16 } from '../abi/variants';
-import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, load64, loadStatic32, store64, variant } from '../point';
+import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, loadStatic32, loadStatic64, store64, variant } from '../point';
 import { heartbeat } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { directMapRestore, directMapSplit } from './direct-map';
@@ -27,7 +27,7 @@ const FIRST_WAIT_NS: i64 = 50_000;
 @inline
 export function snpCount(counter: usize, n: u32): void {
   const p = current + SNP_COUNTERS + counter;
-  store64(p, load64(p) + <u64>n);
+  store64(p, loadStatic64(p) + <u64>n);
 }
 
 /** Gives the CPU away for a time: nobody wakes this word. */

@@ -30,16 +30,24 @@ function entryOf(cls: u32): usize {
 // @ts-ignore: decorator
 @inline
 export function lockstatAcquire(l: usize, cls: u32): void {
-  if (loadStatic32(current + TASK_LOCKSTAT) != 0 || lockstatAttach()) {
-    const entry = entryOf(cls);
+  const table: usize = loadStatic32(current + TASK_LOCKSTAT);
+  if (table != 0) {
+    const entry = table + <usize>cls * LOCKSTAT_ENTRY_SIZE;
     const count = loadStatic64(entry + LOCKSTAT_ACQUISITIONS) + 1;
     store64(entry + LOCKSTAT_ACQUISITIONS, count);
     if ((count & LOCKSTAT_SAMPLE_MASK) == 0) lockstatSample(l);
+  } else {
+    lockstatFirst(cls);
   }
 }
 
+/** The task's first acquisition, or one in a shard without a table. */
+export function lockstatFirst(cls: u32): void {
+  if (lockstatAttach()) store64(entryOf(cls) + LOCKSTAT_ACQUISITIONS, 1);
+}
+
 /** Looks up the task's part of the table; false when there is no table. */
-export function lockstatAttach(): bool {
+function lockstatAttach(): bool {
   const table = load32(SH_LOCKSTAT);
   if (table == 0) return false;
   store32(current + TASK_LOCKSTAT, table + currentId() * LC_MAX * LOCKSTAT_ENTRY_SIZE);

@@ -24,7 +24,7 @@ import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
 import { EV_GRACE_PERIOD } from '../abi/trace';
 import { kfree, kmallocSure } from '../heap';
 import {
-  atomicAdd32, atomicCas32, atomicLoad32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, peek32, store32, storeRelease32,
+  atomicAdd32, atomicCas32, atomicLoad32, atomicLoadStatic32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, peek32, store32, storeRelease32,
 } from '../point';
 import { taskAddress, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -61,7 +61,7 @@ export function rcuReadLock(): void {
   const nesting = loadStatic32(current + TASK_RCU_NESTING);
   if (nesting == 0) {
     if (LOCKDEP) lockdepAcquire(GP, LC_RCU, HELD_READ | HELD_RECURSIVE);
-    const gp = atomicLoad32(GP);
+    const gp = atomicLoadStatic32(GP);
     if (CONTROLLED || loadStatic32(current + TASK_RCU_CTR) != gp) atomicStore32(current + TASK_RCU_CTR, gp);
   }
   store32(current + TASK_RCU_NESTING, nesting + 1);
@@ -75,7 +75,7 @@ export function rcuReadUnlock(): void {
   store32(current + TASK_RCU_NESTING, nesting);
   if (nesting != 0) return;
   if (LOCKDEP) lockdepRelease(GP);
-  if (!CONTROLLED && loadStatic32(current + TASK_RCU_KERNEL) != 0 && atomicLoad32(WAITING) == 0) return;
+  if (!CONTROLLED && loadStatic32(current + TASK_RCU_KERNEL) != 0 && atomicLoadStatic32(WAITING) == 0) return;
   quiesce();
 }
 
@@ -84,7 +84,7 @@ export function rcuReadUnlock(): void {
 @inline
 function quiesce(): void {
   storeRelease32(current + TASK_RCU_CTR, 0);
-  if (atomicLoad32(WAITING) != 0) wakeWaiting();
+  if (atomicLoadStatic32(WAITING) != 0) wakeWaiting();
 }
 
 /**
@@ -114,7 +114,7 @@ export function rcuNoteContextSwitch(): void {
 // @ts-ignore: decorator
 @inline
 export function rcuAllQs(): void {
-  if (!CONTROLLED && loadStatic32(current + TASK_RCU_KERNEL) != 0 && atomicLoad32(WAITING) != 0) rcuNoteContextSwitch();
+  if (!CONTROLLED && loadStatic32(current + TASK_RCU_KERNEL) != 0 && atomicLoadStatic32(WAITING) != 0) rcuNoteContextSwitch();
 }
 
 function wakeWaiting(): void {

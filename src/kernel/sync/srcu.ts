@@ -29,7 +29,7 @@ import { V_PLANT_SRCU_NO_WAIT } from '../abi/variants';
 import { vfree, vmalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas32, atomicLoad32, atomicLoad64, atomicStore32, atomicStore64, atomicXchg32, cpuRelax, current, fence, futexWake, load32, loadStatic32, loadStatic64, nowNs, peek32, peek64, poke64, store32, storeRelease64, variant,
+  atomicAdd32, atomicCas32, atomicLoad32, atomicLoad64, atomicLoadStatic32, atomicStore32, atomicStore64, atomicXchg32, cpuRelax, fence, futexWake, load32, loadStatic32, loadStatic64, nowNs, peek32, peek64, poke64, store32, storeRelease64, variant,
 } from '../point';
 import { currentId, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -81,7 +81,7 @@ function lockCounter(s: usize, idx: i32): usize {
 @inline
 export function srcuReadLock(s: usize): i32 {
   if (LOCKDEP) lockdepAcquire(s, loadStatic32(s + LOCK_CLASS), HELD_READ | HELD_RECURSIVE);
-  const idx = <i32>(atomicLoad32(s) & 1);
+  const idx = <i32>(atomicLoadStatic32(s) & 1);
   const counter = lockCounter(s, idx);
   // The sequentially consistent store is the increment and the barrier behind it (B) in one.
   atomicStore64(counter, loadStatic64(counter) + 1);
@@ -99,7 +99,7 @@ export function srcuReadUnlock(s: usize, idx: i32): void {
   // The increment, and barrier (C) before it.
   storeRelease64(counter, loadStatic64(counter) + 1);
   if (CONTROLLED) forgetSections(s);
-  if (atomicLoad32(s + DRAINING) == <u32>idx + 1) wakeDraining(s, idx);
+  if (atomicLoadStatic32(s + DRAINING) == <u32>idx + 1) wakeDraining(s, idx);
 }
 
 /**
