@@ -4,9 +4,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, vi } from 'vitest';
-import { main } from '#src/cli/main.js';
+import { afterAll } from 'vitest';
 import { documentIn } from '../schemas.js';
+import { type Ran, run as runInThisProcess } from './run.js';
 
 export const BIN = fileURLToPath(new URL('../../dist/src/cli/bin.js', import.meta.url));
 
@@ -79,23 +79,12 @@ export const run = async (cwd: string, ...args: string[]): Promise<Ended> => {
 };
 
 /** As `run`, but in this process: for what ends before any thread starts. */
-export async function runHere(
-  cwd: string,
-  ...args: string[]
-): Promise<{ code: number; stdout: string; stderr: string }> {
+export async function runHere(cwd: string, ...args: string[]): Promise<Ran> {
   const before = process.cwd();
-  const stdout = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   process.chdir(cwd);
   try {
-    const code = await main(args);
-    const text = (calls: readonly (readonly unknown[])[]): string => calls.map(([part]) => String(part)).join('');
-    const printed = text(stdout.mock.calls);
-    if (args.includes('--json') && printed !== '') documentIn(printed);
-    return { code, stdout: printed, stderr: text(stderr.mock.calls) };
+    return await runInThisProcess(...args);
   } finally {
     process.chdir(before);
-    stdout.mockRestore();
-    stderr.mockRestore();
   }
 }
