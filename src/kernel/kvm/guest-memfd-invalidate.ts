@@ -10,6 +10,7 @@ import { XA_PRESENT, xaFind, xaFindAfter } from '../mm/xarray';
 import { guestInvalidated } from '../oracle/guest';
 import { load32, load64, oraclesOn, store64, userHook, variant } from '../point';
 import { sevGmemReset } from '../snp/guest-memfd';
+import { rcuNoteContextSwitch } from '../sync/rcu';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { stackPop, stackPush } from '../task';
 import { kvmCountLocked, kvmMmuInvalidateBegin, kvmMmuInvalidateEnd, kvmMmuInvalidateRangeAdd } from './invalidate';
@@ -106,6 +107,7 @@ function eachPiece(kvm: usize, gmem: usize, start: u64, end: u64, note: bool): v
         guestInvalidated(kvm, load64(range), load64(range + 8));
       } else {
         kvmCount(kvm, KC_HOOK_CALLS);
+        rcuNoteContextSwitch();
         userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>load64(range), <f64>load64(range + 8));
       }
     }

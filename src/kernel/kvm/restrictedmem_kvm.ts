@@ -27,6 +27,7 @@ import { guestInvalidated } from '../oracle/guest';
 import { fanout, fanoutWanted } from '../program/fanout';
 import { sevInvalidatePrivateRange } from '../snp/hook';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
+import { rcuNoteContextSwitch } from '../sync/rcu';
 import { writeLock, writeUnlock } from '../sync/rwlock';
 import { srcuReadLock, srcuReadUnlock } from '../sync/srcu';
 import { currentId, stackPop, stackPush } from '../task';
@@ -188,7 +189,11 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
   if (hook == HOOK_SNP) {
     if (fanoutWanted(startGfn, endGfn)) fanout(<u32>sevInvalidatePrivateRange.index, <u32>homeOfGfn.index, slot, startGfn, endGfn);
     else sevInvalidatePrivateRange(slot, startGfn, endGfn);
-  } else userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
+  } else {
+    // The user's function may sleep, and wait for whom it likes.
+    rcuNoteContextSwitch();
+    userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
+  }
   traceEnd(EV_HOOK, since, load32(kvm + KVM_ID) << 8 | load32(slot + SLOT_ID) & 0xff, startGfn, endGfn, 0);
 }
 

@@ -3,7 +3,14 @@
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
 import { DEBUG_INVALIDATE_BEGIN, DEBUG_INVALIDATE_BEGIN_SKIPPED } from '#src/kernel/abi/debug.js';
-import { HOOK_NONE, HOOK_USER, PROTOCOL_RFC_V7, SH_DEBUG_FLAGS } from '#src/kernel/abi/layout.js';
+import {
+  HOOK_NONE,
+  HOOK_USER,
+  PROTOCOL_RFC_V7,
+  SH_DEBUG_FLAGS,
+  TASK_HELD_COUNT,
+  TASK_RCU_CTR,
+} from '#src/kernel/abi/layout.js';
 import * as codes from '#src/kernel/abi/oops.js';
 import { V_B05, V_PLANT_STALE_SLOT } from '#src/kernel/abi/variants.js';
 import type { TestKernel } from '../harness.js';
@@ -65,7 +72,8 @@ interface HookCall {
   open: number;
   union: bigint[];
   mmuLock: number;
-  srcuReaders: number;
+  held: number;
+  rcu: number;
 }
 
 /** A shard whose hook is ours, with what each call sees. */
@@ -85,7 +93,8 @@ function withHook(options: Parameters<typeof bootKvm>[0] = {}): {
           open: k.u32(vm.kvm + abi.KVM_INVALIDATE_IN_PROGRESS),
           union: [k.u64(vm.kvm + abi.KVM_INVALIDATE_START), k.u64(vm.kvm + abi.KVM_INVALIDATE_END)],
           mmuLock: k.u32(vm.kvm + abi.KVM_MMU_LOCK),
-          srcuReaders: k.u32(k.x.taskAddress(0) + 16),
+          held: k.u32(k.x.taskAddress(0) + TASK_HELD_COUNT),
+          rcu: k.u32(k.x.taskAddress(0) + TASK_RCU_CTR),
         });
       },
     },
@@ -95,9 +104,11 @@ function withHook(options: Parameters<typeof bootKvm>[0] = {}): {
 }
 
 describe('invalidate_begin', () => {
-  it('zaps first, then calls the hook outside mmu_lock and SRCU, the section still open', () => {
+  it('zaps first, then calls the hook outside mmu_lock, SRCU and RCU, the section still open', () => {
     const { k, calls, vm } = withHook();
     const { file } = bound(k, vm.kvm);
+    // A stay in the kernel, whose sections stay published: the hook may wait for whoever waits for a grace period.
+    k.x.rcuUserExit();
     expect(punch(k, file, 20n, 4n)).toBe(0);
     expect(calls).toEqual([
       {
@@ -105,9 +116,11 @@ describe('invalidate_begin', () => {
         open: 1,
         union: [0x104n, 0x108n],
         mmuLock: 0,
-        srcuReaders: 0,
+        held: 1, // restrictedmem.lock
+        rcu: 0,
       },
     ]);
+    k.x.rcuUserEnter();
     expect(k.u32(vm.kvm + abi.KVM_INVALIDATE_IN_PROGRESS)).toBe(0);
     expect(k.u64(vm.kvm + abi.KVM_INVALIDATE_SEQ)).toBe(1n);
   });
