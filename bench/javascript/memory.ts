@@ -111,9 +111,9 @@ export function rcuReadUnlock(): void {
   if (Atomics.load(w, waiting) !== 0) never('a waiting grace period');
 }
 
-// --- deferred frees: blocks of 62, each freed one grace period later ---
+// --- deferred frees: blocks of 126, each freed one grace period later ---
 
-const DEFERRED_MAX = 62;
+const DEFERRED_MAX = 126;
 const deferred: number[][] = [[]];
 
 /** Frees by `free` when every reader that is inside now has left. */

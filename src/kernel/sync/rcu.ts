@@ -10,8 +10,8 @@
 //
 // SUBSYS_SYNC: +0 gp u32: number of the newest grace period, raised by whoever starts one; 0 is never used
 //              +4 waiting u32: 1 while a grace period sleeps; the futex it sleeps on
-//              +8 pending u32: full or closed blocks of deferred frees, a stack linked by BLOCK_NEXT
-//              +12 leaked u32: objects that kfreeRcu had to give up because no block could be allocated
+//              +64 (a line of its own: readers look at the two words above) pending u32: full or closed blocks of deferred frees, a stack linked by BLOCK_NEXT
+//              +68 leaked u32: objects that kfreeRcu had to give up because no block could be allocated
 // TASK_RCU_CTR: the gp number seen at the start of the outermost section, else 0 (or, in the kernel, that of a section before). A grace period g waits for each task once:
 // until its word is 0 or not older than g. A reader that has read gp but not yet published it when the scan comes by begins its section after
 // the scan, hence after everything that the caller did before the grace period: it need not be waited for.
@@ -26,7 +26,7 @@ import { kfree, kmallocSure } from '../heap';
 import {
   atomicAdd32, atomicCas32, atomicLoad32, atomicLoadStatic32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, peek32, store32, storeRelease32,
 } from '../point';
-import { taskAddress, waitBegin, waitEnd } from '../task';
+import { currentId, taskAddress, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSync, mightSleep } from './lockdep';
 import { lockstatWait } from './lockstat';
@@ -35,16 +35,17 @@ import { park, settle } from './word';
 
 const GP: usize = SUBSYS_SYNC;
 const WAITING: usize = SUBSYS_SYNC + 4;
-const PENDING: usize = SUBSYS_SYNC + 8;
-const LEAKED: usize = SUBSYS_SYNC + 12;
+const PENDING: usize = SUBSYS_SYNC + 64;
+const LEAKED: usize = SUBSYS_SYNC + 68;
 
 // A block of deferred frees: entries of {address u32, size u32}. Objects cannot carry the link themselves: readers may still read them.
 const BLOCK_NEXT: usize = 0;
 const BLOCK_COUNT: usize = 4;
 const BLOCK_GP: usize = 8; // the grace period that must end, set when the block is closed
+const BLOCK_OWNER: usize = 12; // id of the task that closed it
 const BLOCK_ENTRIES: usize = 16;
-const BLOCK_SIZE: usize = 512;
-const BLOCK_MAX: u32 = 62;
+const BLOCK_SIZE: usize = 1024;
+const BLOCK_MAX: u32 = 126;
 
 /** @context boot, one thread. */
 export function rcuInit(): void {
@@ -202,7 +203,7 @@ export function kfreeRcu(p: usize, size: usize): void {
     return;
   }
   closeBlock(block);
-  // The caller is likely to hold a spinning lock, and 62 frees are longer than others spin for it: they wait for rcuReclaim, for one block at most.
+  // The caller is likely to hold a spinning lock, and 126 frees are longer than others spin for it: they wait for rcuReclaim, for one block at most.
   const unclaimed = loadStatic32(current + TASK_RCU_CLOSED) != 0;
   store32(current + TASK_RCU_CLOSED, 1);
   if (unclaimed) reclaim();
@@ -230,6 +231,7 @@ function reclaim(): void {
 /** Starts the grace period of a block's frees and puts the block on the stack of closed ones. */
 function closeBlock(block: usize): void {
   store32(block + BLOCK_GP, startGracePeriod());
+  store32(block + BLOCK_OWNER, currentId());
   pushPending(block);
 }
 
@@ -244,7 +246,8 @@ function pushPending(block: usize): void {
 }
 
 /**
- * Frees the objects of closed blocks whose grace period is over; with `wait` of all of them. Blocks that must stay go back on the stack.
+ * Frees the objects of this task's closed blocks whose grace period is over; with `wait` of everybody's. Blocks that must stay go back on the stack. Objects
+ * go to the free list of who frees them: freed by others, two tasks' nodes would go to and fro between their CPUs.
  * @context LOCK_RCU_GP held: one at a time, so that rcuBarrier never misses blocks which another task has in its hands. Sleeps if `wait`.
  */
 function freeBlocks(wait: bool): void {
@@ -253,7 +256,7 @@ function freeBlocks(wait: bool): void {
     const next: usize = load32(block + BLOCK_NEXT);
     const gp = load32(block + BLOCK_GP);
     if (wait) awaitGracePeriod(gp);
-    if (wait || gracePeriodOver(gp)) freeBlock(block);
+    if (wait || (load32(block + BLOCK_OWNER) == currentId() && gracePeriodOver(gp))) freeBlock(block);
     else pushPending(block);
     block = next;
   }

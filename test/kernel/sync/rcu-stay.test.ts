@@ -30,8 +30,8 @@ describe.each(BUILDS)('a stay in the kernel (%s)', (build) => {
     k.x.rcuReadUnlock();
     const first = published(k);
     expect(first).toBe(newest(k));
-    // Sixty-two frees close a block, which begins a grace period.
-    for (let n = 0; n < 61; n++) k.x.kfreeRcu(k.x.kmalloc(64), 64);
+    // 126 frees close a block, which begins a grace period.
+    for (let n = 0; n < 125; n++) k.x.kfreeRcu(k.x.kmalloc(64), 64);
     k.x.rcuReadLock();
     k.x.kfreeRcu(k.x.kmalloc(64), 64);
     expect([published(k), newest(k)]).toEqual([first, first + 1]);
@@ -95,7 +95,7 @@ describe.each(BUILDS)('a stay in the kernel (%s)', (build) => {
     k.x.rcuUserExit();
     k.x.rcuReadLock();
     k.x.rcuReadUnlock();
-    for (let n = 0; n < 62; n++) k.x.kfreeRcu(k.x.kmalloc(64), 64);
+    for (let n = 0; n < 126; n++) k.x.kfreeRcu(k.x.kmalloc(64), 64);
     k.x.rcuReclaim();
     expect(k.x.heapLive(k.x.taskAddress(0), 1)).toBe(0);
     k.x.rcuUserEnter();
