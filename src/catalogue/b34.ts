@@ -16,7 +16,7 @@ export const B34: Bug = {
   remark: 'KVM on SNP flushes whole TLBs, and so does the kernel here; with the variant it flushes ranges.',
   variants: ['B34'],
   verdicts: ['stale-mapping', 'guest-data'],
-  strategy: 'weighted',
+  strategy: 'pos',
   scenario: {
     files: { memory: { pages: REGIONS * REGION }, other: { pages: 4 } },
     vms: { guest: { vcpus: 1, gfns: (REGIONS + 1) * REGION } },

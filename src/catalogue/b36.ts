@@ -11,7 +11,7 @@ export const B36: Bug = {
   fix: 'ask for the count of open notifier calls, which is raised before caches are looked at, and for the sequence number',
   variants: ['B36'],
   verdicts: ['stale-mapping'],
-  strategy: 'pos',
+  strategy: 'surw',
   scenario: {
     vms: { guest: { vcpus: 1, gfns: 64 } },
     setup: [
