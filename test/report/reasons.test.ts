@@ -77,13 +77,15 @@ const ABBA = `
                                                         (4 steps on its own)                             both
    15                                                   cas first stays 1                                both reasons.ts (sync/word.ts)
                                                         (2 steps on its own)                             both
-   18                                                   cas first 1 -> 3                                 both reasons.ts (sync/word.ts)
-   19                                                   sleep on first = 3                               both reasons.ts (sync/word.ts)
+   18                                                   cas first 1 -> 257                               both reasons.ts (sync/word.ts)
+   19                                                   load first = 257                                 both reasons.ts (sync/word.ts)
+   20                                                   sleep on first = 257                             both reasons.ts (sync/word.ts)
        <- two holds second and waits for first, held by one
-   20  cas second stays 1                                                                                both reasons.ts (sync/word.ts)
+   21  cas second stays 1                                                                                both reasons.ts (sync/word.ts)
        (2 steps on its own)                                                                              both
-   23  cas second 1 -> 3                                                                                 both reasons.ts (sync/word.ts)
-   24  sleep on second = 3                                                                               both reasons.ts (sync/word.ts)
+   24  cas second 1 -> 257                                                                               both reasons.ts (sync/word.ts)
+   25  load second = 257                                                                                 both reasons.ts (sync/word.ts)
+   26  sleep on second = 257                                                                             both reasons.ts (sync/word.ts)
 
 deadlock: one holds first and waits for second, held by two; two holds second and waits for first, held by one (cycle: one -> two -> one)
 
