@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The executable: turns source maps on, then loads the command line, so that stacks show the TypeScript sources; and lets V8 heed branch hints.
+// The executable: turns source maps on, then loads the command line, so that stacks show the TypeScript sources; and asks V8 for what makes the kernel fast.
 process.setSourceMapsEnabled(true);
 let unwritable: NodeJS.ErrnoException | undefined;
 for (const stream of [process.stdout, process.stderr]) {
@@ -10,8 +10,8 @@ for (const stream of [process.stdout, process.stderr]) {
     unwritable = error;
   });
 }
-const { heedBranchHints } = await import('../host/branch-hints.js');
-heedBranchHints();
+const { tuneV8 } = await import('../host/v8-flags.js');
+tuneV8(process.argv[2]);
 const { main } = await import('./main.js');
 const { EXIT_INTERNAL } = await import('./exit-codes.js');
 const code = await main(process.argv.slice(2));

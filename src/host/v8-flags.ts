@@ -1,0 +1,20 @@
+// What our executables ask of the V8 of Node 20 for the kernel's modules, beyond what it does by itself. The flags hold for the whole process, so who uses the
+// library decides for himself: `node --experimental-wasm-branch-hinting --wasm-inlining`. Without them the kernel does the same, more slowly.
+import process from 'node:process';
+import { setFlagsFromString } from 'node:v8';
+
+/** The one V8 for which they have been tried. In others a flag may be gone, or mean more than it did; that of Node 24 inlines by itself. */
+const TRIED = /^11\.3\./;
+/** Commands that run the kernel at its speed. Others show Wasm stacks, from which V8 11.3 leaves inlined functions out. */
+const MEASURED = new Set(['torture', 'bench', 'compare']);
+
+/**
+ * Lets V8 heed the modules' branch hints (src/build/branch-hints.mjs; `perturbed` takes about 15 % longer without), and for a command that runs at speed
+ * inline functions across calls (a cycle of one page takes about 15 % longer without).
+ * @context before the first kernel module is compiled in the process.
+ */
+export function tuneV8(command: string | undefined): void {
+  if (!TRIED.test(process.versions.v8)) return;
+  setFlagsFromString('--experimental-wasm-branch-hinting');
+  if (command !== undefined && MEASURED.has(command)) setFlagsFromString('--wasm-inlining');
+}
