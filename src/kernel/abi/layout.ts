@@ -95,6 +95,7 @@ export const TASK_SIZE = 8192;
 export const TASK_ID = 0;
 export const TASK_STATE = 4; // TASK_*
 export const TASK_CPU = 8; // index into per-CPU counters; equals the id
+export const TASK_RCU_PENDING = 12; // u32: closed blocks of deferred frees, see sync/rcu.ts
 export const TASK_RCU_KERNEL = 16; // u32: stays in the kernel that have begun, see sync/rcu.ts
 export const TASK_RCU_NESTING = 20;
 export const TASK_RCU_CTR = 24; // published reader state, see sync/rcu.ts

@@ -20,7 +20,7 @@ import {
   VCPU_REQUESTS,
 } from '../abi/vcpu';
 import { spend, spendMany } from '../costs';
-import { atomicAdd32, atomicAnd32, atomicCas32, atomicCas64, atomicLoad32, atomicLoad64, atomicOr32, atomicSub32, cpuRelax, load32, storeOnce64 } from '../point';
+import { atomicAdd32, atomicAnd32, atomicCas32, atomicCas64, atomicLoad32, atomicLoad64, atomicLoadStatic64, atomicOr32, atomicSub32, cpuRelax, load32, storeOnce64 } from '../point';
 import { park, settle, spinTurns } from '../sync/word';
 import { waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -116,7 +116,7 @@ function awaitExit(vcpu: usize, mode: u32): void {
 export function kvmFlushRemoteTlbs(kvm: usize): void { flushRemote(kvm, KVM_REQ_TLB_FLUSH); }
 
 function flushRemote(kvm: usize, request: i32): void {
-  storeOnce64(kvm + MMU_REMOTE_FLUSHES, atomicLoad64(kvm + MMU_REMOTE_FLUSHES) + 1);
+  storeOnce64(kvm + MMU_REMOTE_FLUSHES, atomicLoadStatic64(kvm + MMU_REMOTE_FLUSHES) + 1);
   const since = traceBegin();
   kvmMakeAllCpusRequest(kvm, request, true);
   spend(COST_TLB_FLUSH_IPI);

@@ -10,15 +10,16 @@
 //
 // SUBSYS_SYNC: +0 gp u32: number of the newest grace period, raised by whoever starts one; 0 is never used
 //              +4 waiting u32: 1 while a grace period sleeps; the futex it sleeps on
-//              +64 (a line of its own: readers look at the two words above) pending u32: full or closed blocks of deferred frees, a stack linked by BLOCK_NEXT
-//              +68 leaked u32: objects that kfreeRcu had to give up because no block could be allocated
+//              +8 leaked u32: objects that kfreeRcu had to give up because no block could be allocated
 // TASK_RCU_CTR: the gp number seen at the start of the outermost section, else 0 (or, in the kernel, that of a section before). A grace period g waits for each task once:
 // until its word is 0 or not older than g. A reader that has read gp but not yet published it when the scan comes by begins its section after
 // the scan, hence after everything that the caller did before the grace period: it need not be waited for.
 // TASK_RCU_CALLBACKS: +0 u32 open block of deferred frees; taken and put back by exchange, so that rcuBarrier may take it from another task.
+// TASK_RCU_PENDING: u32 full or closed blocks, a stack linked by BLOCK_NEXT. Each task frees its own: freed by others, two tasks' objects would go to and fro
+// between their CPUs.
 import { LC_RCU } from '../abi/classes';
 import {
-  LOCK_RCU_GP, SH_MAX_TASKS, SH_PERTURB_MEAN, SUBSYS_SYNC, TASK_RCU_CALLBACKS, TASK_RCU_CLOSED, TASK_RCU_CTR, TASK_RCU_KERNEL, TASK_RCU_NESTING, WAIT_RCU,
+  LOCK_RCU_GP, SH_MAX_TASKS, SH_PERTURB_MEAN, SUBSYS_SYNC, TASK_RCU_CALLBACKS, TASK_RCU_CLOSED, TASK_RCU_CTR, TASK_RCU_KERNEL, TASK_RCU_NESTING, TASK_RCU_PENDING, WAIT_RCU,
 } from '../abi/layout';
 import { HELD_READ, HELD_RECURSIVE, SITE_SYNCHRONIZE_RCU } from '../abi/sync';
 import { EV_GRACE_PERIOD } from '../abi/trace';
@@ -26,7 +27,7 @@ import { kfree, kmallocSure } from '../heap';
 import {
   atomicAdd32, atomicCas32, atomicLoad32, atomicLoadStatic32, atomicStore32, atomicXchg32, current, futexWake, load32, loadStatic32, nowNs, peek32, store32, storeRelease32,
 } from '../point';
-import { currentId, taskAddress, waitBegin, waitEnd } from '../task';
+import { taskAddress, waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
 import { lockdepAcquire, lockdepRelease, lockdepSync, mightSleep } from './lockdep';
 import { lockstatWait } from './lockstat';
@@ -35,14 +36,12 @@ import { park, settle } from './word';
 
 const GP: usize = SUBSYS_SYNC;
 const WAITING: usize = SUBSYS_SYNC + 4;
-const PENDING: usize = SUBSYS_SYNC + 64;
-const LEAKED: usize = SUBSYS_SYNC + 68;
+const LEAKED: usize = SUBSYS_SYNC + 8;
 
 // A block of deferred frees: entries of {address u32, size u32}. Objects cannot carry the link themselves: readers may still read them.
 const BLOCK_NEXT: usize = 0;
 const BLOCK_COUNT: usize = 4;
 const BLOCK_GP: usize = 8; // the grace period that must end, set when the block is closed
-const BLOCK_OWNER: usize = 12; // id of the task that closed it
 const BLOCK_ENTRIES: usize = 16;
 const BLOCK_SIZE: usize = 1024;
 const BLOCK_MAX: u32 = 126;
@@ -50,7 +49,6 @@ const BLOCK_MAX: u32 = 126;
 /** @context boot, one thread. */
 export function rcuInit(): void {
   store32(WAITING, 0);
-  store32(PENDING, 0);
   store32(LEAKED, 0);
   atomicStore32(GP, 1);
 }
@@ -224,40 +222,39 @@ function reclaim(): void {
   // What this task left published from a section before shall not hold its own frees up.
   rcuNoteContextSwitch();
   if (!mutexTrylock(LOCK_RCU_GP)) return;
-  freeBlocks(false);
+  freeBlocks(current, false);
   mutexUnlock(LOCK_RCU_GP);
 }
 
-/** Starts the grace period of a block's frees and puts the block on the stack of closed ones. */
+/** Starts the grace period of a block's frees and puts the block on this task's stack of closed ones. */
 function closeBlock(block: usize): void {
   store32(block + BLOCK_GP, startGracePeriod());
-  store32(block + BLOCK_OWNER, currentId());
-  pushPending(block);
+  pushPending(current + TASK_RCU_PENDING, block);
 }
 
-function pushPending(block: usize): void {
-  let head = atomicLoad32(PENDING);
+function pushPending(stack: usize, block: usize): void {
+  let head = atomicLoad32(stack);
   while (true) {
     store32(block + BLOCK_NEXT, head);
-    const seen = atomicCas32(PENDING, head, <u32>block);
+    const seen = atomicCas32(stack, head, <u32>block);
     if (seen == head) return;
     head = seen;
   }
 }
 
 /**
- * Frees the objects of this task's closed blocks whose grace period is over; with `wait` of everybody's. Blocks that must stay go back on the stack. Objects
- * go to the free list of who frees them: freed by others, two tasks' nodes would go to and fro between their CPUs.
+ * Frees the objects of a task's closed blocks whose grace period is over; with `wait` of all of them. Blocks that must stay go back on the stack.
  * @context LOCK_RCU_GP held: one at a time, so that rcuBarrier never misses blocks which another task has in its hands. Sleeps if `wait`.
  */
-function freeBlocks(wait: bool): void {
-  let block: usize = atomicXchg32(PENDING, 0);
+function freeBlocks(task: usize, wait: bool): void {
+  const stack = task + TASK_RCU_PENDING;
+  let block: usize = atomicXchg32(stack, 0);
   while (block != 0) {
     const next: usize = load32(block + BLOCK_NEXT);
     const gp = load32(block + BLOCK_GP);
     if (wait) awaitGracePeriod(gp);
-    if (wait || (load32(block + BLOCK_OWNER) == currentId() && gracePeriodOver(gp))) freeBlock(block);
-    else pushPending(block);
+    if (wait || gracePeriodOver(gp)) freeBlock(block);
+    else pushPending(stack, block);
     block = next;
   }
 }
@@ -287,6 +284,6 @@ export function rcuBarrier(): void {
     const block: usize = atomicXchg32(taskAddress(id) + TASK_RCU_CALLBACKS, 0);
     if (block != 0) closeBlock(block);
   }
-  freeBlocks(true);
+  for (let id: u32 = 0; id < tasks; id++) freeBlocks(taskAddress(id), true);
   mutexUnlock(LOCK_RCU_GP);
 }
