@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 
 /** The one V8 for which they have been tried. In others a flag may be gone, or mean more than it did; that of Node 24 inlines by itself. */
 const TRIED = /^11\.3\./;
-/** Commands that run the kernel at its speed. Others show Wasm stacks, from which V8 11.3 leaves inlined functions out. */
+/** Commands that run the kernel at its speed: inlining was tried with these only, not with the explorer's suspended threads and their stacks. */
 const MEASURED = new Set(['torture', 'bench', 'compare']);
 
 /**
