@@ -99,22 +99,24 @@ export function kfree(object: usize, size: usize): void {
   if (count > MAGAZINE_LIMIT) flush(magazine, cls, count - MAGAZINE_BATCH);
 }
 
-/** Moves up to a batch of objects from the shared list, or from a fresh slab, into the magazine. */
+/** Moves up to a batch of objects from the shared list, or from a fresh slab, into the empty magazine. */
 function refill(magazine: usize, cls: u32): bool {
   const head: usize = <usize>cls * 4 + SUBSYS_HEAP;
-  let moved: u32 = 0;
   spinLock(LOCK_HEAP);
-  while (moved < MAGAZINE_BATCH) {
-    const object: usize = load32(head);
-    if (object == 0) break;
-    store32(head, load32(object + LINK));
-    store32(object + LINK, load32(magazine));
-    store32(magazine, <u32>object);
+  const first: usize = load32(head);
+  let moved: u32 = 0;
+  let last = first;
+  for (let next = first; next != 0 && moved < MAGAZINE_BATCH; next = load32(last + LINK)) {
+    last = next;
     moved++;
   }
+  if (moved != 0) store32(head, load32(last + LINK));
   spinUnlock(LOCK_HEAP);
+  if (moved == 0) return carve(magazine, cls);
+  store32(last + LINK, 0);
+  store32(magazine, <u32>first);
   store32(magazine + 4, load32(magazine + 4) + moved);
-  return moved != 0 || carve(magazine, cls);
+  return true;
 }
 
 /** Cuts a fresh slab into objects for the magazine. Small shards get small slabs, so that a tiny host stays tiny. */
@@ -134,17 +136,18 @@ function carve(magazine: usize, cls: u32): bool {
   return true;
 }
 
+/** Moves the first `count` objects to the shared list: one chain, so that the lock is held for two stores however many there are. */
 function flush(magazine: usize, cls: u32, count: u32): void {
   const head: usize = <usize>cls * 4 + SUBSYS_HEAP;
-  spinLock(LOCK_HEAP);
-  for (let n = count; n != 0; n--) {
-    const object: usize = load32(magazine);
-    store32(magazine, load32(object + LINK));
-    store32(object + LINK, load32(head));
-    store32(head, <u32>object);
-  }
-  spinUnlock(LOCK_HEAP);
+  const first = load32(magazine);
+  let last: usize = first;
+  for (let n = count - 1; n != 0; n--) last = load32(last + LINK);
+  store32(magazine, load32(last + LINK));
   store32(magazine + 4, load32(magazine + 4) - count);
+  spinLock(LOCK_HEAP);
+  store32(last + LINK, load32(head));
+  store32(head, first);
+  spinUnlock(LOCK_HEAP);
 }
 
 /** Never used, zero memory from the end of the heap, 64-byte aligned; 0 when there is none left. */

@@ -68,6 +68,7 @@ export const SUBSYS_PROGRAM = 76288;
 export const SUBSYS_SHM = 76800; // u32: locks named for users of ./shm
 export const SUBSYS_PERTURB = 77312; // abi/perturb.ts
 export const SUBSYS_COSTS = 77824; // abi/costs.ts
+export const SUBSYS_FANOUT = 78336;
 
 // --- kernel-global locks, each in its own 64-byte line of SH_LOCKS ---
 export const LOCK_HEAP = 66048;

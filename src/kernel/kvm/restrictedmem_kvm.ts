@@ -187,7 +187,7 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
   const since = traceBegin();
   perturbHook();
   if (hook == HOOK_SNP) {
-    if (fanoutWanted(startGfn, endGfn)) fanout(<u32>sevInvalidatePrivateRange.index, <u32>homeOfGfn.index, slot, startGfn, endGfn);
+    if (fanoutWanted(startGfn, endGfn)) fanout(<u32>invalidateShare.index, <u32>homeOfGfn.index, slot, startGfn, endGfn);
     else sevInvalidatePrivateRange(slot, startGfn, endGfn);
   } else {
     // The user's function may sleep, and wait for whom it likes.
@@ -195,6 +195,12 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
     userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
   }
   traceEnd(EV_HOOK, since, load32(kvm + KVM_ID) << 8 | load32(slot + SLOT_ID) & 0xff, startGfn, endGfn, 0);
+}
+
+/** A home worker's part of the hook. */
+function invalidateShare(slot: usize, startGfn: u64, endGfn: u64): u32 {
+  sevInvalidatePrivateRange(slot, startGfn, endGfn);
+  return 0;
 }
 
 /** The partition whose home worker should reset the pages around `gfn`. */

@@ -3,19 +3,20 @@
 // kernel: mm/shmem.c shmem_undo_range, mm/filemap.c delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
 import { cpuRelax, load32, loadStatic32, loadStatic64, store32, store64 } from '../point';
-import { fanout, fanoutWanted } from '../program/fanout';
+import { fanoutWanted } from '../program/fanout';
 import { rcuReclaim } from '../sync/rcu';
 import { spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
 import { gmemTruncateRange } from './guest-memfd-folio';
 import { pageUptodate, putPage, putPages, setPageContent } from './page';
-import { entryHead, entryIsFolio, shmemAccount, shmemFindPage, shmemHomeOf } from './shmem';
+import { entryHead, entryIsFolio, shmemAccount, shmemFindPage } from './shmem';
 import { shmemSplitFolio } from './shmem-split';
+import { shmemTruncateSpread } from './shmem-spread';
 import {
   XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaTrylock, xaUnlock,
 } from './xarray';
 import { XAS_INDEX, XAS_NODE, XAS_OFFSET } from './xarray-cursor';
-import { xaEmptyLeaf, xasDetachLeafs } from './xarray-detach';
+import { xaEmptyLeaf, xasDetachNodes } from './xarray-detach';
 import { nodeAdd, slotClear, slotLocked, XA_CHUNK_SIZE } from './xarray-node';
 
 /** Entries erased, and leafs detached, in a hold of xa_lock: about half a microsecond. */
@@ -44,8 +45,8 @@ const T_SIZE: usize = 72 + 256 * 4;
  * @context may sleep; takes xa_lock and zone locks.
  */
 export function shmemTruncate(f: usize, start: u64, end: u64): void {
-  if (start < end && fanoutWanted(start, end)) fanout(<u32>shmemTruncateRange.index, <u32>shmemHomeOf.index, f, start, end);
-  else shmemTruncateRange(f, start, end);
+  const spread = start < end && fanoutWanted(start, end) && (load32(f + SHMEM_FLAGS) & SHMEM_GMEM) == 0;
+  if (!spread || !shmemTruncateSpread(f, start, end)) shmemTruncateRange(f, start, end);
 }
 
 /**
@@ -175,7 +176,7 @@ function eraseFolio(xas: usize, t: usize, entry: u32): bool {
 function detachLeafs(xas: usize, t: usize, last: u64): bool {
   const before = loadStatic32(t + T_LEAF_COUNT);
   const leafs = t + T_LEAFS + (<usize>before << 2);
-  const taken = xasDetachLeafs(xas, loadStatic64(t + T_START), last, leafs, LEAFS_MAX - before);
+  const taken = xasDetachNodes(xas, 0, loadStatic64(t + T_START), last, leafs, LEAFS_MAX - before, false);
   store32(t + T_LEAF_COUNT, before + taken);
   return taken != 0;
 }

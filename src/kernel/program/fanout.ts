@@ -4,10 +4,10 @@
 // system's scheduler may well let a woken thread wait for milliseconds behind another one.
 import { LC_JOB } from '../abi/classes';
 import {
-  PTRS_PER_2M, SH_PARTITION_COUNT, SH_STOP, SUBSYS_PROGRAM, TASK_FANOUT, WAIT_JOB,
+  PTRS_PER_2M, SH_PARTITION_COUNT, SH_STOP, SUBSYS_FANOUT, SUBSYS_PROGRAM, TASK_FANOUT, WAIT_JOB,
 } from '../abi/layout';
 import {
-  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, cpuRelax, current, futexWait, futexWake, load32, load64, loadStatic32, nowNs, store32, store64,
+  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, cpuRelax, current, fillBytes, futexWait, futexWake, load32, load64, loadStatic32, nowNs, store32, store64,
 } from '../point';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { heartbeat, waitBegin, waitEnd } from '../task';
@@ -17,15 +17,16 @@ const JOB_LOCK: usize = SUBSYS_PROGRAM; // mutex
 const JOB_SEQUENCE: usize = SUBSYS_PROGRAM + 64; // u32, raised for each job; home workers wait on it
 const JOB_STATE: usize = SUBSYS_PROGRAM + 128; // u32, JOB_OPEN, JOB_JOINED and below them the home workers that are at it
 const JOB_HOMES: usize = SUBSYS_PROGRAM + 132; // u32, home workers that serve
-const JOB_RUN: usize = SUBSYS_PROGRAM + 136; // u32, table index of (object, start u64, end u64) => void
+const JOB_RUN: usize = SUBSYS_PROGRAM + 136; // u32, table index of (object, start u64, end u64) => u32
 const JOB_HOME_OF: usize = SUBSYS_PROGRAM + 140; // u32, table index of (object, start u64) => u32: partition of a chunk
 const JOB_OBJECT: usize = SUBSYS_PROGRAM + 144; // u32
-const JOB_HOME_MASK: usize = SUBSYS_PROGRAM + 148; // u32, bit p: partition p has a home worker
+const JOB_SEGMENTS: usize = SUBSYS_PROGRAM + 148; // u32
 const JOB_START: usize = SUBSYS_PROGRAM + 152; // u64
 const JOB_END: usize = SUBSYS_PROGRAM + 160; // u64
 const JOB_STEP: usize = SUBSYS_PROGRAM + 168; // u64, pages of a segment; whole 2M chunks
-const JOB_SEGMENTS: usize = SUBSYS_PROGRAM + 176; // u32
-const JOB_TAKEN: usize = SUBSYS_PROGRAM + 192; // SEGMENTS_MAX x u32, bit p: somebody has taken home p's chunks of the segment
+const JOB_HOME_MASK: usize = SUBSYS_PROGRAM + 176; // u64, bit p: partition p has a home worker
+const JOB_SUM: usize = SUBSYS_PROGRAM + 184; // u32, sum of what JOB_RUN has returned to those that have left
+const JOB_TAKEN: usize = SUBSYS_FANOUT; // SEGMENTS_MAX x 2 x u32, bit p of 64: somebody has taken home p's chunks of the segment
 
 /** Home workers may still join the job. */
 const JOB_OPEN: u32 = 0x80000000;
@@ -50,31 +51,34 @@ export function fanoutWanted(start: u64, end: u64): bool {
 }
 
 /**
- * Runs `run(object, s, e)` for the 2M-aligned chunks of [start, end), on the home worker of partition `homeOf(object, s)` unless that one is late, and
- * returns when all are done. Partitions without a home worker are served by the others in turn. `run` may run for disjoint ranges at once.
+ * Runs `run(object, s, e)` for the 2M-aligned chunks of [start, end), on the home worker of partition `homeOf(object, s)` unless that one is late. Returns
+ * when all are done, with the sum of what `run` returned. Partitions without a home worker are served by the others in turn. `run` may run for disjoint ranges at once.
  * @context sleeps; the caller's locks protect the object for all workers.
  */
-export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u64): void {
+export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u64): u32 {
   mutexLock(JOB_LOCK);
   store32(JOB_RUN, run);
   store32(JOB_HOME_OF, homeOf);
   store32(JOB_OBJECT, <u32>object);
   store64(JOB_START, start);
   store64(JOB_END, end);
+  atomicStore32(JOB_SUM, 0);
   cutSegments(start, end);
   atomicStore32(JOB_STATE, JOB_OPEN);
   atomicAdd32(JOB_SEQUENCE, 1);
   futexWake(JOB_SEQUENCE, 0xffffffff);
   // While the caller sleeps its CPU is a home's. Who leaves has seen that nothing is left to take.
   futexWait(JOB_STATE, JOB_OPEN, LATE_NS);
-  if (atomicLoad32(JOB_STATE) == JOB_OPEN) takeOver(<u32>popcnt<u32>(load32(JOB_HOME_MASK)));
+  const own = atomicLoad32(JOB_STATE) == JOB_OPEN ? takeOver(homeCount()) : 0;
   waitBegin(JOB_LOCK, WAIT_JOB);
   awaitHomes();
   // A home that comes at this moment finds nothing, and is waited for.
   atomicAnd32(JOB_STATE, ~JOB_OPEN);
   awaitHomes();
   waitEnd();
+  const sum = own + atomicLoad32(JOB_SUM);
   mutexUnlock(JOB_LOCK);
+  return sum;
 }
 
 /** Home workers that are at the job. */
@@ -103,28 +107,30 @@ function cutSegments(start: u64, end: u64): void {
   const segments = <u32>((chunks + perSegment - 1) / perSegment);
   store64(JOB_STEP, perSegment * PTRS_PER_2M);
   store32(JOB_SEGMENTS, segments);
-  for (let n: u32 = 0; n < segments; n++) store32(JOB_TAKEN + (<usize>n << 2), 0);
+  fillBytes(JOB_TAKEN, 0, segments << 3);
 }
 
 /** The nth served partition in the mask stands in for a partition without a home. */
-function servedBy(mask: u32, partition: u32): u32 {
+function servedBy(mask: u64, partition: u32): u32 {
   if ((mask >>> partition) & 1) return partition;
-  return nthHome(mask, partition % <u32>popcnt<u32>(mask));
+  return nthHome(mask, partition % <u32>popcnt<u64>(mask));
 }
 
 /** The nth of the partitions that have a home worker. */
-function nthHome(mask: u32, n: u32): u32 {
+function nthHome(mask: u64, n: u32): u32 {
   let rest = mask;
   for (; n != 0; n--) rest &= rest - 1;
-  return <u32>ctz<u32>(rest);
+  return <u32>ctz<u64>(rest);
 }
 
-/** Serves fan-out jobs of `partition` until the stop flag. The body of a home worker. Returns the number of jobs it came in time for. */
+/** Partitions that have a home worker. */
+function homeCount(): u32 { return <u32>popcnt<u64>(load64(JOB_HOME_MASK)); }
+
+/** Serves fan-out jobs of `partition` (below 64) until the stop flag. The body of a home worker. Returns the number of jobs it came in time for. */
 export function homeWorkerLoop(partition: i32): i32 {
   let served = 0;
   mutexLock(JOB_LOCK);
-  const bit = <u32>1 << <u32>partition;
-  store32(JOB_HOME_MASK, load32(JOB_HOME_MASK) | bit);
+  store64(JOB_HOME_MASK, load64(JOB_HOME_MASK) | (<u64>1 << <u64>partition));
   atomicAdd32(JOB_HOMES, 1);
   let sequence = atomicLoad32(JOB_SEQUENCE);
   mutexUnlock(JOB_LOCK);
@@ -137,7 +143,7 @@ export function homeWorkerLoop(partition: i32): i32 {
     }
     sequence = newest;
     if (!join()) continue;
-    doShare(<u32>partition);
+    atomicAdd32(JOB_SUM, doShare(<u32>partition));
     served++;
     // The last one out leaves its CPU to the caller.
     if (inside(atomicSub32(JOB_STATE, 1)) == 1) futexWake(JOB_STATE, 1);
@@ -168,59 +174,62 @@ function join(): bool {
  * This home worker's chunks of the job, then those that others have not begun. The homes begin at different places: neighbouring chunks hang on the
  * same nodes of the page cache's tree, whose cache lines would go to and fro between workers that walk an interleaved file side by side.
  */
-function doShare(partition: u32): void {
-  const rank = <u32>popcnt<u32>(load32(JOB_HOME_MASK) & ((<u32>1 << partition) - 1));
+function doShare(partition: u32): u32 {
+  const rank = <u32>popcnt<u64>(load64(JOB_HOME_MASK) & ((<u64>1 << <u64>partition) - 1));
   const segments = load32(JOB_SEGMENTS);
   const first = firstSegment(rank);
-  for (let n: u32 = 0; n < segments; n++) take((first + n) % segments, partition);
-  takeOver(rank);
+  let sum: u32 = 0;
+  for (let n: u32 = 0; n < segments; n++) sum += take((first + n) % segments, partition);
+  return sum + takeOver(rank);
 }
 
 /** Segment at which the home worker of this rank begins. */
-function firstSegment(rank: u32): u32 {
-  return load32(JOB_SEGMENTS) * rank / <u32>popcnt<u32>(load32(JOB_HOME_MASK));
-}
+function firstSegment(rank: u32): u32 { return load32(JOB_SEGMENTS) * rank / homeCount(); }
 
 /** What home workers other than that of `rank` have not begun, of each in the order in which it would come to it last. */
-function takeOver(rank: u32): void {
-  const mask = load32(JOB_HOME_MASK);
-  const homes = <u32>popcnt<u32>(mask);
+function takeOver(rank: u32): u32 {
+  const mask = load64(JOB_HOME_MASK);
+  const homes = <u32>popcnt<u64>(mask);
   const segments = load32(JOB_SEGMENTS);
+  let sum: u32 = 0;
   for (let k: u32 = 1; k <= homes; k++) {
     const other = (rank + k) % homes;
     if (other == rank) continue;
     const first = firstSegment(other);
-    for (let n = segments; n != 0; n--) take((first + n - 1) % segments, nthHome(mask, other));
+    for (let n = segments; n != 0; n--) sum += take((first + n - 1) % segments, nthHome(mask, other));
   }
+  return sum;
 }
 
-/** Does home `partition`'s chunks of the segment if nobody has taken them; neighbouring ones in one go. */
-function take(segment: u32, partition: u32): void {
-  const word = JOB_TAKEN + (<usize>segment << 2);
-  const bit = <u32>1 << partition;
-  if ((atomicLoad32(word) & bit) != 0 || (atomicOr32(word, bit) & bit) != 0) return;
+/** Does home `partition`'s chunks of the segment if nobody has taken them; neighbouring ones in one go. Returns the sum of what `run` returned, as those below. */
+function take(segment: u32, partition: u32): u32 {
+  const word = JOB_TAKEN + (<usize>segment << 3) + (<usize>(partition >>> 5) << 2);
+  const bit = <u32>1 << (partition & 31);
+  if ((atomicLoad32(word) & bit) != 0 || (atomicOr32(word, bit) & bit) != 0) return 0;
   const step = load64(JOB_STEP);
   const from = (load64(JOB_START) & ~(<u64>PTRS_PER_2M - 1)) + step * segment;
-  doChunks(partition, load32(JOB_HOME_MASK), max<u64>(from, load64(JOB_START)), min<u64>(from + step, load64(JOB_END)));
+  return doChunks(partition, load64(JOB_HOME_MASK), max<u64>(from, load64(JOB_START)), min<u64>(from + step, load64(JOB_END)));
 }
 
 /** The home worker's chunks of [from, to); neighbouring ones are done in one go. */
-function doChunks(partition: u32, mask: u32, from: u64, to: u64): void {
+function doChunks(partition: u32, mask: u64, from: u64, to: u64): u32 {
   const object: usize = load32(JOB_OBJECT);
   const partitions = load32(SH_PARTITION_COUNT);
   let runStart: u64 = 0;
   let runEnd: u64 = 0;
+  let sum: u32 = 0;
   let start = from;
   while (start < to) {
     const next = min<u64>((start | (PTRS_PER_2M - 1)) + 1, to);
     if (servedBy(mask, call_indirect<u32>(load32(JOB_HOME_OF), object, start) % partitions) == partition) {
       if (runEnd != start) {
-        if (runEnd != runStart) call_indirect<void>(load32(JOB_RUN), object, runStart, runEnd);
+        if (runEnd != runStart) sum += call_indirect<u32>(load32(JOB_RUN), object, runStart, runEnd);
         runStart = start;
       }
       runEnd = next;
     }
     start = next;
   }
-  if (runEnd != runStart) call_indirect<void>(load32(JOB_RUN), object, runStart, runEnd);
+  if (runEnd != runStart) sum += call_indirect<u32>(load32(JOB_RUN), object, runStart, runEnd);
+  return sum;
 }

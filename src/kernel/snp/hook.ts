@@ -15,6 +15,7 @@ import { getPageUnlessZero, putPage, snpLeakPages } from '../mm/page';
 import { xaIsValue, xaLoad, xasFind, xasIndex, xasInit, xasPause, xasRetry, xaToValue } from '../mm/xarray';
 import { XAS_INDEX, XAS_LEAF, XAS_SIZE } from '../mm/xarray-cursor';
 import { slotLoad, slotOf, XA_CHUNK_MASK } from '../mm/xarray-node';
+import { xaWarmSiblings } from '../mm/xarray-warm';
 import { atomicLoadStatic64, cpuRelax, load32, load64, loadStatic32, store32, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
@@ -97,9 +98,13 @@ function walkPresent(w: usize, last: u64): u32 {
   while (entry != 0) {
     const leaf: usize = loadStatic32(xas + XAS_LEAF);
     store32(w + W_WHOLE, leaf == 0 && !xasRetry(xas, entry) ? entry : 0);
-    if (leaf != 0) fast += resetLeaf(w, leaf, last);
+    if (leaf != 0) {
+      if (leafs % LEAFS_PER_SECTION == 0) warmLeafs(leaf, xasIndex(xas), last);
+      leafs++;
+      fast += resetLeaf(w, leaf, last);
+    }
     const whole = load32(w + W_WHOLE);
-    if (whole != 0 || ++leafs % LEAFS_PER_SECTION == 0) {
+    if (whole != 0 || leafs % LEAFS_PER_SECTION == 0) {
       const offset = xasIndex(xas);
       xasPause(xas);
       rcuReadUnlock();
@@ -156,6 +161,12 @@ function resetLeaf(w: usize, leaf: usize, last: u64): u32 {
   store64(w + W_XAS + XAS_INDEX, index - first + min<u32>(offset, end));
   xasRetry(w + W_XAS, entry);
   return fast + run;
+}
+
+/** Reads the leafs of a section ahead, where there is more than one. @context rcu_read_lock. */
+function warmLeafs(leaf: usize, index: u64, last: u64): void {
+  const further = (last >> 6) - (index >> 6);
+  if (further != 0) xaWarmSiblings(leaf, min<u32>(<u32>further + 1, LEAFS_PER_SECTION));
 }
 
 /**

@@ -1,11 +1,27 @@
 // Fan-out: one begin, the hook's and the freeing's chunks on the home workers in parallel, one end.
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readViolations } from '#src/host/oops.js';
 import { KC_BEGINS, KC_ENDS, KVM_COUNTERS } from '#src/kernel/abi/kvm.js';
-import { SH_STOP, STOP_REQUESTED } from '#src/kernel/abi/layout.js';
+import { NO_PFN, SH_STOP, STOP_REQUESTED, TASK_PAUSE_NS } from '#src/kernel/abi/layout.js';
+import { PB_PAUSE_EVERY_NS, PB_PAUSE_LEAST_NS, PB_PAUSE_MOST_NS, PB_TROUBLE } from '#src/kernel/abi/perturb.js';
+import { FILE_F_MAPPING, MAPPING_PRIVATE_DATA, RM_MEMFD } from '#src/kernel/abi/mm.js';
 import { bootHost, createGuest, PAGE, touch } from '../../oracle/guest.js';
+import type { TestKernel } from '../harness.js';
 
 const PAGES = 16384;
+
+/** Starts two home workers, of the partitions given. */
+async function serve(k: TestKernel, partitions: readonly number[] = [0, 1]): Promise<() => Promise<number[]>> {
+  const homes = k.threads(2, (kernel, index, arg) => kernel.x.homeWorkerLoop(arg.partitions[index]!), { partitions });
+  while (k.x.homeWorkerCount() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  return async () => {
+    k.setU32(SH_STOP, STOP_REQUESTED);
+    const jobs = await homes;
+    k.setU32(SH_STOP, 0);
+    return jobs;
+  };
+}
 
 /** Touches every page, punches [start, end) with two home workers serving, `rounds` times, and returns what was seen of the last. */
 async function punchAll(
@@ -27,8 +43,7 @@ async function punchAll(
     for (let gfn = 0; gfn < PAGES; gfn++) touch(guest, gfn);
   };
   const punch = (): number => k.x.sysPunchHoleFanout(guest.file, start * PAGE, (end - start) * PAGE);
-  const homes = k.threads(2, (kernel, index) => kernel.x.homeWorkerLoop(index), 0);
-  while (k.x.homeWorkerCount() < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  const stop = await serve(k);
   const counter = (n: number): number => k.u32(guest.vm + KVM_COUNTERS + n * 4);
   for (let round = 1; round < rounds; round++) {
     fill();
@@ -44,9 +59,7 @@ async function punchAll(
     left: k.x.sysFilePages(guest.file),
     kept: [0, start - 1, start, end - 1, end, PAGES - 1].map((gfn) => gfn >= 0 && k.x.sysGfnToPfn(guest.vm, gfn) >= 0),
   };
-  k.setU32(SH_STOP, STOP_REQUESTED);
-  const jobs = await homes;
-  k.setU32(SH_STOP, 0);
+  const jobs = await stop();
   k.x.sysAudit();
   return { ...seen, jobs, violations: readViolations(k.buffer) };
 }
@@ -79,4 +92,124 @@ describe('a hole punch that is fanned out', () => {
     k.x.sysAudit();
     expect(readViolations(k.buffer)).toEqual([]);
   });
+
+  it('leaves no chunk undone by home workers of high partitions', async () => {
+    const k = bootHost({ pfnCount: 65536, memoryPages: 4096, partitions: 64 });
+    k.x.addMemory(8192, 65536);
+    const guest = createGuest(k, PAGES, 1);
+    for (let gfn = 0; gfn < PAGES; gfn++) touch(guest, gfn);
+    const stop = await serve(k, [1, 33]);
+    expect(k.x.sysPunchHoleFanout(guest.file, 0, PAGES * PAGE)).toBe(0);
+    await stop();
+    k.x.sysAudit();
+    expect({ left: k.x.sysFilePages(guest.file), violations: readViolations(k.buffer) }).toEqual({
+      left: 0,
+      violations: [],
+    });
+  });
+
+  it('leaves what the same punch by one task leaves, whatever the file holds: pages, 2M folios, holes', async () => {
+    const pages = 6 * 4096;
+    const k = bootHost({ pfnCount: 131072, memoryPages: 4096 });
+    k.x.addMemory(8192, 131072);
+    const stop = await serve(k);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(pages - 1), fc.integer({ min: 1, max: 3000 })), { maxLength: 12 }),
+        fc.nat(pages - 8192),
+        fc.nat(pages),
+        fc.nat(1),
+        (filled, start, more, huge) => {
+          const end = Math.min(pages, start + 8192 + more);
+          const left = [true, false].map((fanout) => {
+            const file = k.x.sysCreateFile(1, 0, huge) >>> 0;
+            k.x.sysFileSetSize(file, pages * PAGE);
+            for (const [at, count] of filled)
+              k.x.sysFileFallocate(file, 0, at * PAGE, Math.min(count, pages - at) * PAGE);
+            if (fanout) expect(k.x.sysPunchHoleFanout(file, start * PAGE, (end - start) * PAGE)).toBe(0);
+            else expect(k.x.sysFileFallocate(file, 3, start * PAGE, (end - start) * PAGE)).toBe(0);
+            const seen = { pages: k.x.sysFilePages(file), held: heldPages(k, file, pages) };
+            k.x.sysFilePut(file);
+            return seen;
+          });
+          expect(left[0]).toEqual(left[1]);
+        },
+      ),
+      { numRuns: 40 },
+    );
+    await stop();
+    k.x.sysAudit();
+    expect(readViolations(k.buffer)).toEqual([]);
+  });
+
+  it('hands nobody a page that is another one meanwhile: who finds a page at an offset finds what was written there', async () => {
+    // Who looks pauses at every few points, for as long as a punch takes; the others run.
+    const k = bootHost({ pfnCount: 65536, memoryPages: 4096, perturbMeanPoints: 4, perturbNs: 0 });
+    k.x.addMemory(8192, 40960);
+    const bytes = new DataView(k.buffer);
+    bytes.setUint32(PB_TROUBLE, 1, true);
+    bytes.setFloat64(PB_PAUSE_EVERY_NS, 1, true);
+    bytes.setFloat64(PB_PAUSE_LEAST_NS, 50_000, true);
+    bytes.setFloat64(PB_PAUSE_MOST_NS, 1_000_000, true);
+    const file = k.x.sysCreateFile(1, 0, 0) >>> 0;
+    k.x.sysFileSetSize(file, PAGES * PAGE);
+    const words = new SharedArrayBuffer(4); // 1: the punches are done
+    const stop = await serve(k);
+    const users = k.threads(
+      2,
+      (kernel, index, arg) => {
+        const done = new Int32Array(arg.words);
+        const out = kernel.alloc(8);
+        const pauseNs = kernel.x.taskAddress(kernel.x.currentId()) + arg.pause;
+        if (index === 1) new DataView(kernel.buffer).setFloat64(pauseNs, 1, true);
+        let [found, wrong] = [0, 0];
+        while (Atomics.load(done, 0) === 0) {
+          const offset = (kernel.x.randomU32() >>> 0) % 200;
+          if (index === 0) {
+            if (kernel.x.shmemGetFolio(arg.memfd, BigInt(offset), out, 0, 3) !== 0) continue;
+            kernel.x.setPageContent(kernel.u32(out), offset + 1);
+            kernel.x.putPage(kernel.u32(out));
+          } else {
+            const pfn = kernel.x.shmemFindPage(arg.memfd, BigInt(offset)) >>> 0;
+            if (pfn === 0xffffffff) continue;
+            const content = kernel.x.pageContent(pfn) >>> 0;
+            found++;
+            if (content !== 0 && content !== offset + 1) wrong++;
+            kernel.x.putPage(pfn);
+          }
+        }
+        return [found, wrong];
+      },
+      { memfd: memfdOf(k, file), words, pause: TASK_PAUSE_NS },
+    );
+    for (let round = 0; round < 400; round++) {
+      expect(k.x.sysPunchHoleFanout(file, 0, PAGES * PAGE)).toBe(0);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    Atomics.store(new Int32Array(words), 0, 1);
+    const [, [found, wrong]] = (await users) as [number[], number[]];
+    expect(found).toBeGreaterThan(100);
+    expect(wrong).toBe(0);
+    await stop();
+    expect(k.x.sysPunchHoleFanout(file, 0, PAGES * PAGE)).toBe(0);
+    k.x.sysAudit();
+    expect({ left: k.x.sysFilePages(file), violations: readViolations(k.buffer) }).toEqual({ left: 0, violations: [] });
+  });
 });
+
+/** The hidden shmem file behind a restrictedmem file. */
+const memfdOf = (k: TestKernel, file: number): number =>
+  k.u32(k.u32(k.u32(file + FILE_F_MAPPING) + MAPPING_PRIVATE_DATA) + RM_MEMFD);
+
+/** Page offsets that the file holds a page at. */
+function heldPages(k: TestKernel, file: number, pages: number): number[] {
+  const memfd = memfdOf(k, file);
+  const held: number[] = [];
+  for (let index = 0; index < pages; index++) {
+    const pfn = k.x.shmemFindPage(memfd, BigInt(index)) >>> 0;
+    if (pfn === NO_PFN) continue;
+    k.x.putPage(pfn);
+    held.push(index);
+  }
+  return held;
+}
