@@ -9,7 +9,7 @@ const PAGE = /^(?:rmp|page)\[(0x[0-9a-f]+)\]/;
 const GFN = /^(.*)\.(?:(?:old_)?spte|mem_attr_array)\[(0x[0-9a-f]+)\]/;
 const ENTRY = /^.*\[0x[0-9a-f]+\]/;
 const INVALIDATION = /^(.*\.mmu_invalidate)_\w+$/;
-const OFFSET = /\+0x[0-9a-f]+$/;
+const OFFSET = /(?:\+0x[0-9a-f]+|(?<!\.task)\.wait_lock)$/;
 
 /** What the word of that name belongs to. */
 export function objectOf(name: string): string {

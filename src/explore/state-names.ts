@@ -1,12 +1,27 @@
 // Names of places in the state: what the kernel itself has named (`vm0.mmu_lock`), entries of its big tables (`rmp[0x12]`, `page[0x12].refcount`, `vm0.spte[0x8]`),
 // slots of XArrays, members of tasks; and what sort of word it is, so that a report can say what its value means.
 import * as layout from '../kernel/abi/layout.js';
-import { objectName } from '../host/names.js';
+import { globalLockName, objectName } from '../host/names.js';
 import type { Shard } from '../host/shard.js';
 import { tableName } from './page-table-names.js';
 
-/** What the value of a word is made of: `rmp` the first word of an RMP entry, `rmp-head` that of a 2M region's first page, `xarray` an entry. */
-export type WordSort = 'rmp' | 'rmp-head' | 'rmp-use' | 'page' | 'spte' | 'rwlock' | 'xarray' | 'other';
+/**
+ * What the value of a word is made of: `rmp` the first word of an RMP entry, `rmp-head` that of a 2M region's first page, `xarray` an entry, `lock` the word of a spinlock
+ * or mutex; `lock-waiters` and `rwlock-waiters` the byte of a lock's word that its release looks at.
+ */
+export type WordSort =
+  | 'rmp'
+  | 'rmp-head'
+  | 'rmp-use'
+  | 'page'
+  | 'spte'
+  | 'lock'
+  | 'lock-waiters'
+  | 'rwlock'
+  | 'rwlock-waiters'
+  | 'rwsem'
+  | 'xarray'
+  | 'other';
 
 /** A place, by name, and what is there. */
 export interface StateWord {
@@ -23,6 +38,17 @@ const XARRAYS = /(?:i_pages|bindings|mem_attr_array|shared_pages)$/;
 const XARRAY_PARTS = /^(.*\.(?:i_pages|bindings|mem_attr_array|shared_pages))(\+0x(?:10|14))?$/;
 /** By offset: src/kernel/mm/xarray-node.ts. */
 const XARRAY_MEMBERS: Record<string, string> = { '': 'xa_lock', '+0x10': 'xa_head', '+0x14': 'xa_marks' };
+/** Locks by the ends of their names. */
+const LOCKS: [RegExp, WordSort][] = [
+  [/\.mmu_lock$/, 'rwlock'],
+  [/\.(?:rm\.lock|mmap_lock)$/, 'rwsem'],
+  [/\.(?:(?:slots|slots_arch|device|mn_invalidate|tdp_mmu_pages|notifiers|xa)_lock|mutex)$/, 'lock'],
+  [/^(?:vm|partition)\d+\.lock$/, 'lock'],
+];
+/** The byte behind the one that says who holds a lock: src/kernel/sync/word.ts, rwlock.ts. */
+const WAITERS = 1;
+/** In a rwlock and a rwsem: src/kernel/sync/rwlock.ts, rwsem.ts. */
+const WAIT_LOCK = 16;
 const RMP_ENTRY = 16;
 const PAGE_STRUCT = 8;
 const HEADER_WORDS = new Map<number, string>(
@@ -59,9 +85,22 @@ export function stateWord(state: Named, threads: readonly string[], address: num
     const owner = threads[task - 1] ?? 'set-up';
     return { name: `${owner}.${taskMember((address - tasks) % layout.TASK_SIZE)}`, sort: 'other' };
   }
-  const object = objectWord(state, address);
+  const object = lockPart(state, address) ?? objectWord(state, address);
   const global = object.name.startsWith('0x') ? HEADER_WORDS.get(address) : undefined;
   return global === undefined ? object : { name: global, sort: 'other' };
+}
+
+/** The inside of a lock, if the address lies in one: the byte of its waiters, the lock of its queue. */
+function lockPart(state: Named, address: number): StateWord | undefined {
+  if (address % 4 === WAITERS) {
+    const { name, sort } = lockPart(state, address - WAITERS) ?? objectWord(state, address - WAITERS);
+    if (sort === 'lock' || sort === 'rwlock') return { name: `${name} waiters`, sort: `${sort}-waiters` };
+  }
+  if (address % 4 === 0 && address >= WAIT_LOCK) {
+    const { name, sort } = objectWord(state, address - WAIT_LOCK);
+    if (sort === 'rwlock' || sort === 'rwsem') return { name: `${name}.wait_lock`, sort: 'lock' };
+  }
+  return undefined;
 }
 
 /** Objects, what hangs from them, and the parts of an XArray that lies in one. */
@@ -71,12 +110,12 @@ function objectWord(state: Named, address: number): StateWord {
   const name = objectName(state, address);
   const table = name.startsWith('0x') ? tableName(state, address) : undefined;
   if (table !== undefined) return table;
-  if (name.endsWith('.mmu_lock')) return { name, sort: 'rwlock' };
+  if (globalLockName(address) === name) return { name, sort: 'lock' };
   const [, array, part] = XARRAY_PARTS.exec(name) ?? [];
-  if (array === undefined) return { name, sort: 'other' };
-  const member = XARRAY_MEMBERS[part ?? ''];
-  if (member === undefined) return { name, sort: 'other' };
-  return { name: `${array}.${member}`, sort: member === 'xa_head' ? 'xarray' : 'other' };
+  const member = array === undefined ? undefined : XARRAY_MEMBERS[part ?? ''];
+  const full = member === undefined ? name : `${array}.${member}`;
+  if (member === 'xa_head') return { name: full, sort: 'xarray' };
+  return { name: full, sort: LOCKS.find(([names]) => names.test(full))?.[1] ?? 'other' };
 }
 
 function hex(value: number): string {

@@ -95,6 +95,11 @@ const GLOBAL_LOCKS: [number, string][] = Object.entries(layout)
   .filter(([name, value]) => name.startsWith('LOCK_') && value >= layout.SH_LOCKS && value < layout.SH_OOPS)
   .map(([name, value]) => [value, name.slice(5).toLowerCase()]);
 
+/** The name of one of the kernel's own locks, which are spinlocks and mutexes. */
+export function globalLockName(address: number): string | undefined {
+  return GLOBAL_LOCKS.find(([at]) => at === address)?.[1];
+}
+
 /** What a name needs of a shard. */
 type Named = Pick<Shard, 'buffer' | 'words'>;
 
@@ -135,10 +140,10 @@ function findEntry(shard: Named, address: number): Entry | undefined {
 
 /** The name of the object at `address`, with the member if known; the address in hex when nothing is known of it. */
 export function objectName(shard: Named, address: number): string {
-  const global = GLOBAL_LOCKS.find(([at]) => at === address);
+  const global = globalLockName(address);
   const entry = findEntry(shard, address);
   // Words of the header are a program's own, where it has named them.
-  if (global !== undefined && entry?.type !== names.NT_USER) return global[1];
+  if (global !== undefined && entry?.type !== names.NT_USER) return global;
   if (entry === undefined) return slotName(shard, address) ?? `0x${address.toString(16)}`;
   if (entry.type === names.NT_USER)
     return `${userText(shard, entry.index)}${member(entry.type, address - entry.start)}`;

@@ -67,16 +67,26 @@ function spteText(value: bigint): string {
   return `pfn 0x${target.toString(16)} ${bit(value, spte.SPTE_PRIVATE_BIT) ? 'private ' : ''}${rights}`;
 }
 
+/** What is set, joined; `none` when nothing is. */
+const setOf = (none: string, ...parts: readonly (string | false)[]): string =>
+  parts.filter((part) => part !== false).join('+') || none;
+const readersText = (count: number): string | false => count !== 0 && `${count} reader${count === 1 ? '' : 's'}`;
+
+/** src/kernel/sync/word.ts. */
+function lockText(value: bigint): string {
+  return setOf('free', bit(value, 0) && 'locked', bit(value, 8) && 'parked', bit(value, 9) && 'handoff');
+}
+
+/** src/kernel/sync/rwlock.ts. */
 function rwlockText(value: bigint): string {
-  const word = Number(value);
-  const readers = word >>> 10;
-  const parts = [
-    ...((word & 0xff) === 0 ? [] : ['writer']),
-    ...(readers === 0 ? [] : [`${readers} reader${readers === 1 ? '' : 's'}`]),
-    ...((word & 0x100) === 0 ? [] : ['claimed']),
-    ...((word & 0x200) === 0 ? [] : ['queue']),
-  ];
-  return parts.length === 0 ? 'free' : parts.join('+');
+  const held = [bits(value, 0, 8) !== 0 && 'writer', readersText(bits(value, 10, 22))];
+  return setOf('free', ...held, bit(value, 8) && 'claimed', bit(value, 9) && 'queue');
+}
+
+/** src/kernel/sync/rwsem.ts. */
+function rwsemText(value: bigint): string {
+  const held = [bit(value, 0) && 'writer', readersText(bits(value, 8, 23))];
+  return setOf('free', ...held, bit(value, 1) && 'waiters', bit(value, 2) && 'handoff');
 }
 
 function entryText(name: string, value: bigint): string {
@@ -95,7 +105,11 @@ function number(value: number): string {
 /** Sorts whose value is one text. */
 const TEXTS: Partial<Record<WordSort, (name: string, value: bigint) => string>> = {
   spte: (_, value) => spteText(value),
+  lock: (_, value) => lockText(value),
+  'lock-waiters': (_, value) => setOf('none', bit(value, 8) && 'parked', bit(value, 9) && 'handoff'),
   rwlock: (_, value) => rwlockText(value),
+  'rwlock-waiters': (_, value) => setOf('none', bit(value, 8) && 'claimed', bit(value, 9) && 'queue'),
+  rwsem: (_, value) => rwsemText(value),
   xarray: entryText,
 };
 /** Sorts that have several fields. */

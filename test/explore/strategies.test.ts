@@ -228,7 +228,9 @@ describe('the samplers', () => {
     ['vm0.mem_attr_array[0x9]', 'vm0 gfn 0x9'],
     ['vm0.spte[0x0/2]', 'vm0.spte[0x0/2]'],
     ['vm0.mmu_invalidate_range_end', 'vm0.mmu_invalidate'],
-    ['vm0.mmu_lock+0x10', 'vm0.mmu_lock'],
+    ['vm0.mmu_lock+0x20', 'vm0.mmu_lock'],
+    ['vm0.mmu_lock.wait_lock', 'vm0.mmu_lock'],
+    ['first.task.wait_lock', 'first.task.wait_lock'],
     ['vm0.mmu_lock', 'vm0.mmu_lock'],
   ])('SURW: %s is part of %s', (word, object) => {
     expect(objectOf(word)).toBe(object);

@@ -13,6 +13,8 @@ const head: StateWord = { name: 'rmp[0x0]', sort: 'rmp-head' };
 const use: StateWord = { name: 'rmp[0x11].hi', sort: 'rmp-use' };
 const page: StateWord = { name: 'page[0x11].refcount', sort: 'page' };
 const lock: StateWord = { name: 'vm0.mmu_lock', sort: 'rwlock' };
+const mutex: StateWord = { name: 'vm0.slots_lock', sort: 'lock' };
+const rwsem: StateWord = { name: 'file0.rm.lock', sort: 'rwsem' };
 const spte: StateWord = { name: 'vm0.spte[0x9]', sort: 'spte' };
 const slot: StateWord = { name: 'file0.memfd.i_pages[0x1]', sort: 'xarray' };
 
@@ -37,6 +39,18 @@ describe('other words', () => {
     [writeText(page, 1n, BigInt(2 | PG_DIRTY)), 'page[0x11].refcount 1 -> 2 +dirty'],
     [writeText(lock, 0n, 0xffn), 'vm0.mmu_lock free -> writer'],
     [writeText(lock, 0x400n, 0xa00n), 'vm0.mmu_lock 1 reader -> 2 readers+queue'],
+    [writeText(mutex, 1n, 257n), 'vm0.slots_lock locked -> locked+parked'],
+    [writeText(mutex, 257n, 256n), 'vm0.slots_lock locked+parked -> parked'],
+    [readText(mutex, 768n), 'vm0.slots_lock = parked+handoff'],
+    [readText({ name: 'vm0.slots_lock waiters', sort: 'lock-waiters' }, 1n), 'vm0.slots_lock waiters = none'],
+    [readText({ name: 'vm0.slots_lock waiters', sort: 'lock-waiters' }, 257n), 'vm0.slots_lock waiters = parked'],
+    [
+      readText({ name: 'vm0.mmu_lock waiters', sort: 'rwlock-waiters' }, 0x300n),
+      'vm0.mmu_lock waiters = claimed+queue',
+    ],
+    [writeText(rwsem, 256n, 0n), 'file0.rm.lock 1 reader -> free'],
+    [writeText(rwsem, 1n, 3n), 'file0.rm.lock writer -> writer+waiters'],
+    [readText(rwsem, 0x206n), 'file0.rm.lock = 2 readers+waiters+handoff'],
     [readText(spte, 0n), 'vm0.spte[0x9] = none'],
     [readText(spte, BigInt(vcpu.SPTE_FROZEN_VALUE)), 'vm0.spte[0x9] = frozen'],
     [
