@@ -92,11 +92,12 @@ export async function keep(
   { result, left, shortest, schedules }: Explored,
   wallMs: number,
 ): Promise<boolean> {
-  const { verdict, exhausted, nondeterminism, executions, steps, longest, stepLimitHits } = result;
+  const { verdict, exhausted, nondeterminism, stepLimitHits } = result;
   if (verdict === 'violation' || exhausted || nondeterminism !== undefined) return false;
   const isPlaceKnown = left !== undefined || shortest !== undefined || schedules !== undefined;
   if (SEARCHES.has(job.strategy) && !isPlaceKnown) return false;
   const { what, strategy, seed, overrides } = job;
+  const { executions, steps, longest } = left === undefined ? result : doneBefore(left.rest);
   const done = { executions, steps, longest, stepLimitHits, wallMs };
   const { variants, protocol } = overrides;
   const progress = {
@@ -110,6 +111,15 @@ export async function keep(
   };
   await writeCheckpoint(folder, target, progress, { ...(left && { search: left }), ...(shortest && { shortest }) });
   return true;
+}
+
+/** Of a search that is to begin anew it is less than was done. */
+function doneBefore({
+  executions,
+  transitions,
+  deepest,
+}: Frontier): Pick<ExploreResult, 'executions' | 'steps' | 'longest'> {
+  return { executions, steps: transitions, longest: deepest };
 }
 
 /** How long an exploration may go on, and whether anybody watches. */

@@ -5,7 +5,7 @@ import { VisitedSet } from '../visited.js';
 import { DepthFirst } from './depth-first.js';
 import { type Locality, probeLocality } from './locality.js';
 import type { Frontier } from './search-pool.js';
-import { isEndless, resultOfSearch } from './search-result.js';
+import { isEndless, resultOfSearch, wholeWith } from './search-result.js';
 import { type SavedState, StateMachine } from './state-machine.js';
 
 /** How far a search over states goes. One that runs out of any of these says that it is not complete. */
@@ -82,14 +82,18 @@ export class StateExploration {
     return { states: this.#visited.states + this.#visited.bitStates, frontier, share };
   }
 
-  /** What is left of the search, for another one to go on from; undefined when it is over. */
+  /**
+   * What is left of the search, for another one to go on from; undefined when it is over. All of it when what is shared was found out late: what this one has
+   * passed over, because it took words for nobody else's, may hide more.
+   */
   left(): { rest: Frontier; visited: VisitedSet } | undefined {
-    if (this.#search.isThrough || this.#locality.changed) return undefined;
-    const ways = this.#search.rest();
     const { transitions, executions, deepest } = this.#search.result();
-    const parts = [{ weight: 1, ways }];
-    const done = { transitions: this.#stepsBefore + transitions, executions, deepest };
-    return { rest: { locality: this.#locality.table(), parts, ...done }, visited: this.#visited };
+    const steps = this.#stepsBefore + transitions;
+    const locality = this.#locality.table();
+    if (this.#locality.changed) return { rest: wholeWith(locality, steps), visited: VisitedSet.create(0) };
+    if (this.#search.isThrough) return undefined;
+    const parts = [{ weight: 1, ways: this.#search.rest() }];
+    return { rest: { locality, parts, transitions: steps, executions, deepest }, visited: this.#visited };
   }
 
   /** What was found, also when the search is not over; the machine is free for others then. `complete` only when each state was seen. */

@@ -8,7 +8,7 @@ import type { ExploreJob } from '../pool.js';
 import { VisitedSet } from '../visited.js';
 import { joinLocality, type LocalityTable } from './locality.js';
 import type { SearchLimit, SearchResult } from './machine.js';
-import { isEndless } from './search-result.js';
+import { isEndless, wholeWith } from './search-result.js';
 import { NOTE_FRONTIER, NOTE_SHARE, NOTE_TRANSITIONS, type SearchReply, type SearchTask } from './search-worker.js';
 import { decodePart, encodePart, type Part } from './way.js';
 
@@ -102,14 +102,18 @@ async function searchInRounds(
     if (goesOn && (isVoid || (isSmall() && visited.bitStates > 0))) {
       wasted = found.transitions;
       cut.clear();
-      start = { ...BEGINNING, locality: rest.locality };
+      start = wholeWith(rest.locality, 0);
     } else if (goesOn && isSmall() && rest.parts.length > 0) {
       for (const limit of found.limits) if (limit !== 'stop') cut.add(limit);
       const hashes = visited.hashes();
       start = { ...rest, fill: (set) => set.insertAll(hashes) };
+    } else if (isFound) {
+      return { found, rest, visited, searchNs };
+    } else if (isVoid) {
+      const anew = wholeWith(rest.locality, found.transitions);
+      return { found: withoutViolation(found, cut.add('stop')), rest: anew, visited: VisitedSet.create(0), searchNs };
     } else {
-      const all = isFound ? found : withoutViolation(found, cut);
-      return { found: all, rest, visited, searchNs };
+      return { found: withoutViolation(found, cut), rest, visited, searchNs };
     }
   }
 }
@@ -120,13 +124,6 @@ function withoutViolation({ violation, ...found }: SearchResult, cut: ReadonlySe
   if (violation !== undefined) limits.add('stop');
   return { ...found, limits: [...limits], complete: limits.size === 0 };
 }
-
-const BEGINNING: Omit<Frontier, 'locality'> = {
-  parts: [{ weight: 1, ways: [] }],
-  transitions: 0,
-  executions: 0,
-  deepest: 0,
-};
 
 function bagOf(parts: readonly Part[], { workers, depth }: PoolSearchLimits): WorkShare {
   const jobs = parts.map((part) => encodePart(part));

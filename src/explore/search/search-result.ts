@@ -2,14 +2,18 @@
 import type { ExploreResult } from '../explore.js';
 import { recordFailure } from '../explore.js';
 import type { Target } from '../target.js';
-import { probeLocality } from './locality.js';
+import { type LocalityTable, probeLocality } from './locality.js';
 import type { Failure, SearchResult } from './machine.js';
 import type { Frontier } from './search-pool.js';
 
+/** The whole search, nothing done but to find out what is shared, in `transitions` steps of searches that were in vain. */
+export function wholeWith(locality: LocalityTable, transitions: number): Frontier {
+  return { locality, parts: [{ weight: 1, ways: [] }], transitions, executions: 0, deepest: 0 };
+}
+
 /** The whole search, nothing done. */
 export function wholeSearch(target: Target): Frontier {
-  const locality = probeLocality(target).table();
-  return { locality, parts: [{ weight: 1, ways: [] }], transitions: 0, executions: 0, deepest: 0 };
+  return wholeWith(probeLocality(target).table(), 0);
 }
 
 const ENDLESS = new Set(['deadlock', 'lost-wakeup', 'starvation', 'livelock']);

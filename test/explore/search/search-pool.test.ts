@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { frontierOf, readCheckpoint, writeCheckpoint } from '#src/explore/checkpoint.js';
 import { scenarioTarget } from '#src/explore/scenario-target.js';
 import { SCENARIOS } from '#src/explore/scenarios/index.js';
-import { exploreStates } from '#src/explore/search/explore-states.js';
+import { exploreStates, StateExploration } from '#src/explore/search/explore-states.js';
 import { joinLocality, type LocalityTable } from '#src/explore/search/locality.js';
 import { type Frontier, type PoolSearch, searchOnPool } from '#src/explore/search/search-pool.js';
 import { resultOfSearch, wholeSearch } from '#src/explore/search/search-result.js';
@@ -38,10 +38,27 @@ const search = (
 const folder = mkdtempSync(path.join(tmpdir(), 'search-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const ONE_GO = { states: 1e7, depth: 5000, bytes: 1 << 24, stop: never };
+
+/** What a stopped search goes on from: through its checkpoint. */
+async function keptFrontier(
+  target: Target,
+  { rest, visited }: Pick<PoolSearch, 'rest' | 'visited'>,
+  name: string,
+): Promise<Frontier> {
+  const done = { executions: rest.executions, steps: rest.transitions, longest: rest.deepest };
+  const how = { what: target.name, strategy: 'states', seed: 0, overrides: {} };
+  const options = { ...OPTIONS, spuriousWakeups: 0, earlyTimeouts: 0 };
+  const progress = { ...how, target: options, done: { ...done, stepLimitHits: 0, wallMs: 0 } };
+  const into = path.join(folder, name);
+  await writeCheckpoint(into, target, progress, { search: { rest, visited } });
+  return frontierOf(readCheckpoint(into), target);
+}
+
 describe('a search over states on several threads', () => {
   it.each(['bind-punch', 'allocate-allocate-free'])('%s: sees what one thread sees', async (name) => {
     const target = targetOf(name);
-    const alone = exploreStates(target, { states: 1e7, depth: 5000, bytes: 1 << 24, stop: never });
+    const alone = exploreStates(target, ONE_GO);
     for (const workers of [1, 3]) {
       const { found } = await search(name, workers, wholeSearch(target));
       expect(found).toMatchObject({ complete: true, states: alone.states, executions: alone.executions });
@@ -59,7 +76,7 @@ describe('a search over states on several threads', () => {
 
   it('that is stopped again and again, and goes on from its checkpoint, ends where one in one go does', async () => {
     const target = targetOf('allocate-allocate-free');
-    const alone = exploreStates(target, { states: 1e7, depth: 5000, bytes: 1 << 24, stop: never });
+    const alone = exploreStates(target, ONE_GO);
     let from = wholeSearch(target);
     for (let go = 0; ; go++) {
       let looks = 0;
@@ -70,14 +87,36 @@ describe('a search over states on several threads', () => {
         break;
       }
       expect(found.limits).toEqual(['stop']);
-      const done = { executions: rest.executions, steps: rest.transitions, longest: rest.deepest };
-      const how = { what: target.name, strategy: 'states', seed: 0, overrides: {} };
-      const options = { ...OPTIONS, spuriousWakeups: 0, earlyTimeouts: 0 };
-      const progress = { ...how, target: options, done: { ...done, stepLimitHits: 0, wallMs: 0 } };
-      const into = path.join(folder, `go${go}`);
-      await writeCheckpoint(into, target, progress, { search: { rest, visited } });
-      from = frontierOf(readCheckpoint(into), target);
+      from = await keptFrontier(target, { rest, visited }, `go${go}`);
     }
+  });
+
+  it('that is stopped when it has found out late what is shared, goes on from the start, and sees all', async () => {
+    const target = targetOf('convert-punch');
+    const { states, executions } = exploreStates(target, ONE_GO);
+    for (const looks of [4, 10]) {
+      let left = looks;
+      const stopped = await search(target.name, 2, wholeSearch(target), { over: () => left-- <= 0 });
+      if (stopped.found.complete) continue;
+      const from = await keptFrontier(target, stopped, `late${looks}`);
+      const { found } = await search(target.name, 2, from);
+      expect(found, `after ${looks} looks`).toMatchObject({ complete: true, states, executions });
+    }
+  });
+
+  it('on one thread keeps what is left at every moment', async () => {
+    const target = targetOf('convert-punch');
+    const { states, executions } = exploreStates(target, ONE_GO);
+    const exploration = new StateExploration(target, ONE_GO);
+    const kept = [];
+    while (!exploration.run(2000)) kept.push(exploration.left());
+    exploration.finish();
+    expect(kept.filter((left) => left === undefined)).toEqual([]);
+    // Where it has found out late what is shared, it would begin anew.
+    const anew = kept.findLastIndex((left) => left!.rest.parts[0]!.ways.length === 0);
+    expect(anew).toBeGreaterThan(0);
+    const from = await keptFrontier(target, kept[anew]!, 'anew');
+    expect((await search(target.name, 2, from)).found).toMatchObject({ complete: true, states, executions });
   });
 });
 
