@@ -11,7 +11,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 const { tuneV8 } = await import('../host/v8-flags.js');
-tuneV8(process.argv[2]);
+tuneV8();
 const { main } = await import('./main.js');
 const { EXIT_INTERNAL } = await import('./exit-codes.js');
 const code = await main(process.argv.slice(2));

@@ -5,16 +5,14 @@ import { setFlagsFromString } from 'node:v8';
 
 /** The one V8 for which they have been tried. In others a flag may be gone, or mean more than it did; that of Node 24 inlines by itself. */
 const TRIED = /^11\.3\./;
-/** Commands that run the kernel at its speed: inlining was tried with these only, not with the explorer's suspended threads and their stacks. */
-const MEASURED = new Set(['torture', 'bench', 'compare']);
 
 /**
- * Lets V8 heed the modules' branch hints (src/build/branch-hints.mjs; `perturbed` takes about 15 % longer without), and for a command that runs at speed
- * inline functions across calls (a cycle of one page takes about 15 % longer without).
+ * Lets V8 heed the modules' branch hints (src/build/branch-hints.mjs; `perturbed` takes about 15 % longer without), and inline functions across calls (a cycle of one page, and a long
+ * exploration, take about 15 % longer without). Stacks name inlined functions, too: what the explorer says of places does not change.
  * @context before the first kernel module is compiled in the process.
  */
-export function tuneV8(command: string | undefined): void {
+export function tuneV8(): void {
   if (!TRIED.test(process.versions.v8)) return;
   setFlagsFromString('--experimental-wasm-branch-hinting');
-  if (command !== undefined && MEASURED.has(command)) setFlagsFromString('--wasm-inlining');
+  setFlagsFromString('--wasm-inlining');
 }
