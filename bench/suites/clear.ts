@@ -1,5 +1,6 @@
 // Clearing a 1 GiB private range (262,144 pages of 4K) with the SNP hook: by one thread, and with the hook and the freeing spread over the home
-// workers of two partitions. Beside them what the machine's memory has to give: two threads that clear half of it each, in shards of their own.
+// workers of two partitions. Beside them what the machine has to give: two threads that clear half of it each, in shards of their own, and how long a cache line takes
+// from one CPU to the other.
 import { SH_STOP, STOP_REQUESTED } from '../../src/kernel/abi/layout.js';
 import type { Shard } from '../../src/host/shard.js';
 import { bootShard, closeShard, createGuest, type Guest, punch } from '../machine.js';
@@ -26,6 +27,9 @@ export async function clear(runner: Runner): Promise<void> {
     prepare: fill,
     run: () => (fanout ? timedWithHelpers : timed)(() => punch(shard, guest, pages, fanout)),
   });
+  const pair = [await BenchThread.start(shard.handle, 0), await BenchThread.start(shard.handle, 1)];
+  await runner.group([handOver(shard, pair, runner.count(20_000, 20_000, 1000))], 0.1);
+  await Promise.all(pair.map((thread) => thread.end()));
   const halves = await Promise.all([0, 1].map((cpu) => halfOf(pages, cpu)));
   const [alone, spread] = await runner.group(
     [clearing('one thread', false), clearing('two home workers', true), apart(halves, pages)],
@@ -39,6 +43,25 @@ export async function clear(runner: Runner): Promise<void> {
   Atomics.store(shard.words, SH_STOP / 4, STOP_REQUESTED);
   await Promise.all(served);
   await Promise.all(homes.map((home) => home.end()));
+}
+
+/** What the two CPUs are to one another: how soon one sees what the other has written. Hosts place the CPUs of their guests now here, now there. */
+function handOver(shard: Shard, pair: readonly BenchThread[], rounds: number): Benchmark {
+  const word = shard.x.vmalloc(64n) >>> 0;
+  return {
+    name: 'clear/a cache line, from one CPU to the other',
+    operations: 2 * rounds,
+    expected: 4 * rounds,
+    prepare: () => Atomics.store(shard.words, word / 4, 0),
+    run: async () => {
+      const timings = await together(pair.map((thread, turn) => [thread, ['benchHandOver', word, turn, rounds]]));
+      return {
+        ns: Math.max(...timings.map(({ ns }) => ns)),
+        waitedNs: Math.max(...timings.map(({ waitedNs }) => waitedNs)),
+        value: timings.reduce((sum, { value }) => sum + value, 0),
+      };
+    },
+  };
 }
 
 /** A guest of half the size in a shard of its own, and a thread that clears it. */

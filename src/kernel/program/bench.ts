@@ -104,6 +104,15 @@ export function benchAtomicStores(p: usize, n: u32): u32 {
   return atomicLoad32(p);
 }
 
+/** One of two threads that hand *p, 0 at first, to one another, `rounds` times each; `turn` 0 begins, 1 is the other. Returns what was handed over at last. */
+export function benchHandOver(p: usize, turn: u32, rounds: u32): u32 {
+  for (let n = turn; n < 2 * rounds; n += 2) {
+    while (atomicLoad32(p) != n);
+    atomicStore32(p, n + 1);
+  }
+  return 2 * rounds;
+}
+
 /** Counts *p up from 0 by compare-and-exchange. */
 export function benchAtomicExchanges(p: usize, n: u32): u32 {
   atomicStore32(p, 0);
