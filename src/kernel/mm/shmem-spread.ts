@@ -11,7 +11,7 @@ import { stackPop, stackPush } from '../task';
 import { putPages } from './page';
 import { entryHead, shmemAccount, shmemHomeOf } from './shmem';
 import { shmemTruncateRange } from './shmem-truncate';
-import { xaIsValue, xaLock, XAS_SIZE, xasFind, xasIndex, xasInit, xasSet, xaUnlock } from './xarray';
+import { XA_PRESENT, xaFind, xaIsValue, xaLock, XAS_SIZE, xasFind, xasIndex, xasInit, xasSet, xaUnlock } from './xarray';
 import { xaEmptyLeaf, xasDetachNodes } from './xarray-detach';
 import { nodeFree, slotClear, slotLocked, slotOf, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, xaIsNode, xaToNode } from './xarray-node';
 import { xaWarmNodes } from './xarray-warm';
@@ -40,7 +40,11 @@ export function shmemTruncateSpread(f: usize, start: u64, end: u64): bool {
   const s = kmalloc(S_SIZE);
   if (s == 0) return false;
   store32(s + S_FILE, <u32>f);
-  for (let at = start; at < end; ) {
+  const cursor = stackPush(8);
+  store64(cursor, start);
+  // From page to page: what is asked for may be far larger than what is there.
+  while (load64(cursor) < end && xaFind(f + SHMEM_I_PAGES, cursor, end - 1, XA_PRESENT) != 0) {
+    const at = load64(cursor);
     const stop = min<u64>(end, ((at >> TWIG_SHIFT) + TWIGS_MAX) << TWIG_SHIFT);
     detachTwigs(f, s, at, stop);
     const freed = fanoutWanted(at, stop)
@@ -50,8 +54,9 @@ export function shmemTruncateSpread(f: usize, start: u64, end: u64): bool {
     xaLock(f + SHMEM_I_PAGES);
     shmemAccount(f, -<i64>freed);
     xaUnlock(f + SHMEM_I_PAGES);
-    at = stop;
+    store64(cursor, stop);
   }
+  stackPop(8);
   kfree(s, S_SIZE);
   return true;
 }

@@ -93,6 +93,19 @@ describe('a hole punch that is fanned out', () => {
     expect(readViolations(k.buffer)).toEqual([]);
   });
 
+  it('goes from page to page of a range that is far larger than the file', async () => {
+    const k = bootHost({ pfnCount: 65536, memoryPages: 2048 });
+    k.x.addMemory(8192, 65536);
+    const file = k.x.sysCreateFile(1, 0, 0) >>> 0;
+    for (const start of [5, 40_000, 2 ** 34]) k.x.sysFileFallocate(file, 1, start * PAGE, 5000 * PAGE);
+    expect(k.x.sysFilePages(file)).toBe(15_000);
+    const stop = await serve(k);
+    expect(k.x.sysPunchHoleFanout(file, 6 * PAGE, 2 ** 50)).toBe(0);
+    await stop();
+    expect(heldPages(k, file, 50_000)).toEqual([5]);
+    expect(k.x.sysFilePages(file)).toBe(1);
+  });
+
   it('leaves no chunk undone by home workers of high partitions', async () => {
     const k = bootHost({ pfnCount: 65536, memoryPages: 4096, partitions: 64 });
     k.x.addMemory(8192, 65536);
