@@ -1,4 +1,5 @@
 // What the XArray tests share: short names over the exports, iteration as the kernel's macros do it, and a count of live nodes.
+import { expect } from 'vitest';
 import * as layout from '#src/kernel/abi/layout.js';
 import { LC_USER } from '#src/kernel/abi/classes.js';
 import { bootKernel, type TestKernel } from '../harness.js';
@@ -87,4 +88,10 @@ export function liveNodes(k: TestKernel): number {
   for (let task = 0; task < k.words[layout.SH_MAX_TASKS / 4]!; task++)
     live += k.x.heapLive(k.x.taskAddress(task), NODE_CLASS);
   return live;
+}
+
+/** Ends a test: the array is empty by itself and every node is back. */
+export function expectClean(a: XArray): void {
+  expect(a.empty()).toBe(true);
+  expect(a.liveNodes()).toBe(0);
 }

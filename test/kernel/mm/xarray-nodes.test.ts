@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { EBUSY, ENOMEM } from '#src/kernel/abi/errno.js';
 import { bootKernel, type TestKernel } from '../harness.js';
-import { mk, newXArray, RETRY_ENTRY, ULONG_MAX, type XArray, ZERO_ENTRY } from './xarray-kit.js';
+import { expectClean, mk, newXArray, RETRY_ENTRY, ULONG_MAX, type XArray, ZERO_ENTRY } from './xarray-kit.js';
 
 let k: TestKernel;
 let a: XArray;
@@ -10,12 +10,6 @@ beforeEach(() => {
   k = bootKernel();
   a = newXArray(k);
 });
-
-/** Ends a test: the array is empty by itself and every node is back. */
-function expectClean(): void {
-  expect(a.empty()).toBe(true);
-  expect(a.liveNodes()).toBe(0);
-}
 
 describe('reserve', () => {
   const index = 12345678;
@@ -25,7 +19,7 @@ describe('reserve', () => {
     expect(a.empty()).toBe(false);
     expect(a.load(index)).toBe(0);
     k.x.xaRelease(a.xa, BigInt(index));
-    expectClean();
+    expectClean(a);
   });
 
   it('release keeps what was stored meanwhile', () => {
@@ -35,7 +29,7 @@ describe('reserve', () => {
     expect(a.load(index)).toBe(mk(index));
     expect(k.x.xaReserve(a.xa, BigInt(index))).toBe(0);
     expect(a.erase(index)).toBe(mk(index));
-    expectClean();
+    expectClean(a);
   });
 
   it('insert meets -EBUSY, cmpxchg from ZERO returns NULL and stores, cmpxchg from NULL changes nothing', () => {
@@ -46,7 +40,7 @@ describe('reserve', () => {
     expect(k.x.xaCmpxchg(a.xa, BigInt(index), ZERO_ENTRY, mk(index))).toBe(0);
     expect(a.load(index)).toBe(mk(index));
     a.erase(index);
-    expectClean();
+    expectClean(a);
   });
 
   it('insert of NULL reserves', () => {
@@ -54,7 +48,7 @@ describe('reserve', () => {
     expect(k.x.xaInsert(a.xa, 0n, 0)).toBe(-EBUSY);
     expect([a.load(0), a.empty()]).toEqual([0, false]);
     k.x.xaRelease(a.xa, 0n);
-    expectClean();
+    expectClean(a);
   });
 
   it('iteration over 5, 6 (reserved) and 7 sees two entries', () => {
@@ -63,7 +57,7 @@ describe('reserve', () => {
     a.store(7, mk(7));
     expect([...a.forEach()].map((f) => f.index)).toEqual([5n, 7n]);
     k.x.xaDestroy(a.xa);
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -80,7 +74,7 @@ describe('cmpxchg and insert', () => {
     expect([a.erase(index), a.erase(5)]).toEqual([lots, five]);
     expect(k.x.xaInsert(a.xa, 0n, five)).toBe(0);
     expect(a.erase(0)).toBe(five);
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -96,7 +90,7 @@ describe('shrink', () => {
     expect(a.load(0)).toBe(mk(0));
     k.x.rcuReadUnlock();
     expect(a.erase(0)).toBe(mk(0));
-    expectClean();
+    expectClean(a);
   });
 
   it('adding and erasing ULONG_MAX over order 0 to 14 gives back the same head', () => {
@@ -110,7 +104,7 @@ describe('shrink', () => {
       expect(k.u32(a.xa + 16)).toBe(head);
       a.erase(0);
     }
-    expectClean();
+    expectClean(a);
   });
 
   it('xas_retry: a cursor in the dead node reloads RETRY, and after a reset finds the entry in the head', () => {
@@ -126,7 +120,7 @@ describe('shrink', () => {
     expect(k.x.xasFind(a.xas, ULONG_MAX)).toBe(mk(0));
     k.x.rcuReadUnlock();
     a.erase(0);
-    expectClean();
+    expectClean(a);
   });
 
   it('readers of a subtree that a block replaces meet RETRY', () => {
@@ -142,7 +136,7 @@ describe('shrink', () => {
     expect(k.x.xasNextEntry(a.xas, ULONG_MAX)).toBe(mk(200));
     k.x.rcuReadUnlock();
     a.storeRange(0, ULONG_MAX, 0);
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -163,7 +157,7 @@ describe('cursor', () => {
     }
     expect(seen).toEqual(stored);
     k.x.xaDestroy(a.xa);
-    expectClean();
+    expectClean(a);
   });
 
   it('pause behind ULONG_MAX ends the iteration', () => {
@@ -173,7 +167,7 @@ describe('cursor', () => {
     k.x.xasPause(a.xas);
     expect(k.x.xasFind(a.xas, ULONG_MAX)).toBe(0);
     a.erase(ULONG_MAX);
-    expectClean();
+    expectClean(a);
   });
 
   it.each([1, 2, 3, 63, 64, 65, 130, 300])(
@@ -197,7 +191,7 @@ describe('cursor', () => {
       expect(k.x.xasNext(a.xas)).toBe(mk(0));
       expect(a.at()).toBe(0n);
       a.storeRange(0, ULONG_MAX, 0);
-      expectClean();
+      expectClean(a);
     },
   );
 
@@ -209,7 +203,7 @@ describe('cursor', () => {
     const down = Array.from({ length: 10 }, () => k.x.xasPrev(a.xas));
     expect(down).toEqual([...Array.from({ length: 8 }, () => mk(8)), 0, 0]);
     a.erase(15);
-    expectClean();
+    expectClean(a);
   });
 
   it('get_order: every index of a block knows its order, empty slots have none', () => {
@@ -223,7 +217,7 @@ describe('cursor', () => {
         a.erase(first);
       }
     }
-    expectClean();
+    expectClean(a);
   });
 
   it('sequential NULL stores through the cursor return every entry and free every node', () => {
@@ -246,7 +240,7 @@ describe('cursor', () => {
     }
     k.x.xaUnlock(a.xa);
     expect(found).toBe(count);
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -263,7 +257,7 @@ describe('create_range, destroy', () => {
         expect(a.liveNodes()).toBe(nodes);
         for (let i = first; i < first + size; i++) if (a.erase(i) === mk(i)) right++;
         expect(right).toBe(size * 2);
-        expectClean();
+        expectClean(a);
       }
     },
   );
@@ -274,7 +268,7 @@ describe('create_range, destroy', () => {
     expect(k.x.xaCreateRange(a.xa, 0n, 8191n)).toBe(0);
     expect([a.load(7), a.load(4096), a.load(8191)]).toEqual([mk(7), mk(1), mk(1)]);
     k.x.xaDestroy(a.xa);
-    expectClean();
+    expectClean(a);
   });
 
   it('destroy empties: a single entry, ULONG_MAX, a block of order 11 at 2048, reservations and marks', () => {
@@ -289,7 +283,7 @@ describe('create_range, destroy', () => {
       fill();
       expect(a.empty()).toBe(false);
       k.x.xaDestroy(a.xa);
-      expectClean();
+      expectClean(a);
       expect(Boolean(k.x.xaMarked(a.xa, 1))).toBe(false);
     }
   });
@@ -317,6 +311,6 @@ describe('out of memory', () => {
     a.erase(2n ** 40n);
     expect(a.liveNodes()).toBe(before);
     a.storeRange(0, ULONG_MAX, 0);
-    expectClean();
+    expectClean(a);
   });
 });

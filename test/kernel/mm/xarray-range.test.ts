@@ -1,7 +1,7 @@
 // How the XArray cuts ranges into entries, what an overlapping range does to entries that are there, and batches over ranges.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { bootKernel, type TestKernel } from '../harness.js';
-import { mk, newXArray, type XArray } from './xarray-kit.js';
+import { expectClean, mk, newXArray, type XArray } from './xarray-kit.js';
 
 let k: TestKernel;
 let a: XArray;
@@ -9,11 +9,6 @@ beforeEach(() => {
   k = bootKernel();
   a = newXArray(k);
 });
-
-function expectClean(): void {
-  expect(a.empty()).toBe(true);
-  expect(a.liveNodes()).toBe(0);
-}
 
 type Piece = [first: number, last: number, shift: number, sibs: number];
 
@@ -94,7 +89,7 @@ describe('pieces of a binding', () => {
       expect(a.erase(end)).toBe(mk(1));
       expect(a.load(start)).toBe(0);
     }
-    expectClean();
+    expectClean(a);
   });
 
   it('are disjoint and cover every range of a sample exactly', () => {
@@ -120,7 +115,7 @@ describe('overlapping bindings (exclusivity loosened)', () => {
     for (const index of [0x0, 0x9f, 0xa0, 0xbf, 0x5000, 0x7ffff]) expect(a.load(index)).toBe(mk(2));
     a.storeRange(0xa0, 0xbf, 0);
     for (const index of [0x0, 0xa0, 0x5000, 0x7ffff]) expect(a.load(index)).toBe(0);
-    expectClean();
+    expectClean(a);
   });
 
   it('of a binding in pieces only the piece that is touched changes', () => {
@@ -130,7 +125,7 @@ describe('overlapping bindings (exclusivity loosened)', () => {
     a.storeRange(0x2000, 0x2000, 0);
     expect([0x100, 0xfff, 0x1000, 0x3ffff, 0x40000].map(a.load)).toEqual([mk(1), mk(1), 0, 0, mk(1)]);
     a.storeRange(0x100, 0x7ffff, 0);
-    expectClean();
+    expectClean(a);
   });
 
   it('a store that begins among the siblings of an entry acts from its canonical slot, as many slots as asked for', () => {
@@ -141,7 +136,7 @@ describe('overlapping bindings (exclusivity loosened)', () => {
     a.storeRange(2, 5, 0);
     expect([0, 3, 4, 5].map(a.load)).toEqual([0, 0, mk(3), mk(3)]);
     a.erase(5);
-    expectClean();
+    expectClean(a);
   });
 
   it('an entry whose front is overwritten follows as siblings of siblings: all of it takes the new value', () => {
@@ -150,7 +145,7 @@ describe('overlapping bindings (exclusivity loosened)', () => {
     expect(Array.from({ length: 11 }, (_, i) => a.load(i))).toEqual([...Array.from({ length: 10 }, () => mk(2)), 0]);
     expect([...a.forEach()]).toHaveLength(1);
     a.erase(9);
-    expectClean();
+    expectClean(a);
   });
 
   it('find gives the start back unchanged inside a binding, and moves it to the first binding behind', () => {
@@ -159,7 +154,7 @@ describe('overlapping bindings (exclusivity loosened)', () => {
     expect(a.find(0x50, 0x300)).toEqual({ index: 0x100n, entry: mk(1) });
     expect(a.findAfter(0x150, 0x300)).toBeUndefined();
     a.erase(0x100);
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -191,7 +186,7 @@ describe('batches', () => {
     expect(batches).toEqual([64, 64, 64, 8]);
     expect(found).toEqual(Array.from({ length: 200 }, (_, i) => [BigInt((i + 1) * 3), i + 1]));
     k.x.xaDestroy(a.xa);
-    expectClean();
+    expectClean(a);
   });
 
   it('gather meets a block once, also when it reaches over both ends of the range', () => {
@@ -208,7 +203,7 @@ describe('batches', () => {
     });
     expect(gather(600n, 2100n, 8).found).toHaveLength(3);
     k.x.xaDestroy(a.xa);
-    expectClean();
+    expectClean(a);
   });
 
   it('gather crosses a hole wider than its 32-bit deltas', () => {
@@ -219,7 +214,7 @@ describe('batches', () => {
       [2n ** 36n, 2],
     ]);
     k.x.xaDestroy(a.xa);
-    expectClean();
+    expectClean(a);
   });
 
   it('erase in batches returns each value once and leaves what lies outside', () => {
@@ -242,7 +237,7 @@ describe('batches', () => {
     k.setU64(indexp, 0n);
     expect(k.x.xaEraseRangeBatch(a.xa, indexp, 2n ** 50n, values, 100)).toBe(20);
     expect(k.u64(indexp)).toBe(2n ** 50n + 1n);
-    expectClean();
+    expectClean(a);
   });
 
   it('erase in batches takes a block that reaches over the end as a whole', () => {
@@ -251,7 +246,7 @@ describe('batches', () => {
     k.setU64(indexp, 600n);
     expect(k.x.xaEraseRangeBatch(a.xa, indexp, 700n, values, 4)).toBe(1);
     expect([k.u32(values), a.load(512), a.load(1023)]).toEqual([5, 0, 0]);
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -266,6 +261,6 @@ describe('a large page cache', () => {
     expect(a.load(count * 512)).toBe(0);
 
     k.x.xaDestroy(a.xa);
-    expectClean();
+    expectClean(a);
   });
 });

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { EINVAL } from '#src/kernel/abi/errno.js';
 import { bootKernel, type TestKernel } from '../harness.js';
-import { mk, newXArray, RETRY_ENTRY, ULONG_MAX, type XArray, ZERO_ENTRY } from './xarray-kit.js';
+import { expectClean, mk, newXArray, RETRY_ENTRY, ULONG_MAX, type XArray, ZERO_ENTRY } from './xarray-kit.js';
 
 let k: TestKernel;
 let a: XArray;
@@ -10,12 +10,6 @@ beforeEach(() => {
   k = bootKernel();
   a = newXArray(k);
 });
-
-/** Ends a test: the array is empty by itself and every node is back. */
-function expectClean(): void {
-  expect(a.empty()).toBe(true);
-  expect(a.liveNodes()).toBe(0);
-}
 
 describe('store_range', () => {
   it.each([0, 128, 4095, 4096, 123456, 2 ** 24])(
@@ -32,7 +26,7 @@ describe('store_range', () => {
           if (!a.empty()) throw new Error(`[${first}, ${last}] is not empty after the NULL store`);
         }
       }
-      expectClean();
+      expectClean(a);
     },
   );
 
@@ -41,7 +35,7 @@ describe('store_range', () => {
     expect(a.storeRange(4, 5, RETRY_ENTRY)).toBe(-EINVAL);
     expect(k.x.xaErr(a.store(4, ZERO_ENTRY))).toBe(-EINVAL);
     expect(Boolean(k.x.xaIsErr(a.store(4, 6)))).toBe(true);
-    expectClean();
+    expectClean(a);
   });
 
   it('reaches over the whole 64-bit index range', () => {
@@ -52,7 +46,7 @@ describe('store_range', () => {
     expect(a.storeRange(1, ULONG_MAX, mk(8))).toBe(0);
     expect([a.load(0), a.load(1), a.load(ULONG_MAX)]).toEqual([0, mk(8), mk(8)]);
     a.storeRange(0, ULONG_MAX, 0);
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -71,14 +65,14 @@ describe('multi_store', () => {
     expect(a.counts(a.topNode())).toEqual({ count: 4, values: 4 });
 
     a.storeOrder(0, 63, 0);
-    expectClean();
+    expectClean(a);
   });
 
   it('NULL of order 2 at 0 erases the entries at 1 and 2', () => {
     a.store(1, mk(1));
     a.store(2, mk(2));
     a.storeOrder(0, 2, 0);
-    expectClean();
+    expectClean(a);
   });
 
   it('order j over order i at 0: the larger of both holds the new value, and erasing index 0 empties', () => {
@@ -94,7 +88,7 @@ describe('multi_store', () => {
         if (!a.empty()) throw new Error(`orders ${i}, ${j}: not empty`);
       }
     }
-    expectClean();
+    expectClean(a);
   });
 
   it('a value replaced by a pointer leaves no slot counted as a value', () => {
@@ -105,7 +99,7 @@ describe('multi_store', () => {
     a.store(6, mk(2));
     expect(a.counts(a.topNode())).toEqual({ count: 8, values: 8 });
     a.erase(7);
-    expectClean();
+    expectClean(a);
   });
 
   it('multi_store_1: an entry covers its aligned block, and a plain store or erase changes all of it', () => {
@@ -122,7 +116,7 @@ describe('multi_store', () => {
         expect([min, max - 1].map(a.load)).toEqual([0, 0]);
       }
     }
-    expectClean();
+    expectClean(a);
   });
 
   it('multi_store_3: iteration meets an entry once, also from inside it', () => {
@@ -134,7 +128,7 @@ describe('multi_store', () => {
         a.erase(index);
       }
     }
-    expectClean();
+    expectClean(a);
   });
 
   it('multi_find_2: erasing inside the iteration terminates and empties', () => {
@@ -146,7 +140,7 @@ describe('multi_store', () => {
         expect(a.empty()).toBe(true);
       }
     }
-    expectClean();
+    expectClean(a);
   });
 });
 
@@ -172,7 +166,7 @@ describe('find', () => {
       a.erase(i);
     }
     expect(problems).toEqual([]);
-    expectClean();
+    expectClean(a);
   });
 
   it('find_4: an entry at ULONG_MAX is found once', () => {
@@ -181,7 +175,7 @@ describe('find', () => {
     expect(a.findAfter(ULONG_MAX)).toBeUndefined();
     expect([...a.forEach()]).toHaveLength(1);
     a.erase(ULONG_MAX);
-    expectClean();
+    expectClean(a);
   });
 
   it('looks no further than last', () => {
@@ -191,7 +185,7 @@ describe('find', () => {
     expect(a.findAfter(99, 100)?.index).toBe(100n);
     expect(a.find(101)).toBeUndefined();
     a.erase(100);
-    expectClean();
+    expectClean(a);
   });
 
   it('a cursor search that stopped at last goes on with a larger last without a gap', () => {
@@ -202,7 +196,7 @@ describe('find', () => {
     expect(step(ULONG_MAX)).toBe(mk(4096));
     expect(a.at()).toBe(4096n);
     a.storeRange(0, ULONG_MAX, 0);
-    expectClean();
+    expectClean(a);
   });
 
   it.each([0, 1, 2])(
@@ -216,7 +210,7 @@ describe('find', () => {
       expect(a.find(0, ULONG_MAX, (mark + 1) % 3)).toBeUndefined();
       a.storeRange(0, ULONG_MAX, 0);
       expect(Boolean(k.x.xaMarked(a.xa, mark))).toBe(false);
-      expectClean();
+      expectClean(a);
     },
   );
 });
@@ -240,7 +234,7 @@ describe('marks', () => {
       a.store(index, mk(index));
       expect(get(index)).toBe(false);
       a.erase(index);
-      expectClean();
+      expectClean(a);
     },
   );
 
@@ -264,7 +258,7 @@ describe('marks', () => {
       expect([0, 1, 2].map((m) => get(base, m))).toEqual([false, false, false]);
       a.storeRange(0, ULONG_MAX, 0);
     }
-    expectClean();
+    expectClean(a);
   });
 
   it('the mark of index 0 survives the tree growing above the head and shrinking back', () => {
@@ -276,6 +270,6 @@ describe('marks', () => {
     expect(get(0, 2)).toBe(true);
     a.erase(0);
     expect(Boolean(k.x.xaMarked(a.xa, 2))).toBe(false);
-    expectClean();
+    expectClean(a);
   });
 });
