@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { SeriesFiles } from '#src/cli/series-files.js';
 import { writeTortureFiles } from '#src/cli/torture-files.js';
 import { runTorture, type TortureResult } from '#src/index.js';
-import { apart, distributionChart, thinned, ticksTo, timeChart } from '#src/report/html/charts.js';
+import { apart, distinct, distributionChart, thinned, ticksTo, timeChart } from '#src/report/html/charts.js';
 import { tortureHtml } from '#src/report/html/torture.js';
 import { parseStateCsv, STATE_HEADER } from '#src/report/series.js';
 import { profileSchema } from '#src/torture/schema.js';
@@ -154,6 +154,13 @@ describe('a chart', () => {
       }),
       { seed: 6, numRuns: 300 },
     );
+  });
+
+  it('has no two ticks that read the same', () => {
+    const whole = (value: number): string => String(Math.round(value));
+    expect(distinct([0, 0.5, 1, 1.5, 2], whole)).toEqual([0, 1, 2]);
+    expect(distinct([0, 5, 10], whole)).toEqual([0, 5, 10]);
+    expect(distinct([0, 0.1], whole)).toEqual([0]);
   });
 
   it('over time stays in its frame, and is left out without two points', () => {

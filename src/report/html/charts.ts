@@ -39,6 +39,16 @@ export function ticksTo(most: number): number[] {
   return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, n) => n * step);
 }
 
+/** All of the ticks, or every second one and so on, so that no two read the same: halves of what is counted in whole numbers. */
+export function distinct(ticks: readonly number[], format: (value: number) => string): number[] {
+  const texts = new Set(ticks.map((tick) => format(tick)));
+  if (texts.size === ticks.length) return [...ticks];
+  return distinct(
+    ticks.filter((_, n) => n % 2 === 0),
+    format,
+  );
+}
+
 /** At most `MOST_POINTS` points, each of as many neighbours. */
 export function thinned(points: readonly TimePoint[], how: TimeChart['thin']): TimePoint[] {
   const each = Math.ceil(points.length / MOST_POINTS);
@@ -105,7 +115,7 @@ export function timeChart({ label, points, format, thin, colour }: TimeChart): s
     x(seconds),
     `${seconds.toFixed(end < 10 && seconds > 0 ? 1 : 0)} s`,
   ]);
-  const rows = ticks.map((tick): [number, string] => [y(tick), format(tick)]);
+  const rows = distinct(ticks, format).map((tick): [number, string] => [y(tick), format(tick)]);
   const line = `<polygon class="area ${colour}" points="${area}"/><polyline class="line ${colour}" points="${path}"/>`;
   return svg(label, frame(label, rows, times) + line + hovers.join(''));
 }
