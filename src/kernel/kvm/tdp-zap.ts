@@ -10,10 +10,14 @@ import { rwlockNeedbreak, writeLock, writeUnlock } from '../sync/rwlock';
 import { heartbeat } from '../task';
 import { kvmFlushRemoteTlbs, kvmFlushRemoteTlbsRange } from './requests';
 import { tdpRootGet, tdpRootObsolete, tdpRootPut } from './tdp-root';
-import { noteDirty, SPTE_LARGE, SPTE_PRESENT, SPTE_STABLE, spteIsPresent, spteTable, tdpEntry, tdpNextGfn } from './tdp-spte';
+import { noteDirty, SPTE_LARGE, SPTE_PRESENT, SPTE_PRIVATE, SPTE_STABLE, spteIsPresent, spteTable, tdpEntry, tdpNextGfn } from './tdp-spte';
 
 /** Leaf tables between two looks at who waits for mmu_lock: 16 tables are about 10 us. */
 const TABLES_PER_LOOK: u32 = 16;
+/** Bytes of entries from which on whole lines are looked at: 64 pages. */
+const LINES_MIN: usize = 512;
+/** What an entry must have for a plain store to do. */
+const SPTE_PLAIN: u64 = SPTE_PRESENT | SPTE_STABLE | SPTE_PRIVATE;
 
 /**
  * Clears the present entries among [first, last) of a leaf table; returns how many. An entry that the CPU or the fast page fault may still
@@ -21,7 +25,7 @@ const TABLES_PER_LOOK: u32 = 16;
  * and a plain store of 8 aligned bytes cannot be seen half done.
  * @context mmu_lock for write.
  */
-function zapLeafTable(kvm: usize, first: usize, last: usize): u32 {
+function zapEntries(kvm: usize, first: usize, last: usize): u32 {
   let zapped: u32 = 0;
   for (let sptep = first; sptep < last; sptep += 8) {
     let spte = loadStatic64(sptep);
@@ -33,6 +37,42 @@ function zapLeafTable(kvm: usize, first: usize, last: usize): u32 {
     zapped++;
   }
   return zapped;
+}
+
+/**
+ * The same, a cache line at a time where all of a line is present, stable and private (its dirty bits tell nobody anything): a quarter of the time, and the
+ * zap is the part of an invalidation that home workers cannot share.
+ * @context mmu_lock for write.
+ */
+function zapLeafTable(kvm: usize, first: usize, last: usize): u32 {
+  if (last - first < LINES_MIN) return zapEntries(kvm, first, last);
+  let zapped: u32 = 0;
+  let line = first;
+  while (line < last) {
+    const next = min<usize>((line | 63) + 1, last);
+    if (next - line != 64) zapped += zapEntries(kvm, line, next);
+    else zapped += zapLine(line) ? 8 : zapEntries(kvm, line, next);
+    line = next;
+  }
+  return zapped;
+}
+
+/** Clears the eight entries of a line if nothing about any of them needs a closer look. @context mmu_lock for write. */
+// @ts-ignore: decorator
+@inline
+function zapLine(p: usize): bool {
+  const all = loadStatic64(p) & loadStatic64(p + 8) & loadStatic64(p + 16) & loadStatic64(p + 24)
+    & loadStatic64(p + 32) & loadStatic64(p + 40) & loadStatic64(p + 48) & loadStatic64(p + 56);
+  if ((all & SPTE_PLAIN) != SPTE_PLAIN) return false;
+  store64(p, 0);
+  store64(p + 8, 0);
+  store64(p + 16, 0);
+  store64(p + 24, 0);
+  store64(p + 32, 0);
+  store64(p + 40, 0);
+  store64(p + 48, 0);
+  store64(p + 56, 0);
+  return true;
 }
 
 /**

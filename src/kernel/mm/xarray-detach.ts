@@ -5,7 +5,7 @@
 import { load32, loadStatic32, store32 } from '../point';
 import { XAS_NODE, xasIndex, xasPlace, xasSet } from './xarray-cursor';
 import {
-  nodeAdd, nodeFree, nodeShift, NODE_OFFSET, NODE_PARENT, slotClear, slotLocked, XA_CHUNK_SIZE, xaIsNode, xaIsValue, xaToNode, xaToValue,
+  nodeAdd, nodeFree, nodeShift, NODE_OFFSET, NODE_PARENT, nodeValues, slotClear, slotLocked, XA_CHUNK_SIZE, xaIsNode, xaIsValue, xaToNode, xaToValue,
 } from './xarray-node';
 import { xasDeleteNode } from './xarray-store';
 
@@ -55,18 +55,40 @@ export function xasDetachNodes(xas: usize, shift: u32, first: u64, last: u64, no
 }
 
 /**
- * Takes the values out of a detached lowest node, to `values` (u32 each, 64 at most), and frees it when its last readers are gone. Returns how many there were.
+ * Takes the values, of one index each, out of a detached lowest node, to `values` (u32 each, 64 at most), and frees it when its last readers are gone. Returns how many there were.
  * @context the node's owner since it was detached; no lock.
  */
 export function xaEmptyLeaf(leaf: usize, values: usize): u32 {
   let count: u32 = 0;
-  for (let offset: u32 = 0; offset < XA_CHUNK_SIZE; offset++) {
-    const entry = slotLocked(leaf, offset);
-    if (!xaIsValue(entry)) continue;
-    slotClear(leaf, offset);
-    store32(values + (<usize>count << 2), xaToValue(entry));
-    count++;
+  if (nodeValues(leaf) == XA_CHUNK_SIZE) {
+    for (; count < XA_CHUNK_SIZE; count += 4) takeFour(leaf, count, values + (<usize>count << 2));
+  } else {
+    for (let offset: u32 = 0; offset < XA_CHUNK_SIZE; offset++) {
+      const entry = slotLocked(leaf, offset);
+      if (!xaIsValue(entry)) continue;
+      slotClear(leaf, offset);
+      store32(values + (<usize>count << 2), xaToValue(entry));
+      count++;
+    }
   }
   nodeFree(leaf);
   return count;
+}
+
+/** Four values at once, of a leaf that holds nothing else: without a test or a jump for each. */
+// @ts-ignore: decorator
+@inline
+function takeFour(leaf: usize, offset: u32, values: usize): void {
+  const a = slotLocked(leaf, offset);
+  const b = slotLocked(leaf, offset + 1);
+  const c = slotLocked(leaf, offset + 2);
+  const d = slotLocked(leaf, offset + 3);
+  slotClear(leaf, offset);
+  slotClear(leaf, offset + 1);
+  slotClear(leaf, offset + 2);
+  slotClear(leaf, offset + 3);
+  store32(values, xaToValue(a));
+  store32(values + 4, xaToValue(b));
+  store32(values + 8, xaToValue(c));
+  store32(values + 12, xaToValue(d));
 }

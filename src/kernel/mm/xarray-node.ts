@@ -199,6 +199,10 @@ export function nodeHasMarks(node: usize): bool { return (loadStatic32(node + NO
 // @ts-ignore: decorator
 @inline
 export function nodeCount(node: usize): u32 { return loadStatic32(node + NODE_COUNTS) & COUNT_MASK; }
+/** Slots whose entry is a value. @context xa_lock. */
+// @ts-ignore: decorator
+@inline
+export function nodeValues(node: usize): u32 { return loadStatic32(node + NODE_COUNTS) >> 16; }
 /** Adds to count and nr_values. @context xa_lock. */
 // @ts-ignore: decorator
 @inline

@@ -15,12 +15,12 @@ interface Vmm {
   process: number;
 }
 
-/** A guest with 4 gfns of its VMM's memory from GFN on. */
-function newVmm(flags = 0): Vmm {
+/** A guest with `pages` gfns of its VMM's memory from GFN on. */
+function newVmm(flags = 0, pages = 4n): Vmm {
   const k = bootKvm();
   const kvm = newVm(k);
   const process = k.x.processCreate(kvm) >>> 0;
-  expect(setRegion(k, kvm, { id: 0, flags, gpa: GFN * PAGE, size: 4n * PAGE, hva: HVA })).toBe(0);
+  expect(setRegion(k, kvm, { id: 0, flags, gpa: GFN * PAGE, size: pages * PAGE, hva: HVA })).toBe(0);
   return { k, kvm, process, vcpu: k.x.vcpuCreate(kvm) >>> 0 };
 }
 
@@ -78,6 +78,21 @@ describe('swap', () => {
       expect([vmm.k.x.sharedPageCount(vmm.kvm), vmm.k.x.hostReadUser(vmm.kvm, HVA + PAGE)]).toEqual([0n, token]);
       expect(read(vmm, 1n)).toBe(token);
     }
+  });
+
+  it('has what the fast page fault let the guest write, also when a large range is zapped at once', () => {
+    const vmm = newVmm(abi.KVM_MEM_LOG_DIRTY_PAGES, 128n);
+    const pages = Array.from({ length: 128 }, (_, page) => BigInt(page));
+    for (const page of pages) write(vmm, page, 7);
+    expect(reclaim(vmm, 0n, 128n)).toBe(128);
+    for (const page of pages) {
+      read(vmm, page);
+      write(vmm, page, Number(page) + 1);
+    }
+    vmm.k.x.kvmMmuNotifierInvalidateRangeStart(vmm.kvm, HVA, HVA + 128n * PAGE, 1);
+    vmm.k.x.kvmMmuNotifierInvalidateRangeEnd(vmm.kvm, HVA, HVA + 128n * PAGE);
+    expect(reclaim(vmm, 0n, 128n)).toBe(128);
+    for (const page of pages) expect(read(vmm, page)).toBe(Number(page) + 1);
   });
 
   it('keeps its copy of a page that was only read since', () => {

@@ -111,6 +111,23 @@ describe('tdp_mmu_zap_leafs', () => {
     expect(unmap(m, 515, 515)).toBe(false);
   });
 
+  it('takes exactly [start, end) of a full table, where whole cache lines go at once', () => {
+    const m = newMmu(k);
+    const gaps = [17, 80];
+    const all = Array.from({ length: 200 }, (_, gfn) => gfn).filter((gfn) => !gaps.includes(gfn));
+    for (const [start, end] of [
+      [0, 64],
+      [5, 69],
+      [8, 200],
+      [15, 103],
+      [63, 191],
+    ] as const) {
+      for (const gfn of all) map(m, gfn, gfn, 1, gfn !== 100);
+      expect(unmap(m, start, end)).toBe(true);
+      expect(gfnsOf(m)).toEqual(all.filter((gfn) => gfn < start || gfn >= end));
+    }
+  });
+
   it('takes a 2M leaf as a whole when the range covers one page of it', () => {
     const m = newMmu(k);
     map(m, 1024, 512, 2);
