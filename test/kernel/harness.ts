@@ -30,8 +30,12 @@ export function view(shard: Shard): TestKernel {
   };
 }
 
-export function bootKernel(options: Partial<ShardOptions> = {}): TestKernel {
-  return view(createShard({ build: 'perturbed', pfnCount: 4096, maxTasks: 16, memoryPages: 1024, ...options }));
+export function bootKernel(
+  options: Partial<ShardOptions> = {},
+  environment: Parameters<typeof createShard>[1] = {},
+): TestKernel {
+  const defaults: ShardOptions = { build: 'perturbed', pfnCount: 4096, maxTasks: 16, memoryPages: 1024 };
+  return view(createShard({ ...defaults, ...options }, environment));
 }
 
 const BODY = `

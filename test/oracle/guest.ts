@@ -19,8 +19,11 @@ export interface TestGuest {
 }
 
 /** Boots a small host with `pfnCount` usable pages; PFN 0 stays out, as on real machines. */
-export function bootHost(options: Partial<ShardOptions> = {}): TestKernel {
-  const k = bootKernel({ pfnCount: 8192, partitions: 2, ...options });
+export function bootHost(
+  options: Partial<ShardOptions> = {},
+  environment: Parameters<typeof bootKernel>[1] = {},
+): TestKernel {
+  const k = bootKernel({ pfnCount: 8192, partitions: 2, ...options }, environment);
   k.x.addMemory(512, 8192);
   return k;
 }

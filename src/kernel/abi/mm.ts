@@ -102,12 +102,15 @@ export const RM_MAGIC = 104; // u32
 export const RM_KVM = 108; // u32: of a guest_memfd, the VM it belongs to (and pins), 0: none yet; written once under RM_LOCK
 export const RM_SIZE = 128;
 
-export const NOTIFIER_OPS = 0; // u32: address of the three table indices
+export const NOTIFIER_OPS = 0; // u32: address of the table indices
 export const NOTIFIER_SIZE = 16;
 export const NOTIFIER_OPS_INVALIDATE_START = 0; // (notifier, start u64, end u64 exclusive): void
 export const NOTIFIER_OPS_INVALIDATE_END = 4;
 export const NOTIFIER_OPS_ERROR = 8;
-export const NOTIFIER_OPS_SIZE = 16;
+// A range that goes in pieces: instead of INVALIDATE_START first OPEN for all of it, then PIECE for each part before its pages are freed, by several tasks at once.
+export const NOTIFIER_OPS_INVALIDATE_OPEN = 12; // as INVALIDATE_START
+export const NOTIFIER_OPS_INVALIDATE_PIECE = 16; // (notifier, start u64, end u64 exclusive, pages: XArray of the pages there, base u64: the offset of its index 0): void
+export const NOTIFIER_OPS_SIZE = 24;
 
 // What restrictedmemGetattr fills in.
 export const STAT_BYTES = 0; // u64 st_size

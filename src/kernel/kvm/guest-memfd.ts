@@ -15,7 +15,7 @@ import { folioUnlock } from '../mm/page-lock';
 import { fget, fgetFileUnlessZero, fputDelayed, guestMemfd, memfdRestricted, restrictedmemOf } from '../mm/restrictedmem-file';
 import { shmemFallocate, vfsFallocateCheck } from '../mm/shmem-falloc';
 import { MAX_INDEX, shmemSetFirstSize, shmemSize } from '../mm/shmem';
-import { shmemTruncate } from '../mm/shmem-truncate';
+import { shmemTruncateRange } from '../mm/shmem-truncate';
 import { shmemHolds } from '../mm/shmem-walk';
 import { XA_PRESENT, xaFind, xaFindAfter, xaLoad, xaStoreRange } from '../mm/xarray';
 import { oops } from '../oops';
@@ -190,7 +190,7 @@ function punchHole(gmem: usize, start: u64, end: u64): i32 {
   downWrite(gmem + RM_LOCK);
   kvmGmemInvalidateBegin(gmem, start, end);
   if (variant(V_B03)) upWrite(gmem + RM_LOCK);
-  if (!variant(V_B18)) shmemTruncate(load32(gmem + RM_MEMFD), start, end);
+  if (!variant(V_B18)) shmemTruncateRange(load32(gmem + RM_MEMFD), start, end);
   if (variant(V_B03)) downWrite(gmem + RM_LOCK);
   kvmGmemInvalidateEnd(gmem, start, end);
   upWrite(gmem + RM_LOCK);

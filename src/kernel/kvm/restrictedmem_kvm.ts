@@ -9,7 +9,9 @@ import {
   SLOT_KVM, SLOT_MAGIC, SLOT_MAGIC_VALUE, SLOT_NOTIFIER, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
 import { HOOK_NONE, HOOK_SNP, PAGE_SHIFT, PROTOCOL_RFC_V7, SH_PROTOCOL, SUBSYS_KVM } from '../abi/layout';
-import { NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_START, RM_MEMFD } from '../abi/mm';
+import {
+  NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_OPEN, NOTIFIER_OPS_INVALIDATE_PIECE, NOTIFIER_OPS_INVALIDATE_START,
+} from '../abi/mm';
 import {
   OOPS_CALLBACK_FREED_SLOT, OOPS_CALLBACK_INVALID_SLOT, OOPS_CALLBACK_UNBALANCED, OOPS_CALLBACK_UNBOUND_SLOT, OOPS_HOOK_WITHOUT_ASID,
   ORACLE_BALANCE, ORACLE_CALLBACK,
@@ -17,15 +19,13 @@ import {
 import { EV_HOOK } from '../abi/trace';
 import { V_B05, V_PLANT_LOCK_ORDER, V_PLANT_NO_FLUSH, V_PLANT_SKIP_ZAP, V_PLANT_SLEEP_ATOMIC } from '../abi/variants';
 import { prDebug } from '../debug';
-import { fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemOf, restrictedmemUnbind } from '../mm/restrictedmem';
+import { fputFile, restrictedmemBind, restrictedmemGetPage, restrictedmemUnbind } from '../mm/restrictedmem';
 import { fget, guestMemfd } from '../mm/restrictedmem-file';
-import { shmemHomeOf } from '../mm/shmem';
 import { oops } from '../oops';
 import { perturbHook } from '../perturb';
 import { atomicLoad32, atomicStore32, load32, load64, loadStatic32, loadStatic64, oraclesOn, store32, store64, storeOnce32, userHook, variant } from '../point';
 import { guestInvalidated } from '../oracle/guest';
-import { fanout, fanoutWanted } from '../program/fanout';
-import { sevInvalidatePrivateRange } from '../snp/hook';
+import { sevInvalidatePages, sevInvalidatePrivateRange } from '../snp/hook';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { rcuNoteContextSwitch } from '../sync/rcu';
 import { writeLock, writeUnlock } from '../sync/rwlock';
@@ -38,14 +38,16 @@ import { kvmCount } from './memslots-update';
 import { kvmFlushRemoteTlbs } from './requests';
 import { kvmUnmapGfnRange } from './tdp';
 
-// SUBSYS_KVM + 0: kvm_restrictedmem_notifier_ops, three table indices.
-const NOTIFIER_OPS_TABLE: usize = SUBSYS_KVM;
+// SUBSYS_KVM + 64: kvm_restrictedmem_notifier_ops, table indices.
+const NOTIFIER_OPS_TABLE: usize = SUBSYS_KVM + 64;
 
 /** Fills the ops table that all slots point to. @context boot. */
 export function kvmRestrictedmemInit(): void {
   store32(NOTIFIER_OPS_TABLE + NOTIFIER_OPS_INVALIDATE_START, kvmRestrictedmemInvalidateBegin.index);
   store32(NOTIFIER_OPS_TABLE + NOTIFIER_OPS_INVALIDATE_END, kvmRestrictedmemInvalidateEnd.index);
   store32(NOTIFIER_OPS_TABLE + NOTIFIER_OPS_ERROR, kvmRestrictedmemError.index);
+  store32(NOTIFIER_OPS_TABLE + NOTIFIER_OPS_INVALIDATE_OPEN, openInPieces.index);
+  store32(NOTIFIER_OPS_TABLE + NOTIFIER_OPS_INVALIDATE_PIECE, invalidatePiece.index);
 }
 
 /**
@@ -187,8 +189,7 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
   const since = traceBegin();
   perturbHook();
   if (hook == HOOK_SNP) {
-    if (fanoutWanted(startGfn, endGfn)) fanout(<u32>invalidateShare.index, <u32>homeOfGfn.index, slot, startGfn, endGfn);
-    else sevInvalidatePrivateRange(slot, startGfn, endGfn);
+    sevInvalidatePrivateRange(slot, startGfn, endGfn);
   } else {
     // The user's function may sleep, and wait for whom it likes.
     rcuNoteContextSwitch();
@@ -197,20 +198,17 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
   traceEnd(EV_HOOK, since, load32(kvm + KVM_ID) << 8 | load32(slot + SLOT_ID) & 0xff, startGfn, endGfn, 0);
 }
 
-/** A home worker's part of the hook. */
-function invalidateShare(slot: usize, startGfn: u64, endGfn: u64): u32 {
-  sevInvalidatePrivateRange(slot, startGfn, endGfn);
-  return 0;
-}
-
-/** The partition whose home worker should reset the pages around `gfn`. */
-function homeOfGfn(slot: usize, gfn: u64): u32 {
-  const memfd = load32(restrictedmemOf(load32(slot + SLOT_RM_FILE)) + RM_MEMFD);
-  return shmemHomeOf(memfd, gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX));
-}
-
 /** The file takes [start, end) away. @context restrictedmem.lock held; see the parts. kernel: kvm_restrictedmem_invalidate_begin(). */
 export function kvmRestrictedmemInvalidateBegin(notifier: usize, start: u64, end: u64): void {
+  begin(notifier, start, end, false);
+}
+
+/** The same of a range that goes in pieces: SNP's hook runs with each of them, a user's function for all of it here. @context as begin. */
+function openInPieces(notifier: usize, start: u64, end: u64): void {
+  begin(notifier, start, end, true);
+}
+
+function begin(notifier: usize, start: u64, end: u64, inPieces: bool): void {
   const slot = notifier - SLOT_NOTIFIER;
   checkCallback(slot);
   const kvm: usize = load32(slot + SLOT_KVM);
@@ -229,7 +227,25 @@ export function kvmRestrictedmemInvalidateBegin(notifier: usize, start: u64, end
   // The patch's callbacks had inclusive ends, and the gfn range took its end over from them: so the lines read.
   prDebug(DEBUG_INVALIDATE_BEGIN, id, <f64>start, <f64>(end - 1), index, <f64>startGfn, <f64>(endGfn - 1));
   kvmRestrictedmemZap(slot, startGfn, endGfn);
-  kvmArchInvalidateRestrictedMem(slot, startGfn, endGfn);
+  if (!inPieces || hookOf(kvm) != HOOK_SNP) kvmArchInvalidateRestrictedMem(slot, startGfn, endGfn);
+}
+
+/**
+ * SNP's hook for file pages [start, end), a piece of a range that has been opened, whose pages are in `pages` from offset `base` on.
+ * @context a home worker's, several at once; the punching task holds restrictedmem.lock; may sleep.
+ */
+function invalidatePiece(notifier: usize, start: u64, end: u64, pages: usize, base: u64): void {
+  const slot = notifier - SLOT_NOTIFIER;
+  const kvm: usize = load32(slot + SLOT_KVM);
+  if (hookOf(kvm) != HOOK_SNP) return;
+  const range = stackPush(16);
+  if (restrictedmemGetGfnRange(slot, start, end, range)) {
+    const since = traceBegin();
+    perturbHook();
+    sevInvalidatePages(slot, load64(range), load64(range + 8), pages, base);
+    traceEnd(EV_HOOK, since, load32(kvm + KVM_ID) << 8 | load32(slot + SLOT_ID) & 0xff, load64(range), load64(range + 8), 0);
+  }
+  stackPop(16);
 }
 
 /** The pages are gone. Skips what begin skipped, so the two balance. @context as begin; takes mmu_lock for write. */

@@ -38,7 +38,7 @@ import { kvmRestrictedmemInit } from './restrictedmem_kvm';
 import { tdpDestroy, tdpInit } from './tdp';
 import { vcpuDestroyAll } from './vcpu';
 
-// SUBSYS_KVM: +0 notifier ops (restrictedmem_kvm.ts), +16 u32 number of the next VM.
+// SUBSYS_KVM: +16 u32 number of the next VM, +64 notifier ops (restrictedmem_kvm.ts).
 const NEXT_VM_ID: usize = SUBSYS_KVM + 16;
 
 /** @context boot. */

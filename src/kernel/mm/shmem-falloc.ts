@@ -10,7 +10,7 @@ import { stackPop, stackPush } from '../task';
 import { allocPagesBulk, putPages, setPageUptodate } from './page';
 import { managedPages } from './page-stat';
 import { addHuge, entryHead, shmemAccount, shmemExtend, shmemHint, shmemPolicy } from './shmem';
-import { shmemTruncate, shmemUndoFallocate } from './shmem-truncate';
+import { shmemTruncateRange, shmemUndoFallocate } from './shmem-truncate';
 import { XAS_SIZE, xaLock, xaMkValue, xasError, xasInit, xasLoad, xasNext, xasStore, xaUnlock } from './xarray';
 
 const BATCH: u32 = 128;
@@ -25,7 +25,7 @@ export function shmemFallocate(f: usize, mode: i32, offset: i64, length: i64): i
   if (error != 0) return error;
   const stop = <u64>offset + <u64>length;
   if ((mode & FALLOC_FL_PUNCH_HOLE) != 0) {
-    shmemTruncate(f, (<u64>offset + 4095) >> PAGE_SHIFT, stop >> PAGE_SHIFT);
+    shmemTruncateRange(f, (<u64>offset + 4095) >> PAGE_SHIFT, stop >> PAGE_SHIFT);
     return 0;
   }
   const start = <u64>offset >> PAGE_SHIFT;

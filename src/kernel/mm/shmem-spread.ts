@@ -1,6 +1,7 @@
 // Truncation of a large range over the home workers. Home workers that took leafs out of one tree would fetch its upper nodes, the lock and the file's count from
 // one another's CPUs for each 2M chunk. So the caller takes all nodes of 64 leafs that lie wholly in the range out of the tree, in one hold of xa_lock, and the homes empty
-// their chunks of them without any lock of the file's. What is left at the two ends goes the ordinary way. kernel: none; mm/shmem.c shmem_undo_range is serial.
+// their chunks of them without any lock of the file's. Whoever has to do something with a chunk's pages first is told right before it is emptied, by the same home, which
+// then has the leafs in its cache. What is left at the two ends goes the ordinary way. kernel: none; mm/shmem.c shmem_undo_range is serial.
 import { PTRS_PER_2M } from '../abi/layout';
 import { PTRS_PER_FOLIO, SHMEM_I_PAGES } from '../abi/mm';
 import { kfree, kmalloc } from '../heap';
@@ -12,8 +13,8 @@ import { putPages } from './page';
 import { entryHead, shmemAccount, shmemHomeOf } from './shmem';
 import { shmemTruncateRange } from './shmem-truncate';
 import { XA_PRESENT, xaFind, xaIsValue, xaLock, XAS_SIZE, xasFind, xasIndex, xasInit, xasSet, xaUnlock } from './xarray';
-import { xaEmptyLeaf, xasDetachNodes } from './xarray-detach';
-import { nodeFree, slotClear, slotLocked, slotOf, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, xaIsNode, xaToNode } from './xarray-node';
+import { xaEmptyLeaf, xaOfNode, xasDetachNodes } from './xarray-detach';
+import { nodeFree, slotClear, slotLocked, slotOf, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, XARRAY_SIZE, xaIsNode, xaToNode } from './xarray-node';
 import { xaWarmNodes } from './xarray-warm';
 
 /** log2 of the pages under a node of 64 leafs. */
@@ -28,18 +29,28 @@ const BATCH: u32 = 256;
 
 // The job's object, on the heap, because it is a job of several tasks: what all of them may read, the caller alone writes it.
 const S_FILE: usize = 0; // u32
+const S_BEFORE: usize = 4; // u32: table index of (object, start u64, end u64, pages, base u64): void
 const S_FIRST: usize = 8; // u64: index >> TWIG_SHIFT of the first twig
-const S_TWIGS: usize = 16; // TWIGS_MAX x u32: detached nodes of shift 6 by their place in the file; 0: nothing there, or left in the tree
-const S_SIZE: usize = 16 + 256 * 4;
+const S_OBJECT: usize = 16; // u32
+const S_TWIGS: usize = 24; // TWIGS_MAX x u32: detached nodes of shift 6 by their place in the file; 0: nothing there, or left in the tree
+const S_SIZE: usize = 24 + 256 * 4;
 
 /**
- * Removes pages [start, end) from the file over the home workers of their partitions, as shmemTruncateRange does alone. False: there was no memory for it, nothing was done.
+ * Removes pages [start, end) from the file over the home workers of their partitions, as shmemTruncateRange does alone. Before the pages of a piece are freed the
+ * function with table index `before` is called for it, as (object, start, end, pages, base): XArray `pages` holds them, its index 0 stands for offset `base`. It
+ * runs for disjoint pieces at once. Without memory for the job the caller does everything in one piece.
  * @context sleeps; takes xa_lock and zone locks.
  */
-export function shmemTruncateSpread(f: usize, start: u64, end: u64): bool {
+export function shmemTruncateSpread(f: usize, start: u64, end: u64, before: u32, object: usize): void {
   const s = kmalloc(S_SIZE);
-  if (s == 0) return false;
+  if (s == 0) {
+    call_indirect<void>(before, object, start, end, f + SHMEM_I_PAGES, <u64>0);
+    shmemTruncateRange(f, start, end);
+    return;
+  }
   store32(s + S_FILE, <u32>f);
+  store32(s + S_BEFORE, before);
+  store32(s + S_OBJECT, <u32>object);
   const cursor = stackPush(8);
   store64(cursor, start);
   // From page to page: what is asked for may be far larger than what is there.
@@ -58,7 +69,6 @@ export function shmemTruncateSpread(f: usize, start: u64, end: u64): bool {
   }
   stackPop(8);
   kfree(s, S_SIZE);
-  return true;
 }
 
 /** Takes the twigs that lie wholly in [start, end) out of the tree. @context takes xa_lock. */
@@ -90,11 +100,25 @@ function truncateShare(s: usize, start: u64, end: u64): u32 {
   for (let at = start; at < end; ) {
     const stop = min<u64>((at | (PTRS_PER_2M - 1)) + 1, end);
     const twig: usize = load32(s + S_TWIGS + (<usize>((at >> TWIG_SHIFT) - load64(s + S_FIRST)) << 2));
-    if (twig != 0) freed += emptyChunk(twig, slotOf(at, XA_CHUNK_SHIFT));
-    else shmemTruncateRange(load32(s + S_FILE), at, stop);
+    if (twig != 0) {
+      announce(s, at, stop, twig);
+      freed += emptyChunk(twig, slotOf(at, XA_CHUNK_SHIFT));
+    } else {
+      const f: usize = load32(s + S_FILE);
+      call_indirect<void>(load32(s + S_BEFORE), <usize>load32(s + S_OBJECT), at, stop, f + SHMEM_I_PAGES, <u64>0);
+      shmemTruncateRange(f, at, stop);
+    }
     at = stop;
   }
   return freed;
+}
+
+/** The pages of a detached twig's chunk are about to be freed. */
+function announce(s: usize, start: u64, end: u64, twig: usize): void {
+  const pages = stackPush(XARRAY_SIZE);
+  xaOfNode(pages, twig);
+  call_indirect<void>(load32(s + S_BEFORE), <usize>load32(s + S_OBJECT), start, end, pages, start & ~(TWIG_PAGES - 1));
+  stackPop(XARRAY_SIZE);
 }
 
 /** Frees the pages of eight leafs of a detached twig, or the folio in their place. Returns their number. @context takes zone locks. */

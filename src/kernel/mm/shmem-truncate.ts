@@ -3,7 +3,6 @@
 // kernel: mm/shmem.c shmem_undo_range, mm/filemap.c delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
 import { cpuRelax, load32, loadStatic32, loadStatic64, store32, store64 } from '../point';
-import { fanoutWanted } from '../program/fanout';
 import { rcuReclaim } from '../sync/rcu';
 import { spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
@@ -11,7 +10,6 @@ import { gmemTruncateRange } from './guest-memfd-folio';
 import { pageUptodate, putPage, putPages, setPageContent } from './page';
 import { entryHead, entryIsFolio, shmemAccount, shmemFindPage } from './shmem';
 import { shmemSplitFolio } from './shmem-split';
-import { shmemTruncateSpread } from './shmem-spread';
 import {
   XAS_SIZE, xaIsValue, xaLock, xasFind, xasIndex, xasInit, xasNextEntry, xasReload, xasSet, xasStore, xaTrylock, xaUnlock,
 } from './xarray';
@@ -39,15 +37,6 @@ const T_OWED: usize = 36; // u32: pages freed that the file still counts
 const T_LEAFS: usize = 40; // LEAFS_MAX x u32
 const T_LIST: usize = 72; // BATCH x u32
 const T_SIZE: usize = 72 + 256 * 4;
-
-/**
- * Removes pages [start, end) from the file, over the home workers of their partitions when this task asked for fan-out and the range is large.
- * @context may sleep; takes xa_lock and zone locks.
- */
-export function shmemTruncate(f: usize, start: u64, end: u64): void {
-  const spread = start < end && fanoutWanted(start, end) && (load32(f + SHMEM_FLAGS) & SHMEM_GMEM) == 0;
-  if (!spread || !shmemTruncateSpread(f, start, end)) shmemTruncateRange(f, start, end);
-}
 
 /**
  * Removes pages [start, end) from the file and drops the cache's references. A 2M folio that reaches over an end is split first; if it is in use and

@@ -18,7 +18,7 @@ import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
 import { allocFolio, allocPage, getPageUnlessZero, putPage, setPageUptodate } from './page';
 import { regionOf } from './page-region';
-import { shmemTruncate } from './shmem-truncate';
+import { shmemTruncateRange } from './shmem-truncate';
 import {
   XA_PRESENT, XA_RETRY_ENTRY, XAS_SIZE, xaDestroy, xaFillLocked, xaFind, xaInit, xaIsValue, xaLock, xaMkValue, xasError, xasInit, xasSetOrder, xasStore, xaToValue,
   xaUnlock,
@@ -57,8 +57,8 @@ export function shmemGet(f: usize): void { atomicAdd32(f + SHMEM_REFS, 1); }
 export function shmemPut(f: usize): void {
   shmemCheck(f);
   if (atomicSub32(f + SHMEM_REFS, 1) != 1) return;
-  shmemTruncate(f, 0, shmemEndIndex(f));
-  shmemTruncate(f, shmemEndIndex(f), MAX_INDEX);
+  shmemTruncateRange(f, 0, shmemEndIndex(f));
+  shmemTruncateRange(f, shmemEndIndex(f), MAX_INDEX);
   xaDestroy(f + SHMEM_I_PAGES);
   atomicStore32(f + SHMEM_MAGIC, 0);
   kfree(f, SHMEM_SIZE);
@@ -96,7 +96,7 @@ export function shmemSetSize(f: usize, size: u64): i32 {
   if (size >> 63 != 0) return -EFBIG;
   const old = shmemSize(f);
   atomicStore64(f + SHMEM_I_SIZE, size);
-  if (size < old) shmemTruncate(f, shmemEndIndex(f), (old + 4095) >> PAGE_SHIFT);
+  if (size < old) shmemTruncateRange(f, shmemEndIndex(f), (old + 4095) >> PAGE_SHIFT);
   return 0;
 }
 

@@ -1,5 +1,5 @@
 // Notifiers for tests: they write every callback into a log in memory, and can hold a callback at a gate until the test opens it.
-import { NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_START, NOTIFIER_OPS_SIZE, FILE_INODE, INODE_I_MAPPING } from '../abi/mm';
+import { NOTIFIER_OPS, NOTIFIER_OPS_ERROR, NOTIFIER_OPS_INVALIDATE_END, NOTIFIER_OPS_INVALIDATE_OPEN, NOTIFIER_OPS_INVALIDATE_PIECE, NOTIFIER_OPS_INVALIDATE_START, NOTIFIER_OPS_SIZE, FILE_INODE, INODE_I_MAPPING } from '../abi/mm';
 import { kmalloc } from '../heap';
 import { atomicAdd32, atomicLoad32, atomicStore32, checkStop, futexWait, load32, store32, store64 } from '../point';
 import { SB_INODES } from './restrictedmem-file';
@@ -15,6 +15,7 @@ const TEST_OPS: usize = SUBSYS_FILE + 16; // u32: address of the shared ops tabl
 export const TEST_START: i32 = 1;
 export const TEST_END: i32 = 2;
 export const TEST_ERROR: i32 = 3;
+export const TEST_PIECE: i32 = 4;
 
 /** Makes `notifier` log into `log`; with a gate, start callbacks count up at gate + 4 and then wait until gate is not 0. */
 export function testNotifierInit(notifier: usize, log: usize, gate: usize): void {
@@ -24,6 +25,8 @@ export function testNotifierInit(notifier: usize, log: usize, gate: usize): void
     store32(ops + NOTIFIER_OPS_INVALIDATE_START, <u32>onStart.index);
     store32(ops + NOTIFIER_OPS_INVALIDATE_END, <u32>onEnd.index);
     store32(ops + NOTIFIER_OPS_ERROR, <u32>onError.index);
+    store32(ops + NOTIFIER_OPS_INVALIDATE_OPEN, <u32>onStart.index);
+    store32(ops + NOTIFIER_OPS_INVALIDATE_PIECE, <u32>onPiece.index);
     store32(TEST_OPS, <u32>ops);
   }
   store32(notifier + NOTIFIER_OPS, <u32>ops);
@@ -43,6 +46,7 @@ function onStart(notifier: usize, start: u64, end: u64): void {
 }
 
 function onEnd(notifier: usize, start: u64, end: u64): void { note(TEST_END, notifier, start, end); }
+function onPiece(notifier: usize, start: u64, end: u64, pages: usize, base: u64): void { note(TEST_PIECE, notifier, start, end); }
 function onError(notifier: usize, start: u64, end: u64): void { note(TEST_ERROR, notifier, start, end); }
 
 function note(kind: i32, notifier: usize, start: u64, end: u64): void {

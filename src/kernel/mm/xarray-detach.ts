@@ -5,7 +5,7 @@
 import { load32, loadStatic32, store32 } from '../point';
 import { XAS_NODE, xasIndex, xasPlace, xasSet } from './xarray-cursor';
 import {
-  nodeAdd, nodeFree, nodeShift, NODE_OFFSET, NODE_PARENT, nodeValues, slotClear, slotLocked, XA_CHUNK_SIZE, xaIsNode, xaIsValue, xaToNode, xaToValue,
+  headPublish, nodeAdd, nodeFree, nodeShift, NODE_OFFSET, NODE_PARENT, nodeValues, slotClear, slotLocked, XA_CHUNK_SIZE, xaIsNode, xaIsValue, xaMkNode, xaToNode, xaToValue,
 } from './xarray-node';
 import { xasDeleteNode } from './xarray-store';
 
@@ -53,6 +53,9 @@ export function xasDetachNodes(xas: usize, shift: u32, first: u64, last: u64, no
   xasSet(xas, base);
   return words;
 }
+
+/** Makes `xa`, of the caller's own, an array of what is below a node, from index 0 on: for looking things up in a node that has been detached. */
+export function xaOfNode(xa: usize, node: usize): void { headPublish(xa, xaMkNode(node)); }
 
 /**
  * Takes the values, of one index each, out of a detached lowest node, to `values` (u32 each, 64 at most), and frees it when its last readers are gone. Returns how many there were.

@@ -1,13 +1,14 @@
 // Fan-out: one large piece of an invalidation is cut into 2M chunks, and the home workers of the partitions that hold the pages do the
-// chunks in parallel. The protocol around it (one begin, one end) stays the caller's; only the two leaf loops that walk pages (the arch hook, freeing) are
-// spread. A home begins with its own partition's chunks; who has nothing left, the caller first of all, takes over what a late home has not begun: the
-// system's scheduler may well let a woken thread wait for milliseconds behind another one.
+// chunks in parallel: the arch hook and then the freeing of each. The protocol around it (one begin, one end) stays the caller's. A home begins with its
+// own partition's chunks, the caller with those of a home that it stands in for; who has nothing left takes over what a late one has not begun: the system's
+// scheduler may well let a woken thread wait for milliseconds behind another one.
 import { LC_JOB } from '../abi/classes';
 import {
-  PTRS_PER_2M, SH_PARTITION_COUNT, SH_STOP, SUBSYS_FANOUT, SUBSYS_PROGRAM, TASK_FANOUT, WAIT_JOB,
+  PTRS_PER_2M, SH_PARTITION_COUNT, SH_STOP, SUBSYS_FANOUT, SUBSYS_PROGRAM, TASK_FANOUT, TASK_HEARTBEAT, WAIT_JOB,
 } from '../abi/layout';
 import {
-  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicOr32, atomicStore32, atomicSub32, checkStop, cpuRelax, current, fillBytes, futexWait, futexWake, load32, load64, loadStatic32, nowNs, store32, store64,
+  atomicAdd32, atomicAnd32, atomicCas32, atomicLoad32, atomicLoad64, atomicOr32, atomicStore32, atomicStore64, atomicSub32, atomicXchg32, checkStop, cpuRelax, current, fillBytes, futexWait, futexWake, load32, load64,
+  loadStatic32, nowNs, store32, store64,
 } from '../point';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
 import { heartbeat, waitBegin, waitEnd } from '../task';
@@ -15,7 +16,7 @@ import { heartbeat, waitBegin, waitEnd } from '../task';
 // SUBSYS_PROGRAM: the one job of the shard (JOB_LOCK serialises callers).
 const JOB_LOCK: usize = SUBSYS_PROGRAM; // mutex
 const JOB_SEQUENCE: usize = SUBSYS_PROGRAM + 64; // u32, raised for each job; home workers wait on it
-const JOB_STATE: usize = SUBSYS_PROGRAM + 128; // u32, JOB_OPEN, JOB_JOINED and below them the home workers that are at it
+const JOB_STATE: usize = SUBSYS_PROGRAM + 128; // u32, JOB_OPEN and below it the home workers that are at it
 const JOB_HOMES: usize = SUBSYS_PROGRAM + 132; // u32, home workers that serve
 const JOB_RUN: usize = SUBSYS_PROGRAM + 136; // u32, table index of (object, start u64, end u64) => u32
 const JOB_HOME_OF: usize = SUBSYS_PROGRAM + 140; // u32, table index of (object, start u64) => u32: partition of a chunk
@@ -26,20 +27,33 @@ const JOB_END: usize = SUBSYS_PROGRAM + 160; // u64
 const JOB_STEP: usize = SUBSYS_PROGRAM + 168; // u64, pages of a segment; whole 2M chunks
 const JOB_HOME_MASK: usize = SUBSYS_PROGRAM + 176; // u64, bit p: partition p has a home worker
 const JOB_SUM: usize = SUBSYS_PROGRAM + 184; // u32, sum of what JOB_RUN has returned to those that have left
+const JOB_CALLER: usize = SUBSYS_PROGRAM + 192; // u32, address of the task that has announced jobs, 0: none
+const JOB_ASIDE: usize = SUBSYS_PROGRAM + 196; // u32, partition + 1 of the home worker that the caller stands in for; that one waits on this word. 0: none
+const JOB_READY: usize = SUBSYS_PROGRAM + 200; // u64, bit p: the home worker of partition p stands by for an announced job
+const JOB_CAME: usize = SUBSYS_PROGRAM + 208; // u64, bit p: it has joined the job
 const JOB_TAKEN: usize = SUBSYS_FANOUT; // SEGMENTS_MAX x 2 x u32, bit p of 64: somebody has taken home p's chunks of the segment
+
+// What came of watching the caller.
+const JOINED: u32 = 0;
+const ON_ITS_CPU: u32 = 1;
+const TOO_LONG: u32 = 2;
 
 /** Home workers may still join the job. */
 const JOB_OPEN: u32 = 0x80000000;
-/** One has joined. */
-const JOB_JOINED: u32 = 0x40000000;
+/** No partition. */
+const NOBODY: u32 = 0xffffffff;
 const SEGMENTS_MAX: u32 = 64;
 /** Below this many pages the hand-over costs more than it saves (a wake-up is 10-50 us, a page 25 ns). */
 const FANOUT_MIN_PAGES: u64 = 8192;
-/** If no home worker has come after this time, the caller begins itself. To wake a sleeping thread takes a virtual machine 100 us and more. */
-const LATE_NS: i64 = 200_000;
-/** A home worker looks for the next job for this long before it sleeps: an invalidation's two jobs follow one another. */
-const LINGER_NS: f64 = 20_000;
 const WAIT_ROUND_NS: i64 = 20_000_000;
+/** A home worker that wakes up sees the caller get on within this time, or it has its CPU: the zap of a table of 512 entries takes less than a microsecond. */
+const FIRST_BEAT_NS: f64 = 10_000;
+/** Later it stands by without a heartbeat for this long, */
+const STILL_NS: f64 = 100_000;
+/** and for this long in any case. */
+const STAND_BY_NS: f64 = 2_000_000;
+/** The caller looks for this long whether the homes are done, before it sleeps. */
+const LOOK_NS: f64 = 50_000;
 
 export function fanoutInit(): void {
   mutexInit(JOB_LOCK, LC_JOB);
@@ -48,6 +62,32 @@ export function fanoutInit(): void {
 /** Whether this task asked for fan-out, the range is worth it and at least two homes serve. */
 export function fanoutWanted(start: u64, end: u64): bool {
   return loadStatic32(current + TASK_FANOUT) != 0 && end - start >= FANOUT_MIN_PAGES && atomicLoad32(JOB_HOMES) >= 2;
+}
+
+/**
+ * A job of this task is about to come: home workers wake up and stand by while the caller does what comes before it, with heartbeats; to wake a thread takes
+ * a virtual machine 100 us and more. One of them is left asleep, and the caller does its share: the one that would run on the caller's CPU. Who wakes up there instead
+ * (nothing gets on while he looks) changes places with the one aside.
+ * @context any; fanoutOver comes after it.
+ */
+export function fanoutAnnounce(): void {
+  atomicStore32(JOB_CALLER, <u32>current);
+  ring();
+}
+
+/** No job comes any more. @context as fanoutAnnounce. */
+export function fanoutOver(): void { atomicCas32(JOB_CALLER, <u32>current, 0); }
+
+/** Wakes the home workers, but for the one aside. */
+function ring(): void {
+  atomicAdd32(JOB_SEQUENCE, 1);
+  futexWake(JOB_SEQUENCE, 0xffffffff);
+}
+
+/** Puts the home worker of this partition aside (NOBODY: none). The one that was there is as the others again. */
+function setAside(partition: u32): void {
+  const before = atomicXchg32(JOB_ASIDE, partition + 1);
+  if (before != 0 && before != partition + 1) futexWake(JOB_ASIDE, 0xffffffff);
 }
 
 /**
@@ -63,13 +103,13 @@ export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u6
   store64(JOB_START, start);
   store64(JOB_END, end);
   atomicStore32(JOB_SUM, 0);
+  atomicStore64(JOB_CAME, 0);
   cutSegments(start, end);
   atomicStore32(JOB_STATE, JOB_OPEN);
-  atomicAdd32(JOB_SEQUENCE, 1);
-  futexWake(JOB_SEQUENCE, 0xffffffff);
-  // While the caller sleeps its CPU is a home's. Who leaves has seen that nothing is left to take.
-  futexWait(JOB_STATE, JOB_OPEN, LATE_NS);
-  const own = atomicLoad32(JOB_STATE) == JOB_OPEN ? takeOver(homeCount()) : 0;
+  const ready = atomicLoad64(JOB_READY);
+  if (ready == 0) ring();
+  const own = doShare(standIn(ready));
+  lookForHomes();
   waitBegin(JOB_LOCK, WAIT_JOB);
   awaitHomes();
   // A home that comes at this moment finds nothing, and is waited for.
@@ -77,14 +117,38 @@ export function fanout(run: u32, homeOf: u32, object: usize, start: u64, end: u6
   awaitHomes();
   waitEnd();
   const sum = own + atomicLoad32(JOB_SUM);
+  noteAbsent();
   mutexUnlock(JOB_LOCK);
   return sum;
+}
+
+/** The partition whose home worker the caller stands in for: the one aside, else one that does not stand by. */
+function standIn(ready: u64): u32 {
+  const aside = atomicLoad32(JOB_ASIDE);
+  const mask = load64(JOB_HOME_MASK);
+  if (aside != 0) return aside - 1;
+  return nthHome((mask & ~ready) != 0 ? mask & ~ready : mask, 0);
+}
+
+/** Who did not come to this job is aside at the next. If all came they are too many, if nobody came the wrong one was aside. @context JOB_LOCK. */
+function noteAbsent(): void {
+  const came = atomicLoad64(JOB_CAME);
+  const absent = load64(JOB_HOME_MASK) & ~came;
+  const aside = atomicLoad32(JOB_ASIDE);
+  if (came == 0 || absent == 0) setAside(NOBODY);
+  else if (aside == 0 || ((absent >>> <u64>(aside - 1)) & 1) == 0) setAside(<u32>ctz<u64>(absent));
+}
+
+/** Nothing is left to take: who is still at it is at his last segment, and a wake-up would take longer. */
+function lookForHomes(): void {
+  const untilNs = nowNs() + LOOK_NS;
+  while (inside(atomicLoad32(JOB_STATE)) != 0 && nowNs() < untilNs) cpuRelax();
 }
 
 /** Home workers that are at the job. */
 // @ts-ignore: decorator
 @inline
-function inside(state: u32): u32 { return state & ~(JOB_OPEN | JOB_JOINED); }
+function inside(state: u32): u32 { return state & ~JOB_OPEN; }
 
 /** Sleeps until no home worker is at the job. */
 function awaitHomes(): void {
@@ -99,6 +163,8 @@ function awaitHomes(): void {
 
 /** Home workers that serve now. */
 export function homeWorkerCount(): u32 { return atomicLoad32(JOB_HOMES); }
+/** Home workers that stand by for an announced job. */
+export function homeWorkersReady(): u32 { return <u32>popcnt<u64>(atomicLoad64(JOB_READY)); }
 
 /** Segments of whole chunks, aligned as the chunks are, nobody's yet. */
 function cutSegments(start: u64, end: u64): void {
@@ -136,35 +202,73 @@ export function homeWorkerLoop(partition: i32): i32 {
   mutexUnlock(JOB_LOCK);
   while (atomicLoad32(SH_STOP) == 0) {
     const newest = atomicLoad32(JOB_SEQUENCE);
-    if (newest == sequence) {
-      futexWait(JOB_SEQUENCE, sequence, WAIT_ROUND_NS);
+    const aside = atomicLoad32(JOB_ASIDE) == <u32>partition + 1;
+    if (aside || newest == sequence) {
+      if (aside) futexWait(JOB_ASIDE, <u32>partition + 1, WAIT_ROUND_NS);
+      else futexWait(JOB_SEQUENCE, sequence, WAIT_ROUND_NS);
       heartbeat();
       continue;
     }
     sequence = newest;
-    if (!join()) continue;
+    if (!standBy(<u32>partition)) continue;
+    // What rang for this job while this home was on its way to it.
+    sequence = atomicLoad32(JOB_SEQUENCE);
     atomicAdd32(JOB_SUM, doShare(<u32>partition));
     served++;
-    // The last one out leaves its CPU to the caller.
     if (inside(atomicSub32(JOB_STATE, 1)) == 1) futexWake(JOB_STATE, 1);
-    else linger(sequence);
   }
   return served;
 }
 
-/** Waits a moment for a job behind number `sequence`. */
-function linger(sequence: u32): void {
-  if (CONTROLLED) return;
-  const untilNs = nowNs() + LINGER_NS;
-  while (atomicLoad32(JOB_SEQUENCE) == sequence && nowNs() < untilNs) cpuRelax();
+/** Joins the job that is open, or waits for the one that was announced while its caller gets on. Whether a job was joined. */
+function standBy(partition: u32): bool {
+  if (join(partition)) return true;
+  const caller: usize = atomicLoad32(JOB_CALLER);
+  if (CONTROLLED || caller == 0) return false;
+  atomicOr32(maskWord(JOB_READY, partition), maskBit(partition));
+  const seen = watch(partition, caller);
+  atomicAnd32(maskWord(JOB_READY, partition), ~maskBit(partition));
+  if (seen == ON_ITS_CPU) setAside(partition);
+  return seen == JOINED || join(partition);
+}
+
+// @ts-ignore: decorator
+@inline
+function maskWord(mask: usize, partition: u32): usize { return mask + (<usize>(partition >>> 5) << 2); }
+// @ts-ignore: decorator
+@inline
+function maskBit(partition: u32): u32 { return <u32>1 << (partition & 31); }
+
+/** Looks for the job, and now and then at the heartbeats of its caller: each look takes him the cache line away. */
+function watch(partition: u32, caller: usize): u32 {
+  const sinceNs = nowNs();
+  let seen: u32 = ON_ITS_CPU;
+  let beat = atomicLoad32(caller + TASK_HEARTBEAT);
+  let now = sinceNs;
+  let lookNs = sinceNs + FIRST_BEAT_NS;
+  while (now - sinceNs < STAND_BY_NS) {
+    if (join(partition)) return JOINED;
+    now = nowNs();
+    if (now < lookNs) continue;
+    const newest = atomicLoad32(caller + TASK_HEARTBEAT);
+    if (atomicLoad32(JOB_CALLER) != <u32>caller) return TOO_LONG;
+    if (newest == beat) return seen;
+    beat = newest;
+    seen = TOO_LONG;
+    lookNs = now + STILL_NS;
+  }
+  return TOO_LONG;
 }
 
 /** Counts this home worker in, unless the job is over: its words may be the next one's at any moment then. */
-function join(): bool {
+function join(partition: u32): bool {
   let state = atomicLoad32(JOB_STATE);
   while ((state & JOB_OPEN) != 0) {
-    const seen = atomicCas32(JOB_STATE, state, (state | JOB_JOINED) + 1);
-    if (seen == state) return true;
+    const seen = atomicCas32(JOB_STATE, state, state + 1);
+    if (seen == state) {
+      atomicOr32(maskWord(JOB_CAME, partition), maskBit(partition));
+      return true;
+    }
     state = seen;
   }
   return false;

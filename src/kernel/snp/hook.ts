@@ -32,15 +32,16 @@ const HOLD_SPINS: u32 = 256;
 
 // The walk's local struct, on the task's stack.
 const W_WHOLE: usize = 0; // u32 the page cache entry at which the walk has stopped because it needs whole instructions, or 0
-const W_START: usize = 8; // u64 [start, end): the file offsets of the walk
+const W_START: usize = 8; // u64 [start, end): the indices of the walk
 const W_END: usize = 16; // u64
-const W_GFN_DELTA: usize = 24; // u64 gfn - file offset
-const W_CACHE: usize = 32; // u32 the file's page cache
+const W_GFN_DELTA: usize = 24; // u64 gfn - index
+const W_CACHE: usize = 32; // u32 the XArray that is walked: the file's page cache or a part of it
 const W_ASID: usize = 36; // u32
 const W_LEAK: usize = 40; // u32 1: a page that cannot be reset is leaked
 const W_FAILED: usize = 44; // u32 pages that could not be reset
 const W_RESET: usize = 48; // u32 pages given back outside runs
-const W_XAS: usize = 56; // the cursor
+const W_AHEAD: usize = 56; // u64 index up to which cache lines have been read ahead
+const W_XAS: usize = 64; // the cursor
 const W_SIZE: usize = W_XAS + XAS_SIZE;
 
 /**
@@ -49,10 +50,22 @@ const W_SIZE: usize = W_XAS + XAS_SIZE;
  * @context restrictedmem.lock (read or write) keeps the slot bound; an open invalidation covers the range; may sleep.
  */
 export function sevInvalidatePrivateRange(slot: usize, startGfn: u64, endGfn: u64): void {
-  const kvm: usize = load32(slot + SLOT_KVM);
-  if (load32(kvm + KVM_TYPE) != <u32>KVM_TYPE_SNP || (load32(slot + SLOT_FLAGS) & KVM_MEM_PRIVATE) == 0) return;
+  if (!hookConcerns(slot)) return;
   if (variant(V_B07)) invalidateAllocating(slot, startGfn, endGfn);
   else resetPresentPages(slot, startGfn, endGfn, !variant(V_B09));
+}
+
+/**
+ * The same for pages that may have left the file already, but for nobody's use yet: XArray `pages` holds them, its index 0 stands for file offset `base`.
+ * @context as sevInvalidatePrivateRange; nobody else takes entries out of `pages`.
+ */
+export function sevInvalidatePages(slot: usize, startGfn: u64, endGfn: u64, pages: usize, base: u64): void {
+  if (hookConcerns(slot)) resetPages(slot, startGfn, endGfn, pages, base, !variant(V_B09));
+}
+
+function hookConcerns(slot: usize): bool {
+  const kvm: usize = load32(slot + SLOT_KVM);
+  return load32(kvm + KVM_TYPE) == <u32>KVM_TYPE_SNP && (load32(slot + SLOT_FLAGS) & KVM_MEM_PRIVATE) != 0;
 }
 
 /**
@@ -61,20 +74,25 @@ export function sevInvalidatePrivateRange(slot: usize, startGfn: u64, endGfn: u6
  * @context as sevInvalidatePrivateRange.
  */
 export function resetPresentPages(slot: usize, startGfn: u64, endGfn: u64, leak: bool): u32 {
-  const base = load64(slot + SLOT_BASE_GFN);
-  const start = max(startGfn, base);
-  const end = min(endGfn, base + load64(slot + SLOT_NPAGES));
+  return resetPages(slot, startGfn, endGfn, pageCacheOf(slot), 0, leak);
+}
+
+function resetPages(slot: usize, startGfn: u64, endGfn: u64, pages: usize, base: u64, leak: bool): u32 {
+  const slotGfn = load64(slot + SLOT_BASE_GFN);
+  const start = max(startGfn, slotGfn);
+  const end = min(endGfn, slotGfn + load64(slot + SLOT_NPAGES));
   if (start >= end) return 0;
   const w = stackPush(W_SIZE);
-  const delta = base - load64(slot + SLOT_RM_INDEX);
+  const delta = slotGfn - load64(slot + SLOT_RM_INDEX) + base;
   store64(w + W_START, start - delta);
   store64(w + W_END, end - delta);
   store64(w + W_GFN_DELTA, delta);
-  store32(w + W_CACHE, <u32>pageCacheOf(slot));
+  store32(w + W_CACHE, <u32>pages);
   store32(w + W_ASID, load32(<usize>load32(slot + SLOT_KVM) + KVM_ASID));
   store32(w + W_LEAK, leak ? 1 : 0);
   store32(w + W_FAILED, 0);
   store32(w + W_RESET, 0);
+  store64(w + W_AHEAD, 0);
   const fast = walkPresent(w, end - delta - 1);
   const failed = load32(w + W_FAILED);
   snpCount(SNPC_RMPUPDATES, fast);
@@ -99,7 +117,7 @@ function walkPresent(w: usize, last: u64): u32 {
     const leaf: usize = loadStatic32(xas + XAS_LEAF);
     store32(w + W_WHOLE, leaf == 0 && !xasRetry(xas, entry) ? entry : 0);
     if (leaf != 0) {
-      if (leafs % LEAFS_PER_SECTION == 0) warmLeafs(leaf, xasIndex(xas), last);
+      if (xasIndex(xas) >= load64(w + W_AHEAD)) readAhead(w, leaf, last);
       leafs++;
       fast += resetLeaf(w, leaf, last);
     }
@@ -127,7 +145,6 @@ function resetLeaf(w: usize, leaf: usize, last: u64): u32 {
   const first = slotOf(index, 0);
   const end = first + <u32>min<u64>(XA_CHUNK_MASK - first, last - index);
   const table: usize = load32(SH_RMP);
-  warmEntries(leaf, first, end, table);
   // What the entry of slot 0's page would have to be; each slot is a page further.
   const wanted = rmpState((index - first + load64(w + W_GFN_DELTA)) << 12, PG_LEVEL_4K, load32(w + W_ASID), false);
   let runHead: usize = 0;
@@ -163,19 +180,30 @@ function resetLeaf(w: usize, leaf: usize, last: u64): u32 {
   return fast + run;
 }
 
-/** Reads the leafs of a section ahead, where there is more than one. @context rcu_read_lock. */
-function warmLeafs(leaf: usize, index: u64, last: u64): void {
-  const further = (last >> 6) - (index >> 6);
-  if (further != 0) xaWarmSiblings(leaf, min<u32>(<u32>further + 1, LEAFS_PER_SECTION));
+/**
+ * Reads the cache lines of the leafs of a section from the cursor's on, and of their pages' RMP entries: they come in side by side, while the locked
+ * instructions that follow wait for each other. @context rcu_read_lock.
+ */
+function readAhead(w: usize, leaf: usize, last: u64): void {
+  const index = xasIndex(w + W_XAS);
+  const first = slotOf(index, 0);
+  const leafs = <u32>min<u64>((last >> 6) - (index >> 6) + 1, LEAFS_PER_SECTION);
+  if (leafs == 1) {
+    warmEntries(leaf, first, first + <u32>(last - index));
+  } else {
+    const nodes = stackPush(LEAFS_PER_SECTION << 2);
+    const found = xaWarmSiblings(leaf, leafs, nodes);
+    for (let n: u32 = 0; n < found; n++) warmEntries(loadStatic32(nodes + (<usize>n << 2)), 0, XA_CHUNK_MASK);
+    stackPop(LEAFS_PER_SECTION << 2);
+  }
+  store64(w + W_AHEAD, index - first + (<u64>leafs << 6));
 }
 
-/**
- * Reads the RMP entry of every fourth page of a leaf, a cache line each where the pages are neighbours: the lines come in side by side, while the
- * locked instructions that follow wait for each other. @context rcu_read_lock.
- */
+/** The RMP entry of every fourth page of a leaf's slots from `first` to `end` (inclusive), a cache line each where the pages are neighbours. @context rcu_read_lock. */
 // @ts-ignore: decorator
 @inline
-function warmEntries(leaf: usize, first: u32, end: u32, table: usize): void {
+function warmEntries(leaf: usize, first: u32, end: u32): void {
+  const table: usize = load32(SH_RMP);
   for (let offset = first; offset <= end; offset += 4) {
     const entry = slotLoad(leaf, offset);
     if (xaIsValue(entry)) atomicLoadStatic64(table + <usize>xaToValue(entry) * RMP_ENTRY_SIZE);
