@@ -11,7 +11,7 @@ const PAGES = 16;
 export async function scaling(runner: Runner): Promise<void> {
   const shard = bootShard(8 * SLOT_PAGES, { partitions: 2 });
   const threads = [await BenchThread.start(shard.handle), await BenchThread.start(shard.handle)] as const;
-  const rounds = runner.count(400, 200, 2);
+  const rounds = runner.count(1600, 400, 2);
   const near = createGuest(shard, SLOT_PAGES, 0);
   const far = createGuest(shard, SLOT_PAGES, 1);
   const neighbour = createGuest(shard, SLOT_PAGES, 0);
