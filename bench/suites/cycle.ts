@@ -20,7 +20,7 @@ export async function cycle(runner: Runner): Promise<void> {
   const shard = bootShard(2 * SLOT_PAGES);
   const { vcpu, file } = createGuest(shard, SLOT_PAGES);
   for (const pages of SIZES) {
-    const rounds = runner.count(Math.max(4, Math.ceil(4096 / pages)));
+    const rounds = runner.count(Math.max(4, Math.ceil(16_384 / pages)));
     const name = `cycle/${pages} page${pages === 1 ? '' : 's'}`;
     const cost = { operations: rounds, expected: pages * rounds };
     const [engine, javascript] = await runner.group([
