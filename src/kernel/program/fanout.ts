@@ -43,8 +43,8 @@ const JOB_OPEN: u32 = 0x80000000;
 /** No partition. */
 const NOBODY: u32 = 0xffffffff;
 const SEGMENTS_MAX: u32 = 64;
-/** Below this many pages the hand-over costs more than it saves (a wake-up is 10-50 us, a page 25 ns). */
-const FANOUT_MIN_PAGES: u64 = 8192;
+/** Below this many pages the hand-over costs more than it saves: to wake the homes takes the caller 50 us, they need 100 us more, and a page is 23 ns. */
+const FANOUT_MIN_PAGES: u64 = 16384;
 const WAIT_ROUND_NS: i64 = 20_000_000;
 /** A home worker that wakes up sees the caller get on within this time, or it has its CPU: the zap of a table of 512 entries takes less than a microsecond. */
 const FIRST_BEAT_NS: f64 = 10_000;

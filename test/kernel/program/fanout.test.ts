@@ -18,7 +18,7 @@ import { FILE_F_MAPPING, MAPPING_PRIVATE_DATA, RM_MEMFD } from '#src/kernel/abi/
 import { bootHost, createGuest, PAGE, touch } from '../../oracle/guest.js';
 import type { TestKernel } from '../harness.js';
 
-const PAGES = 16384;
+const PAGES = 20_480;
 
 /** Starts two home workers, of the partitions given. */
 async function serve(k: TestKernel, partitions: readonly number[] = [0, 1]): Promise<() => Promise<number[]>> {
@@ -195,11 +195,11 @@ describe('a hole punch that is fanned out', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.nat(pages - 1), fc.integer({ min: 1, max: 3000 })), { maxLength: 12 }),
-        fc.nat(pages - 8192),
+        fc.nat(pages - 16_384),
         fc.nat(pages),
         fc.nat(1),
         (filled, start, more, huge) => {
-          const end = Math.min(pages, start + 8192 + more);
+          const end = Math.min(pages, start + 16_384 + more);
           const left = [true, false].map((fanout) => {
             const file = k.x.sysCreateFile(1, 0, huge) >>> 0;
             k.x.sysFileSetSize(file, pages * PAGE);
