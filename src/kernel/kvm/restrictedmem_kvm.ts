@@ -183,9 +183,7 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
   const kvm: usize = load32(slot + SLOT_KVM);
   const hook = hookOf(kvm);
   if (hook == HOOK_NONE) return;
-  if (oraclesOn() && load32(kvm + KVM_TYPE) == KVM_TYPE_SNP && load32(kvm + KVM_ASID) == 0) {
-    oops(ORACLE_CALLBACK, OOPS_HOOK_WITHOUT_ASID, load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
-  }
+  checkAsid(kvm, slot, startGfn, endGfn);
   const since = traceBegin();
   perturbHook();
   if (hook == HOOK_SNP) {
@@ -196,6 +194,15 @@ export function kvmArchInvalidateRestrictedMem(slot: usize, startGfn: u64, endGf
     userHook(load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
   }
   traceEnd(EV_HOOK, since, load32(kvm + KVM_ID) << 8 | load32(slot + SLOT_ID) & 0xff, startGfn, endGfn, 0);
+}
+
+/** Oracle 4: what SNP's hook gives back belongs to an ASID. */
+// @ts-ignore: decorator
+@inline
+function checkAsid(kvm: usize, slot: usize, startGfn: u64, endGfn: u64): void {
+  if (oraclesOn() && load32(kvm + KVM_TYPE) == KVM_TYPE_SNP && load32(kvm + KVM_ASID) == 0) {
+    oops(ORACLE_CALLBACK, OOPS_HOOK_WITHOUT_ASID, load32(kvm + KVM_ID), load32(slot + SLOT_ID), <f64>startGfn, <f64>endGfn);
+  }
 }
 
 /** The file takes [start, end) away. @context restrictedmem.lock held; see the parts. kernel: kvm_restrictedmem_invalidate_begin(). */
@@ -227,7 +234,8 @@ function begin(notifier: usize, start: u64, end: u64, inPieces: bool): void {
   // The patch's callbacks had inclusive ends, and the gfn range took its end over from them: so the lines read.
   prDebug(DEBUG_INVALIDATE_BEGIN, id, <f64>start, <f64>(end - 1), index, <f64>startGfn, <f64>(endGfn - 1));
   kvmRestrictedmemZap(slot, startGfn, endGfn);
-  if (!inPieces || hookOf(kvm) != HOOK_SNP) kvmArchInvalidateRestrictedMem(slot, startGfn, endGfn);
+  if (inPieces && hookOf(kvm) == HOOK_SNP) checkAsid(kvm, slot, startGfn, endGfn);
+  else kvmArchInvalidateRestrictedMem(slot, startGfn, endGfn);
 }
 
 /**
