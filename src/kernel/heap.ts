@@ -20,7 +20,11 @@ const FRESH: u32 = 0x5a;
 const EXTENTS: usize = SUBSYS_HEAP + 64;
 // A freed extent starts with {next u32, bytes u32}, extents in address order.
 const MAGAZINE_BATCH: u32 = 16;
+/** Objects that a magazine may hold: of small ones more than RCU frees at once, or two tasks that free and allocate would give one another theirs. */
 const MAGAZINE_LIMIT: u32 = 48;
+const MAGAZINE_LIMIT_SMALL: u32 = 192;
+/** The largest class of small objects, 512 bytes: XArray nodes. */
+const SMALL_CLASS: u32 = 5;
 const SLAB_BYTES: u32 = 65536;
 
 /** Size class of an object: 32, 64, 128, 256, 384, 512, 1024, ... 65536 bytes. */
@@ -96,7 +100,8 @@ export function kfree(object: usize, size: usize): void {
   const count = load32(magazine + 4) + 1;
   store32(magazine + 4, count);
   store32(magazine + 8, load32(magazine + 8) - 1);
-  if (count > MAGAZINE_LIMIT) flush(magazine, cls, count - MAGAZINE_BATCH);
+  const limit = cls <= SMALL_CLASS ? MAGAZINE_LIMIT_SMALL : MAGAZINE_LIMIT;
+  if (count > limit) flush(magazine, cls, count - (limit >> 1));
 }
 
 /** Moves up to a batch of objects from the shared list, or from a fresh slab, into the empty magazine. */
