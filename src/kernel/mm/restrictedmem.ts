@@ -39,6 +39,11 @@ function unbindInvalidates(): bool {
  * kernel: xa_for_each_range(&rm->bindings, ...) { notifier->ops->invalidate_...(notifier, start, end); }
  */
 function notifyRange(rm: usize, op: usize, start: u64, end: u64): void {
+  notifyEach(rm, op, start, end, 0, 0);
+}
+
+/** The same; `pages` and `base` are for INVALIDATE_PIECE alone. */
+function notifyEach(rm: usize, op: usize, start: u64, end: u64, pages: usize, base: u64): void {
   const xas = stackPush(XAS_SIZE);
   xasInit(xas, rm + RM_BINDINGS, start);
   // One cursor across the callbacks: bindings change only under the lock for write, so its node stays where it is.
@@ -46,7 +51,9 @@ function notifyRange(rm: usize, op: usize, start: u64, end: u64): void {
   while (entry != 0) {
     if (!xasRetry(xas, entry)) {
       const ops: usize = load32(<usize>entry + NOTIFIER_OPS);
-      call_indirect<void>(load32(ops + op), <usize>entry, start, end);
+      const call = load32(ops + op);
+      if (op == NOTIFIER_OPS_INVALIDATE_PIECE) call_indirect<void>(call, <usize>entry, start, end, pages, base);
+      else call_indirect<void>(call, <usize>entry, start, end);
     }
     entry = xasIndex(xas) < end - 1 ? xasFind(xas, end - 1) : 0;
   }
@@ -177,17 +184,7 @@ function goesInPieces(start: u64, end: u64): bool {
  * @context a home worker's, several at once for disjoint pieces; the punching task holds restrictedmem.lock for read for all of them. May sleep.
  */
 function notifyPiece(rm: usize, start: u64, end: u64, pages: usize, base: u64): void {
-  const xas = stackPush(XAS_SIZE);
-  xasInit(xas, rm + RM_BINDINGS, start);
-  let entry = xasFind(xas, end - 1);
-  while (entry != 0) {
-    if (!xasRetry(xas, entry)) {
-      const ops: usize = load32(<usize>entry + NOTIFIER_OPS);
-      call_indirect<void>(load32(ops + NOTIFIER_OPS_INVALIDATE_PIECE), <usize>entry, start, end, pages, base);
-    }
-    entry = xasIndex(xas) < end - 1 ? xasFind(xas, end - 1) : 0;
-  }
-  stackPop(XAS_SIZE);
+  notifyEach(rm, NOTIFIER_OPS_INVALIDATE_PIECE, start, end, pages, base);
 }
 
 /** Fills in a struct of STAT_SIZE bytes. kernel: restrictedmem_getattr, which asks shmem. */

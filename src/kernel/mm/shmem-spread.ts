@@ -96,29 +96,22 @@ function homeOfShare(s: usize, start: u64): u32 { return shmemHomeOf(load32(s + 
  * @context takes zone locks, and xa_lock where the pages are still in the tree.
  */
 function truncateShare(s: usize, start: u64, end: u64): u32 {
+  const f: usize = load32(s + S_FILE);
+  const view = stackPush(XARRAY_SIZE);
   let freed: u32 = 0;
   for (let at = start; at < end; ) {
     const stop = min<u64>((at | (PTRS_PER_2M - 1)) + 1, end);
     const twig: usize = load32(s + S_TWIGS + (<usize>((at >> TWIG_SHIFT) - load64(s + S_FIRST)) << 2));
-    if (twig != 0) {
-      announce(s, at, stop, twig);
-      freed += emptyChunk(twig, slotOf(at, XA_CHUNK_SHIFT));
-    } else {
-      const f: usize = load32(s + S_FILE);
-      call_indirect<void>(load32(s + S_BEFORE), <usize>load32(s + S_OBJECT), at, stop, f + SHMEM_I_PAGES, <u64>0);
-      shmemTruncateRange(f, at, stop);
-    }
+    if (twig != 0) xaOfNode(view, twig);
+    const pages = twig != 0 ? view : f + SHMEM_I_PAGES;
+    const base = twig != 0 ? at & ~(TWIG_PAGES - 1) : 0;
+    call_indirect<void>(load32(s + S_BEFORE), <usize>load32(s + S_OBJECT), at, stop, pages, base);
+    if (twig != 0) freed += emptyChunk(twig, slotOf(at, XA_CHUNK_SHIFT));
+    else shmemTruncateRange(f, at, stop);
     at = stop;
   }
-  return freed;
-}
-
-/** The pages of a detached twig's chunk are about to be freed. */
-function announce(s: usize, start: u64, end: u64, twig: usize): void {
-  const pages = stackPush(XARRAY_SIZE);
-  xaOfNode(pages, twig);
-  call_indirect<void>(load32(s + S_BEFORE), <usize>load32(s + S_OBJECT), start, end, pages, start & ~(TWIG_PAGES - 1));
   stackPop(XARRAY_SIZE);
+  return freed;
 }
 
 /** Frees the pages of eight leafs of a detached twig, or the folio in their place. Returns their number. @context takes zone locks. */
