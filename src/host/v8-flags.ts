@@ -8,8 +8,8 @@ const TRIED = /^11\.3\./;
 
 /**
  * Lets V8 heed the modules' branch hints (src/build/branch-hints.mjs; `perturbed` takes about 15 % longer without), and inline functions across calls (a cycle of one page, and a long
- * exploration, take about 15 % longer without), up to four times as far as it would by itself (a cycle of one page takes 6 % longer without, of 512 pages 4 %; further, and compiling
- * takes seconds). Stacks name inlined functions, too: what the explorer says of places does not change.
+ * exploration, take about 15 % longer without), up to four times as far as it would by itself (a cycle of one page takes 6 % longer without, of 512 pages 4 %; further gains
+ * nothing). Stacks name inlined functions, too: what the explorer says of places does not change.
  * @context before the first kernel module is compiled in the process.
  */
 export function tuneV8(): void {
