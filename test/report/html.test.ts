@@ -218,4 +218,26 @@ describe('a chart', () => {
     );
     expect(distributionChart('x', [], 4, [])).toBe('');
   });
+
+  it('of a distribution has one line, with both names, for percentiles that are the same', () => {
+    const named = (marks: [string, number][]): string[] =>
+      [
+        ...distributionChart(
+          'x',
+          [
+            [0, 1],
+            [400, 1],
+          ],
+          4,
+          marks,
+        ).matchAll(/class="name"[^>]*>([^<]*)/g),
+      ].map((m) => m[1]!);
+    expect(
+      named([
+        ['p50', 10],
+        ['p99', 5000],
+        ['p99.9', 5000],
+      ]),
+    ).toEqual(['p50', 'p99, p99.9']);
+  });
 });

@@ -145,13 +145,16 @@ export function distributionChart(
     const [left, right, height] = [x(bar / 4), x((bar + 1) / 4), Math.max(1, y(0) - y(count / total))];
     return `<g class="point"><rect class="bar" x="${fixed(left)}" y="${fixed(y(0) - height)}" width="${fixed(Math.max(1, right - left - 0.7))}" height="${fixed(height)}"/><rect x="${fixed(left)}" y="${TOP}" width="${fixed(right - left)}" height="${INNER_HEIGHT}"/><title>${escape(text)}</title></g>`;
   });
-  const lines = marks
-    .filter(([, ns]) => ns >= 2 ** (first / 4) && ns <= 2 ** (last / 4))
-    .map(([name, ns], n) => {
-      const at = x(Math.log2(ns));
-      const side = at > WIDTH - 45 ? 'text-anchor="end" dx="-3"' : 'dx="3"';
-      return `<line class="mark" x1="${fixed(at)}" x2="${fixed(at)}" y1="${TOP}" y2="${fixed(y(0))}"/><text class="name" x="${fixed(at)}" y="${TOP + 8 + n * 10}" ${side}>${escape(name)}</text>`;
-    });
+  const names = new Map<string, string>(); // of the lines, by where they are: equal percentiles share one
+  for (const [name, ns] of marks) {
+    if (ns < 2 ** (first / 4) || ns > 2 ** (last / 4)) continue;
+    const at = fixed(x(Math.log2(ns)));
+    names.set(at, names.has(at) ? `${names.get(at)}, ${name}` : name);
+  }
+  const lines = [...names].map(([at, name], n) => {
+    const side = Number(at) + name.length * LETTER > WIDTH - RIGHT ? 'text-anchor="end" dx="-3"' : 'dx="3"';
+    return `<line class="mark" x1="${at}" x2="${at}" y1="${TOP}" y2="${fixed(y(0))}"/><text class="name" x="${at}" y="${TOP + 8 + n * 10}" ${side}>${escape(name)}</text>`;
+  });
   const powers = Array.from({ length: 11 }, (_, n) => 10 ** n)
     .filter((ns) => ns >= 2 ** (first / 4) && ns <= 2 ** (last / 4))
     .map((ns): [number, string] => [x(Math.log2(ns)), showNs(ns).replace('1.00', '1').replace('10.0', '10')]);
