@@ -108,8 +108,8 @@ export function verifiedText({ locks, allocator, v8, v7 }: Verified): string {
     '  the hook reads stays alive by restrictedmem.lock alone: every caller of begin has to hold it.',
     '- The last page of an inclusive range (B05): [bugs/B05.md](bugs/B05.md). As posted, a hole that is one page too long (B04) hides it, except where the hole ends with its memslot:',
     '  there the last page stays mapped with no race at all (`test/explore/proofs/protocol.test.ts`). All of them: [bugs/README.md](bugs/README.md).',
-    "- The hook and a vCPU's PSMASH of the same 2M page, which nothing keeps apart either (B08 again): `hook-psmash` passes, see above. Who splits second finds the entry split, and",
-    '  RMPUPDATE and PSMASH try again while the other one works on it.',
+    "- The hook and a vCPU's PSMASH of the same 2M page, which nothing keeps apart either (B08 again): `hook-psmash`, `hook-psmash-follower` and `hook-psmash-2m` pass, see above. Who splits second",
+    '  finds the entry split; whether a page is assigned is read from the head first (a follower says nothing before the split); a 2M entry that is split under the hook is given back page by page.',
     '- What rests on reading the code alone, shown as a violation when it is brought back: B07, B09, B13, B61. B06 and B11 are out of reach, for the reasons in [bugs/README.md](bugs/README.md).',
     '',
   ].join('\n');

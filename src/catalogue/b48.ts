@@ -1,9 +1,10 @@
 // B48: the last entry of a page state change is read twice.
 import {
   GHCB_EXIT_CODE,
-  GHCB_PSC_CUR,
-  GHCB_PSC_END,
   GHCB_PSC_ENTRIES,
+  GHCB_PSC_HEADER,
+  PSC_END_SHIFT,
+  PSC_GFN_SHIFT,
   PSC_MAX_ENTRIES,
   PSC_OP_PRIVATE,
   PSC_OP_SHIFT,
@@ -12,6 +13,12 @@ import {
 import { ghcbWrite, SMALL, type Bug } from './bug.js';
 
 const LAST = PSC_MAX_ENTRIES - 1;
+
+/** cur_page of an entry whose only page is done: the host goes on to the next. */
+const ALREADY_DONE = 1;
+
+/** cur_entry and end_entry. */
+const header = (current: number, last: number): number => last * 2 ** PSC_END_SHIFT + current;
 
 export const B48: Bug = {
   id: 'B48',
@@ -30,10 +37,12 @@ export const B48: Bug = {
     setup: [
       ...SMALL.setup,
       ghcbWrite(GHCB_EXIT_CODE, SVM_VMGEXIT_PSC),
-      ghcbWrite(GHCB_PSC_CUR, LAST),
-      ghcbWrite(GHCB_PSC_END, LAST),
-      ghcbWrite(GHCB_PSC_ENTRIES + LAST * 8, PSC_OP_PRIVATE * 2 ** PSC_OP_SHIFT + 9),
+      ghcbWrite(GHCB_PSC_HEADER, header(LAST, LAST)),
+      ghcbWrite(
+        GHCB_PSC_ENTRIES + LAST * 8,
+        PSC_OP_PRIVATE * 2 ** PSC_OP_SHIFT + 9 * 2 ** PSC_GFN_SHIFT + ALREADY_DONE,
+      ),
     ],
-    threads: { exit: [{ op: 'vmgexit', vm: 'guest' }], rewrite: [ghcbWrite(GHCB_PSC_END, LAST + 1)] },
+    threads: { exit: [{ op: 'vmgexit', vm: 'guest' }], rewrite: [ghcbWrite(GHCB_PSC_HEADER, header(LAST, LAST + 1))] },
   },
 };

@@ -134,6 +134,7 @@ function simpleCall(operation: SimpleOperation, file: (name: string) => number, 
     case 'launch-finish':
     case 'cache-gfn':
     case 'write-cached':
+    case 'write-user':
       return vmCall(operation, vm(operation.vm).address);
     case 'pvalidate':
     case 'ghcb-write':
@@ -157,7 +158,7 @@ function simpleCall(operation: SimpleOperation, file: (name: string) => number, 
 function vmCall(
   operation: Extract<
     Operation,
-    { op: 'create-vcpu' | 'launch-update' | 'launch-finish' | 'cache-gfn' | 'write-cached' }
+    { op: 'create-vcpu' | 'launch-update' | 'launch-finish' | 'cache-gfn' | 'write-cached' | 'write-user' }
   >,
   kvm: number,
 ): Call {
@@ -173,6 +174,8 @@ function vmCall(
       return { code: calls.CALL_CACHE_GFN, args: [kvm, operation.gfn] };
     case 'write-cached':
       return { code: calls.CALL_WRITE_CACHED, args: [kvm, operation.value] };
+    case 'write-user':
+      return { code: calls.CALL_WRITE_USER, args: [kvm, operation.hva, operation.value] };
     default:
       return { code: calls.CALL_LAUNCH_FINISH, args: [kvm] };
   }

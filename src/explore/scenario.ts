@@ -47,6 +47,8 @@ export type Operation =
   /** The kernel keeps a gfn_to_pfn cache of the gfn; and writes through it. */
   | { op: 'cache-gfn'; vm: string; gfn: number }
   | { op: 'write-cached'; vm: string; value: number }
+  /** The VMM writes to page `hva` of its own memory. */
+  | { op: 'write-user'; vm: string; hva: number; value: number }
   /** KVM_SEV_SNP_LAUNCH_FINISH. */
   | { op: 'launch-finish'; vm: string }
   /** The guest starts vCPU `vcpu` with its private page `gfn` as the VMSA; stops it, and takes the page back. They return the hardware's code. */

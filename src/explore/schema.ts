@@ -66,6 +66,7 @@ const operation = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('fault-file'), vm: name, file: name, page: pages }),
   z.strictObject({ op: z.literal('cache-gfn'), vm: name, gfn }),
   z.strictObject({ op: z.literal('write-cached'), vm: name, value: z.number().int().min(0) }),
+  z.strictObject({ op: z.literal('write-user'), vm: name, hva: pages, value: z.number().int().min(0) }),
   z.strictObject({
     op: z.literal('ghcb-write'),
     vm: name,

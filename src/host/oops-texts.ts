@@ -30,6 +30,7 @@ function sleeper(site: number): string {
 const PAGES: Record<number, Text> = {
   [codes.OOPS_FREE_ASSIGNED]: ([pfn, lo, hi]) =>
     `free of pfn ${hex(pfn)}, which is still assigned to a guest (${rmp(lo, hi)})`,
+  [codes.OOPS_FREE_IN_USE]: ([pfn]) => `free of pfn ${hex(pfn)}, which a VMRUN uses`,
   [codes.OOPS_HOST_WRITE_RMP]: ([pfn, error]) =>
     `RMP violation: host write to pfn ${hex(pfn)}, #PF error code ${hex(error)}`,
   [codes.OOPS_AUDIT_ASSIGNED_FREE]: ([pfn, lo, hi]) =>
@@ -39,6 +40,7 @@ const PAGES: Record<number, Text> = {
   [codes.OOPS_AUDIT_DEAD_ASID]: ([pfn, asid]) => `pfn ${hex(pfn)} is assigned to ASID ${asid}, which no guest has`,
   [codes.OOPS_AUDIT_COUNT_BITS]: ([head, counted, assigned]) =>
     `2M region at pfn ${hex(head)} counts ${counted} assigned pages, its RMP entries say ${assigned}`,
+  [codes.OOPS_AUDIT_RMP_BUSY]: ([pfn]) => `the RMP entry of pfn ${hex(pfn)} is still locked by an instruction at rest`,
   [codes.OOPS_AUDIT_ZONE]: ([partition, pfn]) =>
     `partition ${partition}: free lists, bitmaps and counters disagree at pfn ${hex(pfn)}`,
   [codes.OOPS_AUDIT_LOST_PAGES]: ([pages]) => `${pages} pages are neither allocated nor free nor leaked`,
@@ -66,6 +68,8 @@ const MAPPINGS: Record<number, Text> = {
     `${place(vm, gfn)}: pfn ${hex(pfn)} is mapped private where the attribute says shared, or the reverse`,
   [codes.OOPS_AUDIT_SPTE_NOT_IN_FILE]: ([vm, gfn, pfn, held]) =>
     `${place(vm, gfn)}: pfn ${hex(pfn)} is mapped, but the file holds pfn ${hex(held)} there`,
+  [codes.OOPS_AUDIT_SPTE_NOT_SHARED]: ([vm, gfn, pfn, held]) =>
+    `${place(vm, gfn)}: pfn ${hex(pfn)} is mapped, but the process has ${held === 0xffffffff ? 'no page' : `pfn ${hex(held)}`} there`,
   [codes.OOPS_AUDIT_TLB_STALE]: ([vm, vcpu, gfn, cached, mapped]) =>
     `vm${vm}.vcpu${vcpu}: the TLB still has pfn ${hex(cached)} for gfn ${hex(gfn)}, the page tables have pfn ${hex(mapped)}`,
   [codes.OOPS_AUDIT_SPTE_RMP]: ([vm, gfn, pfn, hi]) =>

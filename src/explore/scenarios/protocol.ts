@@ -15,6 +15,18 @@ const bound = {
 
 const write = (gfn: number): Operation => ({ op: 'touch', ...VM, gfn, write: true, value: 7 });
 
+/** A guest whose gfns 512..1023 are one 2M page. */
+const large = {
+  host: { pages: 2048 },
+  files: { memory: { pages: 512, huge: true } },
+  vms: { guest: { vcpus: 1, gfns: 1024 } },
+  setup: [
+    { op: 'set-slot', ...VM, slot: 0, gfn: 512, pages: 512, flags: 4, ...FILE },
+    { op: 'set-private', ...VM, gfn: 512, pages: 512 },
+    write(600),
+  ],
+} satisfies Partial<Scenario>;
+
 /** Scenarios of the invalidation protocol, by name. */
 export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
   {
@@ -177,14 +189,49 @@ export const PROTOCOL_SCENARIOS: readonly Scenario[] = [
   {
     name: 'hook-psmash',
     about: 'the hook splits a 2M page to give 4K of it back while another CPU splits the same page',
-    host: { pages: 2048 },
-    files: { memory: { pages: 512, huge: true } },
-    vms: { guest: { vcpus: 1, gfns: 1024 } },
-    setup: [
-      { op: 'set-slot', ...VM, slot: 0, gfn: 512, pages: 512, flags: 4, ...FILE },
-      { op: 'set-private', ...VM, gfn: 512, pages: 512 },
-      write(600),
-    ],
+    ...large,
     threads: { punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 1 }], smash: [{ op: 'psmash', pfn: 512 }] },
+  },
+  {
+    name: 'hook-psmash-follower',
+    about:
+      'the same for a page in the middle, whose own RMP entry says nothing before the split: it must not be taken for a free one',
+    ...large,
+    threads: { punch: [{ op: 'punch-hole', ...FILE, start: 5, pages: 1 }], smash: [{ op: 'psmash', pfn: 512 }] },
+  },
+  {
+    name: 'hook-psmash-2m',
+    about:
+      'the hook gives a whole 2M page back while another CPU splits it: all 512 pages can still be given back, none is leaked',
+    ...large,
+    threads: { punch: [{ op: 'punch-hole', ...FILE, start: 0, pages: 512 }], smash: [{ op: 'psmash', pfn: 512 }] },
+    expect: [{ leaked: 0 }],
+  },
+  {
+    name: 'undo-fault',
+    about:
+      'a fallocate that runs out of memory takes its pages back while a vCPU faults one of them in: who was given a page keeps it',
+    ...bound,
+    host: { pages: 16 },
+    files: { memory: { pages: 4 }, other: { pages: 16 } },
+    setup: [...bound.setup, { op: 'allocate', file: 'other', start: 0, pages: 14 }],
+    threads: {
+      allocate: [{ op: 'allocate', ...FILE, start: 0, pages: 4 }],
+      fault: [{ op: 'touch', ...VM, gfn: 8, write: true, value: 8 }],
+    },
+  },
+  {
+    name: 'reclaim-write',
+    about: 'pages of the VMM go to swap while it writes to one of them: what it wrote is there afterwards',
+    vms: { guest: { vcpus: 1, process: true, gfns: 64 } },
+    setup: [
+      { op: 'set-slot', ...VM, slot: 0, gfn: 8, pages: 4, hva: 512 },
+      { op: 'touch', ...VM, gfn: 9, private: false, write: true, value: 7 },
+    ],
+    threads: {
+      reclaim: [{ op: 'reclaim', ...VM, hva: 513, pages: 1 }],
+      write: [{ op: 'write-user', ...VM, hva: 513, value: 8 }],
+    },
+    expect: [{ ...VM, hva: 513, value: 8 }],
   },
 ];

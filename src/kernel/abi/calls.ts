@@ -48,6 +48,7 @@ export const CALL_AP_CREATE = 47; // (vcpu, gfn): the guest starts the vCPU with
 export const CALL_AP_DESTROY = 48; // (vcpu): and stops it
 export const CALL_LOCK_WRITE = 49; // (lock, value): takes it for write and stores the value behind it
 export const CALL_LOCK_READ = 50; // (lock): takes it for read; the value
+export const CALL_WRITE_USER = 51; // (kvm, hva page, value): the VMM writes to its own memory
 
 /** What CALL_RESULT holds before the call returns. */
 export const CALL_PENDING = 0x7fffffff;

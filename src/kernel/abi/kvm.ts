@@ -57,13 +57,16 @@ export const KVM_SIZE = 1344;
 
 // --- the GHCB, a page that a vCPU of an SNP guest shares with the host; as much of it as is used, at its places within the shared buffer ---
 export const GHCB_EXIT_CODE = 0; // u64 SVM_EXIT_*, SVM_VMGEXIT_*
-export const GHCB_PSC_CUR = 8; // u64 first entry that is not done yet
-export const GHCB_PSC_END = 16; // u64 last entry
-export const GHCB_PSC_ENTRIES = 24; // PSC_MAX_ENTRIES x u64: gfn | operation << PSC_OP_SHIFT
+export const GHCB_PSC_HEADER = 16; // u64: bits 15:0 first entry that is not done yet (cur_entry), 31:16 last entry (end_entry), the rest reserved
+export const GHCB_PSC_ENTRIES = 24; // PSC_MAX_ENTRIES x u64: bits 11:0 4K pages done (cur_page), 51:12 gfn, 55:52 operation, 56 pagesize
 export const GHCB_SIZE = 2048;
 export const PSC_MAX_ENTRIES = 253; // GHCB_PSC_ENTRIES + 8 x this: the end of the page
-export const PSC_GFN_MASK_BITS = 40;
+export const PSC_END_SHIFT = 16;
+export const PSC_CUR_PAGE_MASK = 0xfff;
+export const PSC_GFN_SHIFT = 12;
+export const PSC_GFN_BITS = 40;
 export const PSC_OP_SHIFT = 52;
+export const PSC_PAGESIZE_SHIFT = 56; // 1: 2M
 export const PSC_OP_PRIVATE = 1;
 export const PSC_OP_SHARED = 2;
 export const SVM_EXIT_CPUID = 0x72;

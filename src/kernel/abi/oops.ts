@@ -13,6 +13,7 @@ export const ORACLE_ASSERTION = 11; // a check of the user's own program (contro
 
 // Codes: oracle * 100 + n. Add yours with its meaning and argument list; the host's text table must cover all.
 export const OOPS_FREE_ASSIGNED = 101; // (pfn, rmpLo as f64 low 32, high 32): freed while assigned
+export const OOPS_FREE_IN_USE = 103; // (pfn): freed while a VMRUN uses it
 export const OOPS_HOST_WRITE_RMP = 102; // (pfn, errorCode): host write met an RMP violation
 export const OOPS_BALANCE_NEGATIVE = 301; // (kvm id, in_progress)
 export const OOPS_END_WITHOUT_RANGE = 302; // (kvm id)
@@ -57,6 +58,7 @@ export const OOPS_AUDIT_SPTE_FREE = 251; // (vm, gfn, pfn): a page-table entry m
 export const OOPS_AUDIT_SPTE_NO_SLOT = 252; // (vm, gfn, pfn): a page-table entry outside every slot
 export const OOPS_AUDIT_SPTE_ATTRIBUTE = 253; // (vm, gfn, pfn): mapped private but the attribute says shared, or the reverse
 export const OOPS_AUDIT_SPTE_NOT_IN_FILE = 254; // (vm, gfn, pfn, page the file holds there)
+export const OOPS_AUDIT_SPTE_NOT_SHARED = 257; // (vm, gfn, pfn, page the process has there)
 export const OOPS_AUDIT_TLB_STALE = 255; // (vm, vcpu, gfn, pfn cached, pfn mapped)
 export const OOPS_AUDIT_BALANCE = 351; // (vm, in_progress): an invalidation is open at rest
 export const OOPS_AUDIT_MN_ACTIVE = 352; // (vm, count): an mmu_notifier section is open at rest
@@ -66,6 +68,7 @@ export const OOPS_AUDIT_GENERATION = 452; // (vm, address space): a memslot upda
 export const OOPS_AUDIT_SLOT_FREED = 453; // (vm, slot address): a freed slot is still in the set
 export const OOPS_AUDIT_DEAD_ASID = 551; // (pfn, asid): assigned to an ASID no VM has
 export const OOPS_AUDIT_COUNT_BITS = 552; // (pfn of the 2M head, counted, assigned)
+export const OOPS_AUDIT_RMP_BUSY = 555; // (pfn): an instruction's lock or mark is left in its RMP entry
 export const OOPS_AUDIT_SPTE_RMP = 553; // (vm, gfn, pfn, rmpLo high): mapped private, but the RMP says otherwise
 export const OOPS_AUDIT_LOCK_HELD = 751; // (task, lock, class): held at rest
 export const OOPS_AUDIT_ZONE = 851; // (partition, pfn): lists, bitmaps and counters disagree

@@ -87,10 +87,12 @@ export function vmrunPages(vcpu: usize): i32 {
   const what = load32(vcpu + VCPU_AVIC);
   if ((what & VCPU_AVIC_STOPPED) != 0) return -EAGAIN;
   if ((what & VCPU_AVIC_VMSA) != 0) {
-    let ret = rmpMarkInUse(load32(vcpu + VCPU_GUEST_VMSA_PFN) - 1);
+    const pfn = load32(vcpu + VCPU_GUEST_VMSA_PFN) - 1;
+    const asid = load32(<usize>load32(vcpu + VCPU_KVM) + KVM_ASID);
+    let ret = rmpMarkInUse(pfn, asid);
     while (ret == -EBUSY) {
       cpuRelax();
-      ret = rmpMarkInUse(load32(vcpu + VCPU_GUEST_VMSA_PFN) - 1);
+      ret = rmpMarkInUse(pfn, asid);
     }
     if (ret != 0) return ret;
   }

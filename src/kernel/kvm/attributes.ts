@@ -7,7 +7,7 @@
 //   pointer               64 bytes: one bit a gfn, set = private. It stays until the VM dies: readers need no grace period
 import { EINVAL, ENOMEM } from '../abi/errno';
 import {
-  KC_ATTR_ERRORS, KC_ATTR_UPDATES, KC_FLUSHES, KVM_ADDRESS_SPACES, KVM_BUGGED, KVM_ID, KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEM_ATTR,
+  KC_ATTR_ERRORS, KC_ATTR_UPDATES, KC_FLUSHES, KVM_ADDRESS_SPACES, KVM_ID, KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEM_ATTR,
   KVM_MMU_LOCK, KVM_SLOTS_LOCK, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN,
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
@@ -26,7 +26,7 @@ import { kvmMemslots, slotEndGfn } from './memslots';
 import { kvmLpageSetMixed, LEVEL_1G, LEVEL_2M, levelShift, lpageInside } from './memslots-arch';
 import { memslotAtOrAbove } from './memslots-tree';
 import { kvmCount } from './memslots-update';
-import { kvmFlushRemoteTlbs } from './requests';
+import { kvmFlushRemoteTlbs, kvmVmBugged } from './requests';
 import { kvmUnmapGfnRange } from './tdp';
 
 const CHUNK_SHIFT: u64 = 9;
@@ -110,7 +110,7 @@ function storeChunk(kvm: usize, chunk: u64, first: u32, end: u32, attributes: u3
     const old = xaStore(kvm + KVM_MEM_ATTR, chunk, attributes != 0 ? xaMkValue(attributes) : 0);
     if (xaIsErr(old)) {
       // KVM_BUG_ON: the reservation should have made this impossible.
-      atomicStore32(kvm + KVM_BUGGED, 1);
+      kvmVmBugged(kvm);
       oops(ORACLE_KERNEL_BUG, OOPS_ATTRIBUTE_STORE, load32(kvm + KVM_ID), <f64>(chunk << CHUNK_SHIFT));
     }
     return;
@@ -159,7 +159,7 @@ function zapRange(kvm: usize, start: u64, end: u64): void {
       const from = max<u64>(start, load64(slot + SLOT_BASE_GFN));
       const to = min<u64>(end, slotEndGfn(slot));
       kvmMmuInvalidateRangeAdd(kvm, from, to);
-      if (kvmUnmapGfnRange(kvm, slot, from, to)) flush = true;
+      if (kvmUnmapGfnRange(kvm, slot, from, to, true)) flush = true;
       slot = memslotAtOrAbove(slots, slotEndGfn(slot));
     }
   }

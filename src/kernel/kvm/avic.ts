@@ -43,7 +43,7 @@ export function apicFreeVcpu(vcpu: usize): void {
 
 /** VMRUN takes the backing page into use. @context the vCPU's thread, in guest mode, before its first access. */
 export function avicVmrun(vcpu: usize): void {
-  while (rmpMarkInUse(load32(vcpu + VCPU_APIC_PFN) - 1) == -EBUSY) cpuRelax();
+  while (rmpMarkInUse(load32(vcpu + VCPU_APIC_PFN) - 1, 0) == -EBUSY) cpuRelax();
 }
 
 /** The VMEXIT gives it back. @context the vCPU's thread. */

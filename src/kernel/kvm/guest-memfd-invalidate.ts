@@ -81,7 +81,7 @@ function zapPiece(kvm: usize, slot: usize, startGfn: u64, endGfn: u64): bool {
   const end = variant(V_B05) ? endGfn - 1 : endGfn;
   kvmMmuInvalidateRangeAdd(kvm, startGfn, end);
   if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
-  return !variant(V_PLANT_SKIP_ZAP) && kvmUnmapGfnRange(kvm, slot, startGfn, end);
+  return !variant(V_PLANT_SKIP_ZAP) && kvmUnmapGfnRange(kvm, slot, startGfn, end, true);
 }
 
 /** The next binding that is another slot's: a binding of several pieces is met once. */

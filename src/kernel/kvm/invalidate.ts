@@ -5,7 +5,7 @@
 // (seq differs): the page may be gone, retry. begin raises the count before anything is zapped, end raises seq before it lowers the count:
 // at no moment does a stale look-up find both unchanged.
 import {
-  KC_BEGINS, KC_ENDS, KVM_BUGGED, KVM_COUNTERS, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ,
+  KC_BEGINS, KC_ENDS, KVM_COUNTERS, KVM_ID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ,
   KVM_INVALIDATE_START, KVM_LOST_END,
 } from '../abi/kvm';
 import { OOPS_BALANCE_NEGATIVE, OOPS_END_WITHOUT_RANGE, OOPS_RANGE_SHRANK, OOPS_RANGE_WITHOUT_BEGIN, ORACLE_BALANCE } from '../abi/oops';
@@ -13,9 +13,10 @@ import { EV_INVALIDATE_BEGIN, EV_INVALIDATE_END, EV_INVALIDATE_RANGE } from '../
 import { V_B12, V_PLANT_LOST_END } from '../abi/variants';
 import { oops } from '../oops';
 import {
-  atomicLoad32, atomicLoad64, atomicLoadStatic64, atomicStore32, load32, load64, loadStatic32, loadStatic64, oraclesOn, store32, storeOnce32, storeOnce64, storeRelease32, variant,
+  atomicLoad32, atomicLoad64, atomicLoadStatic64, load32, load64, loadStatic32, loadStatic64, oraclesOn, store32, storeOnce32, storeOnce64, storeRelease32, variant,
 } from '../point';
 import { traceInstant } from '../trace';
+import { kvmVmBugged } from './requests';
 
 /** No range added since the last section closed. kernel: INVALID_GPA. */
 export const INVALID_GFN: u64 = 0xffffffffffffffff;
@@ -81,7 +82,7 @@ export function kvmMmuInvalidateEnd(kvm: usize): void {
   storeRelease32(kvm + KVM_INVALIDATE_IN_PROGRESS, <u32>open);
   kvmCountLocked(kvm, KC_ENDS);
   if (open < 0) {
-    atomicStore32(kvm + KVM_BUGGED, 1);
+    kvmVmBugged(kvm);
     if (oraclesOn()) oops(ORACLE_BALANCE, OOPS_BALANCE_NEGATIVE, load32(kvm + KVM_ID), open);
   }
   if (oraclesOn() && load64(kvm + KVM_INVALIDATE_START) == INVALID_GFN) oops(ORACLE_BALANCE, OOPS_END_WITHOUT_RANGE, load32(kvm + KVM_ID));

@@ -30,6 +30,7 @@ const WALK_LAST: usize = 16; // u64 hva, inclusive
 const WALK_IS_END: usize = 24; // u32 1: range_end, whose handler is null
 const WALK_LOCKED: usize = 28; // u32 1: mmu_lock taken, on_lock done
 const WALK_FLUSH: usize = 32; // u32 1: something was zapped
+const WALK_MAY_BLOCK: usize = 36; // u32 1: the zap may let go of mmu_lock
 const WALK_SIZE: usize = 40;
 
 /** A slot that meets the range. True: enough of this address space. @context kvm->srcu; takes mmu_lock for write at the first slot. */
@@ -50,7 +51,7 @@ function visitSlot(slot: usize, walk: usize): bool {
   const startGfn = load64(slot + SLOT_BASE_GFN) + (first >> PAGE_SHIFT);
   const endGfn = load64(slot + SLOT_BASE_GFN) + ((end + 4095) >> PAGE_SHIFT);
   kvmMmuInvalidateRangeAdd(kvm, startGfn, endGfn);
-  if (kvmUnmapGfnRange(kvm, slot, startGfn, endGfn)) store32(walk + WALK_FLUSH, 1);
+  if (kvmUnmapGfnRange(kvm, slot, startGfn, endGfn, load32(walk + WALK_MAY_BLOCK) != 0)) store32(walk + WALK_FLUSH, 1);
   return false;
 }
 
@@ -70,7 +71,7 @@ function walkTree(slot: usize, walk: usize): bool {
  * Runs start or end over all slots that meet [hvaStart, hvaEnd). Returns whether there was one.
  * @context takes kvm->srcu, and mmu_lock for write if a slot is met. kernel: __kvm_handle_hva_range().
  */
-function handleHvaRange(kvm: usize, hvaStart: u64, hvaEnd: u64, isEnd: bool): bool {
+function handleHvaRange(kvm: usize, hvaStart: u64, hvaEnd: u64, isEnd: bool, mayBlock: bool): bool {
   const walk = stackPush(WALK_SIZE);
   store32(walk + WALK_KVM, <u32>kvm);
   store64(walk + WALK_START, hvaStart);
@@ -78,6 +79,7 @@ function handleHvaRange(kvm: usize, hvaStart: u64, hvaEnd: u64, isEnd: bool): bo
   store32(walk + WALK_IS_END, isEnd ? 1 : 0);
   store32(walk + WALK_LOCKED, 0);
   store32(walk + WALK_FLUSH, 0);
+  store32(walk + WALK_MAY_BLOCK, mayBlock ? 1 : 0);
   const idx = srcuReadLock(kvm + KVM_SRCU);
   for (let asId: u32 = 0; asId < <u32>KVM_ADDRESS_SPACES; asId++) {
     const slots = kvmMemslots(kvm, asId);
@@ -97,7 +99,7 @@ function handleHvaRange(kvm: usize, hvaStart: u64, hvaEnd: u64, isEnd: bool): bo
 
 /**
  * The host is about to take [hvaStart, hvaEnd) away: no mapping of it exists on return, and none is made before the matching end.
- * Never refuses, whether the caller may block or not. @context sleeps only if it may block; must not hold slots_lock or slots_arch_lock.
+ * Never refuses, whether the caller may block or not: one that may not keeps mmu_lock to the end of the zap. @context sleeps only if it may block; must not hold slots_lock or slots_arch_lock.
  */
 export function kvmMmuNotifierInvalidateRangeStart(kvm: usize, hvaStart: u64, hvaEnd: u64, mayBlock: bool): i32 {
   if (hvaStart >= hvaEnd) return 0;
@@ -108,7 +110,7 @@ export function kvmMmuNotifierInvalidateRangeStart(kvm: usize, hvaStart: u64, hv
   if (gpc != 0) gfnToPfnCacheInvalidateStart(gpc, hvaStart, hvaEnd);
   kvmCount(kvm, KC_MN_STARTS);
   const since = traceBegin();
-  if (handleHvaRange(kvm, hvaStart, hvaEnd, false)) kvmArchGuestMemoryReclaimed(kvm);
+  if (handleHvaRange(kvm, hvaStart, hvaEnd, false, mayBlock)) kvmArchGuestMemoryReclaimed(kvm);
   traceEnd(EV_NOTIFIER_START, since, load32(kvm + KVM_ID), hvaStart, hvaEnd, 0);
   return 0;
 }
@@ -117,7 +119,7 @@ export function kvmMmuNotifierInvalidateRangeStart(kvm: usize, hvaStart: u64, hv
 export function kvmMmuNotifierInvalidateRangeEnd(kvm: usize, hvaStart: u64, hvaEnd: u64): void {
   if (hvaStart >= hvaEnd) return;
   const since = traceBegin();
-  handleHvaRange(kvm, hvaStart, hvaEnd, true);
+  handleHvaRange(kvm, hvaStart, hvaEnd, true, false);
   traceEnd(EV_NOTIFIER_END, since, load32(kvm + KVM_ID), hvaStart, hvaEnd, 0);
   kvmCount(kvm, KC_MN_ENDS);
   spinLock(kvm + KVM_MN_LOCK);

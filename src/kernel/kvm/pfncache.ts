@@ -14,7 +14,7 @@ import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
 import { OOPS_STALE_CACHE, ORACLE_STALE_MAPPING } from '../abi/oops';
 import { V_B36 } from '../abi/variants';
 import { kfree, kzalloc } from '../heap';
-import { pageRefcount, putPage, setPageContent } from '../mm/page';
+import { pageRefcount, putPage, setPageContent, setPageDirty } from '../mm/page';
 import { oops } from '../oops';
 import { atomicLoad32, atomicLoad64, cpuRelax, load32, load64, oraclesOn, store32, store64, variant } from '../point';
 import { mutexInit, mutexLock, mutexUnlock } from '../sync/mutex';
@@ -81,6 +81,7 @@ function writeCached(kvm: usize, gpc: usize, token: u32): void {
   const pfn = load32(gpc + GPC_PFN);
   if (oraclesOn() && pageRefcount(pfn) == 0) oops(ORACLE_STALE_MAPPING, OOPS_STALE_CACHE, load32(kvm + KVM_ID), <f64>load64(gpc + GPC_GFN), <f64>pfn);
   setPageContent(pfn, token);
+  setPageDirty(pfn);
 }
 
 /** Makes the cache valid again. 0, -EFAULT, -ENOMEM. @context sleeps; takes kvm->srcu, refresh_lock, gpc->lock. kernel: __kvm_gpc_refresh(). */

@@ -11,16 +11,16 @@
 // A Dekker pair decides who sees whom: the requester sets the bit, then looks at the mode; the vCPU sets IN_GUEST, then looks at the bits. All
 // four are sequentially consistent, so at least one sees the other: the request is handled before guest code runs, or the vCPU is kicked.
 // The IPI itself is the mode word: a vCPU looks at it before every guest access, so it leaves within one access.
-import { KVM_ID, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
+import { KVM_BUGGED, KVM_ID, KVM_ONLINE_VCPUS, KVM_VCPUS } from '../abi/kvm';
 import { WAIT_IPI } from '../abi/layout';
 import { COST_TLB_FLUSH_IPI, COST_TLB_FLUSH_TARGET } from '../abi/costs';
 import { EV_FLUSH } from '../abi/trace';
 import {
-  EXITING_GUEST_MODE, GUEST_MODE_MASK, IN_GUEST_MODE, KVM_REQ_TLB_FLUSH, KVM_REQ_TLB_FLUSH_RANGE, MMU_REMOTE_FLUSHES, OUTSIDE_GUEST_MODE, VCPU_FLUSH_RANGE, VCPU_IPI_WAITERS, VCPU_MODE,
+  EXITING_GUEST_MODE, GUEST_MODE_MASK, IN_GUEST_MODE, KVM_REQ_TLB_FLUSH, KVM_REQ_TLB_FLUSH_RANGE, KVM_REQ_VM_DEAD, MMU_REMOTE_FLUSHES, OUTSIDE_GUEST_MODE, VCPU_FLUSH_RANGE, VCPU_IPI_WAITERS, VCPU_MODE,
   VCPU_REQUESTS,
 } from '../abi/vcpu';
 import { spend, spendMany } from '../costs';
-import { atomicAdd32, atomicAnd32, atomicCas32, atomicCas64, atomicLoad32, atomicLoad64, atomicLoadStatic64, atomicOr32, atomicSub32, cpuRelax, load32, storeOnce64 } from '../point';
+import { atomicAdd32, atomicAnd32, atomicCas32, atomicCas64, atomicLoad32, atomicLoad64, atomicLoadStatic64, atomicOr32, atomicStore32, atomicSub32, cpuRelax, load32, storeOnce64 } from '../point';
 import { park, settle, spinTurns } from '../sync/word';
 import { waitBegin, waitEnd } from '../task';
 import { traceBegin, traceEnd } from '../trace';
@@ -75,6 +75,12 @@ export function kvmMakeAllCpusRequest(kvm: usize, request: i32, wait: bool): voi
     const what = mode & GUEST_MODE_MASK;
     if (what != OUTSIDE_GUEST_MODE && what != IN_GUEST_MODE) awaitExit(vcpu, mode);
   }
+}
+
+/** KVM_BUG_ON: nothing of the VM runs any more. @context any, also under mmu_lock. kernel: kvm_vm_bugged(). */
+export function kvmVmBugged(kvm: usize): void {
+  atomicStore32(kvm + KVM_BUGGED, 1);
+  kvmMakeAllCpusRequest(kvm, KVM_REQ_VM_DEAD, false);
 }
 
 /** Sets a request on one vCPU and kicks it; with `wait` it returns when the vCPU has left the guest code it was running. @context as kvmMakeAllCpusRequest. kernel: kvm_make_request_and_kick(). */

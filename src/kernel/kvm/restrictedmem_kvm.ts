@@ -156,7 +156,7 @@ function kvmRestrictedmemZap(slot: usize, startGfn: u64, endGfn: u64): void {
   kvmMmuInvalidateBegin(kvm);
   kvmMmuInvalidateRangeAdd(kvm, startGfn, end);
   if (oraclesOn()) guestInvalidated(kvm, startGfn, endGfn);
-  const flush = !variant(V_PLANT_SKIP_ZAP) && kvmUnmapGfnRange(kvm, slot, startGfn, end);
+  const flush = !variant(V_PLANT_SKIP_ZAP) && kvmUnmapGfnRange(kvm, slot, startGfn, end, true);
   if (flush && !variant(V_PLANT_NO_FLUSH)) {
     kvmCountLocked(kvm, KC_FLUSHES);
     kvmFlushRemoteTlbs(kvm);

@@ -10,7 +10,7 @@ import { KVM_SHARED_COUNT, KVM_SHARED_PAGES } from '../abi/vcpu';
 import { allocPages, getPage, getPageUnlessZero, pageContent, putPage, setPageContent, setPageDirty } from '../mm/page';
 import { xaCmpxchg, xaDestroy, xaEraseRangeBatch, xaIsErr, xaIsValue, xaLoad, xaMkValue, xaStoreRange, xaToValue } from '../mm/xarray';
 import { oops } from '../oops';
-import { atomicAdd64, atomicLoad64, atomicSub64, load32, load64, loadStatic32, oraclesOn, store64 } from '../point';
+import { atomicAdd64, atomicLoad64, atomicSub64, cpuRelax, load32, load64, loadStatic32, oraclesOn, store64 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { rmpCheckHostWrite } from '../snp/access';
 import { snpCount } from '../snp/helpers';
@@ -46,18 +46,19 @@ export function swapEntry(token: u32): u32 { return xaMkValue(SWAPPED | (token &
 /** The page at `hva` with a reference, NO_PFN when there is none. @context any; takes an RCU section. */
 function findPage(kvm: usize, index: u64): u32 {
   const xa = memoryOf(kvm) + MEMORY_PAGES;
-  rcuReadLock();
-  let entry = xaLoad(xa, index);
-  // As with the page cache: a page that can be had but is no longer in the tree was on its way out.
-  while (isPage(entry)) {
-    if (getPageUnlessZero(xaToValue(entry))) {
-      if (xaLoad(xa, index) == entry) break;
-      putPage(xaToValue(entry));
-    }
-    entry = xaLoad(xa, index);
+  while (true) {
+    rcuReadLock();
+    const entry = xaLoad(xa, index);
+    // As with the page cache: a page that can be had but is no longer in the tree was on its way out; one that cannot be had is on its way to swap.
+    const got = isPage(entry) && getPageUnlessZero(xaToValue(entry));
+    const still = got && xaLoad(xa, index) == entry;
+    rcuReadUnlock();
+    if (!isPage(entry)) return NO_PFN;
+    if (still) return xaToValue(entry);
+    if (got) putPage(xaToValue(entry));
+    cpuRelax();
   }
-  rcuReadUnlock();
-  return isPage(entry) ? xaToValue(entry) : <u32>NO_PFN;
+  return NO_PFN;
 }
 
 /** Gives a new page what swap has for its place, if anything; the entry that it may take the place of. kernel: do_swap_page(). */
@@ -93,6 +94,11 @@ export function getUserPage(kvm: usize, index: u64): u32 {
 /** Page behind a shared gfn with a reference; NO_PFN when out of memory. @context inside kvm->srcu; may sleep. kernel: hva_to_pfn(). */
 export function sharedGetPfn(slot: usize, gfn: u64): u32 {
   return getUserPage(load32(slot + SLOT_KVM), slotHva(slot, gfn) >> PAGE_SHIFT);
+}
+
+/** The same without allocating: NO_PFN where the process has no page, or has it on swap. @context any; takes an RCU section. */
+export function sharedFindPfn(slot: usize, gfn: u64): u32 {
+  return findPage(load32(slot + SLOT_KVM), slotHva(slot, gfn) >> PAGE_SHIFT);
 }
 
 /** Frees the pages of [start, end) (page indices of the process). @context between range_start and range_end, or nobody maps them. */

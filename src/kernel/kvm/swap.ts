@@ -1,15 +1,16 @@
 // Reclaim of a process's memory: a page that was changed is written to swap, a clean one is dropped, for swap has it already. Whether the guest has changed it
-// only the page tables of KVM know: the dirty bit of an entry that goes is noted with the page. kernel: mm/vmscan.c shrink_folio_list(), mm/memory.c
+// only the page tables of KVM know: the dirty bit of an entry that goes is noted with the page. kernel: mm/vmscan.c shrink_folio_list(), __remove_mapping(), mm/memory.c
 // do_swap_page(), arch/x86/kvm/mmu kvm_set_pfn_dirty().
 import { PROCESS_MEMORY, PROCESS_NOTIFIERS, PROCESS_SWAP } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { PAGE_WORD, PG_DIRTY } from '../abi/mm';
 import { MN_OPS_END, MN_OPS_START, mmuNotifierCall } from '../mm/mmu-notifier';
-import { getPageUnlessZero, pageAddress, pageContent, pageRefcount, putPage } from '../mm/page';
+import { freezeFolio, getPageUnlessZero, pageAddress, pageContent, pageRefcount, putPage, unfreezeFolio } from '../mm/page';
 import { folioLock, folioUnlock } from '../mm/page-lock';
-import { xaCmpxchg, xaErase, xaLoad, xaMkValue, xaStore, xaToValue } from '../mm/xarray';
-import { atomicAnd32 } from '../point';
+import { XAS_SIZE, xaCmpxchg, xaIsErr, xaLoad, xaLock, xaMkValue, xasInit, xasLoad, xasStore, xaStore, xaToValue, xaUnlock } from '../mm/xarray';
+import { atomicLoad32 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
+import { stackPop, stackPush } from '../task';
 import { forgetPages, isPage, swapEntry, SWAP_TOKEN_MASK } from './shared';
 
 /**
@@ -42,18 +43,34 @@ function pageAt(process: usize, index: u64): u32 {
 
 /**
  * Puts a swap entry in the place of a page, which nobody maps: with the content of the page, or, if it is clean, with what swap has. False when somebody else
- * holds the page or it has gone meanwhile. @context between start and end, the page locked, one reference of the caller's.
+ * holds the page or has changed it, when it has gone meanwhile, or when swap has no room. @context between start and end, the page locked, one reference of the caller's.
  */
 function swapOut(process: usize, index: u64, pfn: u32): bool {
   if (pageRefcount(pfn) != 2) return false; // ours and the process's
-  const word = pageAddress(pfn) + PAGE_WORD;
-  if ((atomicAnd32(word, ~<u32>PG_DIRTY) & PG_DIRTY) != 0) xaStore(process + PROCESS_SWAP, index, xaMkValue(pageContent(pfn) & SWAP_TOKEN_MASK));
-  const saved = xaToValue(xaLoad(process + PROCESS_SWAP, index));
-  if (xaCmpxchg(process + PROCESS_MEMORY, index, xaMkValue(pfn), swapEntry(saved)) != xaMkValue(pfn)) {
-    xaErase(process + PROCESS_SWAP, index);
-    return false;
+  const dirty = isDirty(pfn);
+  const content = pageContent(pfn) & SWAP_TOKEN_MASK;
+  if (dirty && xaIsErr(xaStore(process + PROCESS_SWAP, index, xaMkValue(content)))) return false;
+  const saved = dirty ? content : xaToValue(xaLoad(process + PROCESS_SWAP, index));
+  const xa = process + PROCESS_MEMORY;
+  const xas = stackPush(XAS_SIZE);
+  xasInit(xas, xa, index);
+  xaLock(xa);
+  const here = xasLoad(xas) == xaMkValue(pfn);
+  // With both references taken away nobody writes any more. What was written until then may not be what swap has.
+  let out = here && freezeFolio(pfn, 2);
+  if (out && (dirty ? (pageContent(pfn) & SWAP_TOKEN_MASK) != content : isDirty(pfn))) {
+    unfreezeFolio(pfn, 2);
+    out = false;
   }
-  forgetPages(process + PROCESS_MEMORY, 1);
-  putPage(pfn);
+  if (out) xasStore(xas, swapEntry(saved));
+  xaUnlock(xa);
+  stackPop(XAS_SIZE);
+  // The page was thrown away, and what swap has for it with it: what was just put there would come back in its stead.
+  if (!here && dirty) xaCmpxchg(process + PROCESS_SWAP, index, xaMkValue(content), 0);
+  if (!out) return false;
+  forgetPages(xa, 1);
+  unfreezeFolio(pfn, 1); // the caller's
   return true;
 }
+
+function isDirty(pfn: u32): bool { return (atomicLoad32(pageAddress(pfn) + PAGE_WORD) & PG_DIRTY) != 0; }

@@ -48,12 +48,12 @@ export function tdpDestroy(kvm: usize): void {
 
 /**
  * Zaps gfns [start, end) of a slot. Returns whether the caller has to flush TLBs.
- * @context mmu_lock for write, an invalidation open; drops and retakes the lock when somebody waits for it and the range is large.
+ * @context mmu_lock for write, an invalidation open; with `mayBlock` drops and retakes the lock when somebody waits for it and the range is large.
  * kernel: kvm_unmap_gfn_range().
  */
-export function kvmUnmapGfnRange(kvm: usize, slot: usize, start: u64, end: u64): bool {
+export function kvmUnmapGfnRange(kvm: usize, slot: usize, start: u64, end: u64, mayBlock: bool): bool {
   const since = traceBegin();
-  const flush = start < end && tdpZapLeafs(kvm, start, end, true);
+  const flush = start < end && tdpZapLeafs(kvm, start, end, mayBlock);
   traceEnd(EV_UNMAP, since, load32(kvm + KVM_ID), start, end, flush ? 1 : 0);
   return flush;
 }

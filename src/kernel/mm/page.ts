@@ -5,14 +5,14 @@ import {
   PAGE_CONTENT, PAGE_REF_MASK, PAGE_STRUCT_SIZE, PG_DIRTY, PG_LEAKED, PG_UPTODATE, PTRS_PER_FOLIO, REGION_COMPOUND, REGION_LEAKED, REGION_STATE,
   REGION_ZONE, ZONE_FALLBACKS, ZONE_FREE_PAGES, ZONE_ID,
 } from '../abi/mm';
-import { OOPS_FREE_ASSIGNED, OOPS_REFCOUNT, ORACLE_HOST_PAGE, ORACLE_KERNEL_BUG } from '../abi/oops';
+import { OOPS_FREE_ASSIGNED, OOPS_FREE_IN_USE, OOPS_REFCOUNT, ORACLE_HOST_PAGE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { V_PLANT_LOSE_PAGE, V_PLANT_NO_ZERO } from '../abi/variants';
 import { oops } from '../oops';
 import { allocationFails } from '../perturb';
 import {
   atomicAdd32, atomicAdd64, atomicCas32, atomicLoadStatic32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, loadStatic32, oraclesOn, store32, storeRelease32, storeRelease64, variant,
 } from '../point';
-import { rmpAssigned, rmpEntry } from '../snp/rmp';
+import { rmpAssigned, rmpEntry, rmpInUse } from '../snp/rmp';
 import { currentId, stackPop, stackPush } from '../task';
 import { pcpCount, pcpCurrent, pcpDrain, pcpGive, pcpGiveList, pcpInit, pcpTake, pcpUnlessFails } from './page-pcp';
 import {
@@ -282,8 +282,9 @@ function lastReference(pfn: u32, old: u32): bool {
 @inline
 function lost(): bool { return variant(V_PLANT_LOSE_PAGE) && atomicXchg32(PAGE_LOST, 1) == 0; }
 
-/** Oracle 1: what goes back to the host must not be assigned in the RMP, or the next host write faults. */
+/** Oracle 1: what goes back to the host must not be assigned in the RMP, nor in use by a VMRUN, or the next host write faults. */
 function checkUnassigned(pfn: u32): void {
+  if (rmpInUse(pfn)) oops(ORACLE_HOST_PAGE, OOPS_FREE_IN_USE, <f64>pfn);
   if (!rmpAssigned(pfn)) return;
   const entry = rmpEntry(pfn);
   oops(ORACLE_HOST_PAGE, OOPS_FREE_ASSIGNED, <f64>pfn, <f64>load32(entry), <f64>load32(entry + 4));
@@ -324,6 +325,24 @@ export function freezeFolio(head: u32, expected: u32): bool {
   const p = pageAddress(head);
   const word = atomicLoadStatic32(p);
   return (word & REF_MASK) == expected && atomicCas32(p, word, word & ~REF_MASK) == word;
+}
+
+export const CLAIM_TAKEN = 0;
+/** It has been handed out. */
+export const CLAIM_REFUSED = 1;
+/** Somebody is looking at it and will drop it, or be given it. */
+export const CLAIM_BUSY = 2;
+
+/**
+ * Freezes a page or folio that nobody was given yet (not uptodate) and to which only the page cache has a reference. One exchange decides between this and
+ * who is just being given it: he has a reference before he marks it. CLAIM_*; undone by unfreezeFolio.
+ * @context the page cache's lock: the entry stays. kernel: what the folio lock decides between shmem_undo_range and shmem_get_folio.
+ */
+export function claimUnused(head: u32): i32 {
+  const p = pageAddress(head);
+  const word = atomicLoadStatic32(p);
+  if ((word & PG_UPTODATE) != 0) return CLAIM_REFUSED;
+  return (word & REF_MASK) == 1 && atomicCas32(p, word, word & ~REF_MASK) == word ? CLAIM_TAKEN : CLAIM_BUSY;
 }
 
 /** Gives a frozen folio, or the frozen head of a split one, `count` references. */

@@ -17,7 +17,7 @@ const BATCH: u32 = 128;
 
 /**
  * Punches a hole (frees the whole pages inside; mode must also say KEEP_SIZE) or allocates all holes of the range; without KEEP_SIZE the file
- * grows to the range's end. 0, -EINVAL, -EOPNOTSUPP, -EFBIG, -ENOSPC (the range is larger than all memory), -ENOMEM.
+ * grows to the range's end. 0, -EINVAL, -EOPNOTSUPP, -EFBIG, -ENOSPC (the range is larger than all memory; not for guest_memfd), -ENOMEM.
  * @context may sleep; takes xa_lock and zone locks.
  */
 export function shmemFallocate(f: usize, mode: i32, offset: i64, length: i64): i32 {
@@ -30,11 +30,12 @@ export function shmemFallocate(f: usize, mode: i32, offset: i64, length: i64): i
   }
   const start = <u64>offset >> PAGE_SHIFT;
   const end = (stop + 4095) >> PAGE_SHIFT;
-  if (end - start > <u64>managedPages()) return -ENOSPC;
+  // guest_memfd has no limit to compare with, and keeps what it has got.
+  const gmem = (load32(f + SHMEM_FLAGS) & SHMEM_GMEM) != 0;
+  if (!gmem && end - start > <u64>managedPages()) return -ENOSPC;
   const done = allocateRange(f, start, end);
   if (done != end) {
-    // guest_memfd keeps what it has got.
-    if ((load32(f + SHMEM_FLAGS) & SHMEM_GMEM) == 0) shmemUndoFallocate(f, start, done);
+    if (!gmem) shmemUndoFallocate(f, start, done);
     return -ENOMEM;
   }
   if ((mode & FALLOC_FL_KEEP_SIZE) == 0) shmemExtend(f, stop);

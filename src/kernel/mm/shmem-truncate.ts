@@ -3,11 +3,12 @@
 // kernel: mm/shmem.c shmem_undo_range, mm/filemap.c delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
 import { cpuRelax, load32, loadStatic32, loadStatic64, store32, store64 } from '../point';
+import { parkShortly } from '../snp/helpers';
 import { rcuReclaim } from '../sync/rcu';
 import { spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
 import { gmemTruncateRange } from './guest-memfd-folio';
-import { pageUptodate, putPage, putPages, setPageContent } from './page';
+import { CLAIM_BUSY, CLAIM_TAKEN, claimUnused, pageUptodate, putPage, putPages, setPageContent, unfreezeFolio } from './page';
 import { entryHead, entryIsFolio, shmemAccount, shmemFindPage } from './shmem';
 import { shmemSplitFolio } from './shmem-split';
 import {
@@ -25,6 +26,9 @@ const PATIENCE: i32 = 12;
 const ALL: bool = false;
 const NOT_UPTODATE: bool = true;
 const NOT_YET: u32 = 0xffffffff;
+/** Looks at a page that somebody holds while a fallocate is undone: first spinning, then 50 us apart. Then it stays in the file. */
+const BUSY_SPINS: u32 = 256;
+const BUSY_LOOKS: u32 = 512;
 
 /** A batch's bounds and cursor, on the task's stack. */
 const T_CURSOR: usize = 0; // u64: next index to look at
@@ -34,9 +38,10 @@ const T_COUNT: usize = 24; // u32: entries in the list
 const T_LEAF_COUNT: usize = 28; // u32: detached leafs
 const T_PARTIAL: usize = 32; // u32: 1 when the batch ended at a folio that is only partly in the range
 const T_OWED: usize = 36; // u32: pages freed that the file still counts
-const T_LEAFS: usize = 40; // LEAFS_MAX x u32
-const T_LIST: usize = 72; // BATCH x u32
-const T_SIZE: usize = 72 + 256 * 4;
+const T_BUSY: usize = 40; // u32: 1 when the batch ended at a page that somebody holds
+const T_LEAFS: usize = 44; // LEAFS_MAX x u32
+const T_LIST: usize = 80; // BATCH x u32
+const T_SIZE: usize = 80 + 256 * 4;
 
 /**
  * Removes pages [start, end) from the file and drops the cache's references. A 2M folio that reaches over an end is split first; if it is in use and
@@ -48,7 +53,7 @@ export function shmemTruncateRange(f: usize, start: u64, end: u64): void {
   else truncateWhere(f, start, end, ALL);
 }
 
-/** Undoes a failed fallocate: removes the pages of [start, end) that nobody was given yet. @context takes xa_lock and zone locks. */
+/** Undoes a failed fallocate: removes the pages of [start, end) that nobody was given yet. @context takes xa_lock and zone locks; waits for who is looking at one of them. */
 export function shmemUndoFallocate(f: usize, start: u64, end: u64): void {
   truncateWhere(f, start, end, NOT_UPTODATE);
 }
@@ -60,15 +65,34 @@ function truncateWhere(f: usize, start: u64, end: u64, notUptodate: bool): void 
   store64(t + T_START, start);
   store64(t + T_END, end);
   store32(t + T_OWED, 0);
+  let looks: u32 = 0;
   while (loadStatic64(t + T_CURSOR) < end) {
     eraseBatch(f, t, notUptodate);
     const count = loadStatic32(t + T_COUNT);
+    if (notUptodate) unfreeze(t, count);
     if (count != 0) putPages(t + T_LIST, count);
+    looks = loadStatic32(t + T_BUSY) == 0 ? 0 : awaitHolder(t, count == 0 ? looks : 0);
     if (loadStatic32(t + T_LEAF_COUNT) != 0) emptyLeafs(t);
     if (loadStatic32(t + T_PARTIAL) != 0) partial(f, t);
   }
   if (loadStatic32(t + T_OWED) != 0) settle(f, t);
   stackPop(T_SIZE);
+}
+
+/** Claimed pages are out of the tree: whoever still finds one has looked before, and looks again. */
+function unfreeze(t: usize, count: u32): void {
+  for (let n: u32 = 0; n < count; n++) unfreezeFolio(loadStatic32(t + T_LIST + (<usize>n << 2)), 1);
+}
+
+/** The batch ended at a page that somebody holds, looked at `looks` times before: waits a little, or leaves it to him. Returns the looks. */
+function awaitHolder(t: usize, looks: u32): u32 {
+  if (looks == BUSY_LOOKS) {
+    store64(t + T_CURSOR, loadStatic64(t + T_CURSOR) + 1);
+    return 0;
+  }
+  if (looks < BUSY_SPINS) cpuRelax();
+  else parkShortly();
+  return looks + 1;
 }
 
 /** Takes the last leafs' pages out of the file's count. @context takes xa_lock. */
@@ -108,6 +132,7 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): void {
   store32(t + T_COUNT, 0);
   store32(t + T_LEAF_COUNT, 0);
   store32(t + T_PARTIAL, 0);
+  store32(t + T_BUSY, 0);
   let next = last + 1;
   let pages: i64 = loadStatic32(t + T_OWED);
   store32(t + T_OWED, 0);
@@ -121,20 +146,22 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): void {
       break;
     }
     if (entryIsFolio(entry)) {
-      if (!notUptodate || !pageUptodate(entryHead(entry))) {
-        if (!eraseFolio(xas, t, entry)) {
-          next = xasIndex(xas);
-          break;
-        }
-        pages += PTRS_PER_FOLIO;
+      pages += eraseFolio(xas, t, entry, notUptodate);
+      if ((loadStatic32(t + T_PARTIAL) | loadStatic32(t + T_BUSY)) != 0) {
+        next = xasIndex(xas);
+        break;
       }
       entry = xasNextEntry(xas, last);
       continue;
     }
     if (notUptodate || !detachLeafs(xas, t, last)) {
-      const taken = eraseLeaf(xas, last, t + T_LIST + (<usize>count << 2), BATCH - count, notUptodate);
+      const taken = eraseLeaf(xas, last, t, notUptodate);
       store32(t + T_COUNT, count + taken);
       pages += taken;
+      if (loadStatic32(t + T_BUSY) != 0) {
+        next = xasIndex(xas);
+        break;
+      }
     } else if (loadStatic32(t + T_LEAF_COUNT) == LEAFS_MAX) {
       next = min<u64>(xasIndex(xas), next);
       break;
@@ -147,18 +174,27 @@ function eraseBatch(f: usize, t: usize, notUptodate: bool): void {
   store64(t + T_CURSOR, next);
 }
 
-/** Erases the folio that the cursor is at; false when it is only partly in the range. @context xa_lock. */
-function eraseFolio(xas: usize, t: usize, entry: u32): bool {
+/** Erases the folio that the cursor is at, unless it is only partly in the range, or not to be taken. Returns the pages. @context xa_lock. */
+function eraseFolio(xas: usize, t: usize, entry: u32, notUptodate: bool): u32 {
   const first = xasIndex(xas) & ~(<u64>PTRS_PER_FOLIO - 1);
+  if (notUptodate && pageUptodate(entryHead(entry))) return 0;
   if (first < loadStatic64(t + T_START) || first + PTRS_PER_FOLIO > loadStatic64(t + T_END)) {
     store32(t + T_PARTIAL, 1);
-    return false;
+    return 0;
   }
+  if (notUptodate && !claimed(t, entry)) return 0;
   xasStore(xas, 0);
   const count = loadStatic32(t + T_COUNT);
   store32(t + T_LIST + (<usize>count << 2), entryHead(entry));
   store32(t + T_COUNT, count + 1);
-  return true;
+  return PTRS_PER_FOLIO;
+}
+
+/** Whether a page that may be somebody's by now is this undo's to take; T_BUSY when that is not settled. @context xa_lock. */
+function claimed(t: usize, entry: u32): bool {
+  const claim = claimUnused(entryHead(entry));
+  if (claim == CLAIM_BUSY) store32(t + T_BUSY, 1);
+  return claim == CLAIM_TAKEN;
 }
 
 /** Detaches the leafs from the cursor's on that lie wholly in the range, if there are any. @context xa_lock. */
@@ -183,12 +219,15 @@ function lockSpinning(xa: usize): void {
 }
 
 /**
- * Erases up to `room` pages of the lowest node that the cursor is in, from the cursor to `last`, their PFNs to `list`, and moves the cursor behind what
+ * Erases pages of the lowest node that the cursor is in, from the cursor to `last` or until the list is full, their PFNs to the list, and moves the cursor behind what
  * was looked at. Slots are cleared one by one, but the first only at the end and by xasStore, which gives the node back when it is empty.
  * Page cache entries carry no marks. Returns the count.
  * @context xa_lock.
  */
-function eraseLeaf(xas: usize, last: u64, list: usize, room: u32, notUptodate: bool): u32 {
+function eraseLeaf(xas: usize, last: u64, t: usize, notUptodate: bool): u32 {
+  const before = loadStatic32(t + T_COUNT);
+  const list = t + T_LIST + (<usize>before << 2);
+  const room = BATCH - before;
   const node: usize = loadStatic32(xas + XAS_NODE);
   const index = xasIndex(xas);
   const inHead = node == 0; // the only page of a file, at offset 0
@@ -199,12 +238,13 @@ function eraseLeaf(xas: usize, last: u64, list: usize, room: u32, notUptodate: b
   let offset = <u32>(index - base);
   while (offset < stop && taken < room) {
     const entry = inHead ? xasReload(xas) : slotLocked(node, offset);
-    if (xaIsValue(entry) && !(notUptodate && pageUptodate(entryHead(entry)))) {
+    if (xaIsValue(entry) && (!notUptodate || claimed(t, entry))) {
       store32(list + (<usize>taken << 2), entryHead(entry));
       taken++;
       if (first == NOT_YET) first = offset;
       else slotClear(node, offset);
     }
+    if (notUptodate && loadStatic32(t + T_BUSY) != 0) break;
     offset++;
   }
   if (taken != 0) {

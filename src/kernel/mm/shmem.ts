@@ -1,6 +1,6 @@
 // The hidden memfd behind a restrictedmem file: a shmem inode whose page cache owns the pages. Look-ups take no lock (RCU and a speculative
-// reference), changes take the cache's xa_lock for short batches. The page lock of Linux is left out: what it orders here, the reference count
-// and the re-check of the cache entry order as well. kernel: mm/shmem.c (shmem_get_folio_gfp, shmem_add_to_page_cache), mm/filemap.c.
+// reference), changes take the cache's xa_lock for short batches. The page lock of Linux is left out: the reference count
+// and the re-check of the cache entry order what it does; that a failing fallocate takes no page back that somebody is just being given is decided by one exchange (claimUnused). kernel: mm/shmem.c (shmem_get_folio_gfp, shmem_add_to_page_cache), mm/filemap.c.
 import { LC_I_PAGES } from '../abi/classes';
 import { EEXIST, EFBIG, EINVAL, ENOENT, ENOMEM } from '../abi/errno';
 import { NO_PFN, PAGE_SHIFT, SH_PARTITION_COUNT } from '../abi/layout';

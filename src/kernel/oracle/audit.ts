@@ -10,13 +10,14 @@ import { FILE_NEXT, PG_LEAKED, PTRS_PER_FOLIO, REGION_ZONE, RM_KVM, RM_MEMFD, ZO
 import {
   OOPS_AUDIT_ASSIGNED_ELSEWHERE, OOPS_AUDIT_ASSIGNED_FREE, OOPS_AUDIT_BALANCE, OOPS_AUDIT_COUNT_BITS, OOPS_AUDIT_DEAD_ASID, OOPS_DEAD_ROOT, OOPS_AUDIT_LEAK_LIST, OOPS_AUDIT_LOST_PAGES, OOPS_AUDIT_LOCK_HELD,
   OOPS_AUDIT_MN_ACTIVE, OOPS_AUDIT_SEQUENCE, OOPS_AUDIT_SPTE_ATTRIBUTE, OOPS_AUDIT_SPTE_FREE, OOPS_AUDIT_SPTE_NO_SLOT, OOPS_AUDIT_SPTE_NOT_IN_FILE,
-  OOPS_AUDIT_SPTE_RMP, OOPS_AUDIT_TLB_STALE, OOPS_AUDIT_ZONE, ORACLE_BALANCE, ORACLE_CONSERVATION, ORACLE_HOST_PAGE, ORACLE_LOCKING,
+  OOPS_AUDIT_RMP_BUSY, OOPS_AUDIT_SPTE_NOT_SHARED, OOPS_AUDIT_SPTE_RMP, OOPS_AUDIT_TLB_STALE, OOPS_AUDIT_ZONE, ORACLE_BALANCE, ORACLE_CONSERVATION, ORACLE_HOST_PAGE, ORACLE_LOCKING,
   ORACLE_ONE_OWNER, ORACLE_STALE_MAPPING,
 } from '../abi/oops';
-import { KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, MMU_ROOTS, ROOT_INVALID, ROOT_NEXT, ROOT_SCHEDULED, ROOT_STATE, ROOT_TABLE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_REQUESTS, VCPU_ROOT } from '../abi/vcpu';
+import { KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, KVM_REQ_TLB_FLUSH, KVM_REQ_TLB_FLUSH_RANGE, LEAF_GFN, LEAF_LEVEL, LEAF_PFN, LEAF_PRIVATE, LEAF_SIZE, MMU_ROOTS, ROOT_INVALID, ROOT_NEXT, ROOT_SCHEDULED, ROOT_STATE, ROOT_TABLE, SPTE_LARGE_BIT, SPTE_PFN_SHIFT, VCPU_FLUSH_RANGE, VCPU_REQUESTS, VCPU_ROOT } from '../abi/vcpu';
 import { kvmMemIsPrivate } from '../kvm/attributes';
 import { gfnToMemslot } from '../kvm/memslots';
 import { kvmOutlivesProcess } from '../kvm/process';
+import { sharedFindPfn } from '../kvm/shared';
 import { tdpLookup, tdpNextLeaf } from '../kvm/tdp';
 import { tlbNext } from '../kvm/tlb';
 import { pageAddress, pageRefcount, putPage } from '../mm/page';
@@ -28,7 +29,7 @@ import { guestMemfd, restrictedmemOf } from '../mm/restrictedmem-file';
 import { shmemIndexOf } from '../mm/shmem-walk';
 import { oopsRecord } from '../oops';
 import { atomicLoad32, load32, load64, loadStatic32 } from '../point';
-import { rmpRawLo } from '../snp/rmp';
+import { RMP_HI_LOCK, RMP_MARK, rmpRawHi, rmpRawLo } from '../snp/rmp';
 import { sevAsidLive } from '../snp/asid';
 import { isVmsaOf } from '../snp/launch';
 import { INITIAL_VMSA_GFN } from '../abi/snp';
@@ -71,12 +72,13 @@ function usedRegionCount(): u32 {
   return (load32(SH_PFN_COUNT) + PTRS_PER_FOLIO - 1) / PTRS_PER_FOLIO;
 }
 
-/** One 2M region: free pages are not assigned, assigned pages have a live owner, the head's count is the number of assigned others. */
+/** One 2M region: no instruction has left anything behind, free pages are not assigned, assigned pages have a live owner, the head's count is the number of assigned others. */
 function auditRegion(base: u32): void {
   const head = rmpRawLo(base);
   let assigned: u32 = 0;
   for (let n: u32 = 0; n < <u32>PTRS_PER_FOLIO; n++) {
     const lo = rmpRawLo(base + n);
+    if ((rmpRawHi(base + n) & RMP_HI_LOCK) != 0 || n != 0 && (lo & RMP_MARK) != 0) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_RMP_BUSY, base + n, 0, 0, 0, 0);
     const owned = (lo & 1) != 0 || (head & 3) == 3;
     if (n != 0 && (lo & 1) != 0) assigned++;
     if (!owned) continue;
@@ -172,13 +174,24 @@ function auditPage(kvm: usize, gfn: u64, pfn: u32, isPrivate: bool): void {
     return;
   }
   if (kvmMemIsPrivate(kvm, gfn) != isPrivate) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_ATTRIBUTE, id, <f64>gfn, pfn, 0, 0);
-  if (!isPrivate) return;
+  if (!isPrivate) {
+    auditShared(kvm, slot, gfn, pfn);
+    return;
+  }
   const offset = gfn - load64(slot + SLOT_BASE_GFN) + load64(slot + SLOT_RM_INDEX);
   const held = load32(slot + SLOT_RM_FILE) == 0 ? <u32>NO_PFN : restrictedmemFindPage(load32(slot + SLOT_RM_FILE), offset);
   if (held != <u32>NO_PFN) putPage(held);
   if (held != pfn) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_NOT_IN_FILE, id, <f64>gfn, pfn, held, 0);
   const asid = load32(kvm + KVM_ASID);
   if (asid != 0 && !rmpOwns(pfn, asid, gfn)) oopsRecord(ORACLE_ONE_OWNER, OOPS_AUDIT_SPTE_RMP, id, <f64>gfn, pfn, <f64>(rmpRawLo(pfn) >> 32), 0);
+}
+
+/** A shared page is the one that the VMM's process has behind the gfn. */
+function auditShared(kvm: usize, slot: usize, gfn: u64, pfn: u32): void {
+  if (kvmOutlivesProcess(kvm)) return;
+  const held = sharedFindPfn(slot, gfn);
+  if (held != <u32>NO_PFN) putPage(held);
+  if (held != pfn) oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_SPTE_NOT_SHARED, load32(kvm + KVM_ID), <f64>gfn, pfn, held, 0);
 }
 
 /** Whether the RMP says that `pfn` is guest frame `gfn` of `asid`, by its own entry or by the 2M entry that covers it. */
@@ -198,18 +211,34 @@ function auditTlbs(kvm: usize): void {
     // A vCPU with an obsolete root, or with none because there was no memory for it, loads one, and flushes, before it runs again.
     if (load32(vcpu + VCPU_ROOT) == 0) continue;
     if ((load32(vcpu + VCPU_REQUESTS) & (1 << KVM_REQ_TLB_FLUSH | 1 << KVM_REQ_MMU_FREE_OBSOLETE_ROOTS)) != 0) continue;
-    for (let slot = tlbNext(vcpu, 0, entry); slot >= 0; slot = tlbNext(vcpu, slot + 1, entry)) auditTlbEntry(kvm, n, entry);
+    for (let slot = tlbNext(vcpu, 0, entry); slot >= 0; slot = tlbNext(vcpu, slot + 1, entry)) {
+      if (!flushPending(vcpu, load64(entry + LEAF_GFN))) auditTlbEntry(kvm, n, entry);
+    }
   }
   stackPop(LEAF_SIZE);
 }
 
+/** Whether a KVM_REQ_TLB_FLUSH_RANGE that the vCPU has not seen yet speaks of the gfn. */
+function flushPending(vcpu: usize, gfn: u64): bool {
+  if ((load32(vcpu + VCPU_REQUESTS) & (1 << KVM_REQ_TLB_FLUSH_RANGE)) == 0) return false;
+  const range = load64(vcpu + VCPU_FLUSH_RANGE);
+  return gfn >> 9 >= (range & 0xffffffff) && gfn >> 9 < range >> 32;
+}
+
+/** Every page that the entry covers; one report for all that are wrong. */
 function auditTlbEntry(kvm: usize, vcpu: u32, entry: usize): void {
-  const gfn = load64(entry + LEAF_GFN);
-  const spte = tdpLookup(kvm, gfn);
-  const within = (spte >> SPTE_LARGE_BIT & 1) != 0 ? <u32>(gfn & 511) : 0;
-  const mapped = <u32>((spte & 0x000ffffffffff000) >> SPTE_PFN_SHIFT) + within;
-  if ((spte & 1) != 0 && mapped == load32(entry + LEAF_PFN)) return;
-  oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_TLB_STALE, load32(kvm + KVM_ID), vcpu, <f64>gfn, load32(entry + LEAF_PFN), mapped);
+  const first = load64(entry + LEAF_GFN);
+  const pages: u32 = load32(entry + LEAF_LEVEL) == 2 ? PTRS_PER_FOLIO : 1;
+  for (let n: u32 = 0; n < pages; n++) {
+    const gfn = first + n;
+    const pfn = load32(entry + LEAF_PFN) + n;
+    const spte = tdpLookup(kvm, gfn);
+    const within = (spte >> SPTE_LARGE_BIT & 1) != 0 ? <u32>(gfn & 511) : 0;
+    const mapped = <u32>((spte & 0x000ffffffffff000) >> SPTE_PFN_SHIFT) + within;
+    if ((spte & 1) != 0 && mapped == pfn) continue;
+    oopsRecord(ORACLE_STALE_MAPPING, OOPS_AUDIT_TLB_STALE, load32(kvm + KVM_ID), vcpu, <f64>gfn, pfn, mapped);
+    return;
+  }
 }
 
 /** Oracle 7 at rest: no task that still runs holds a lock (only builds with lockdep keep the list). */

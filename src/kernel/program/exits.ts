@@ -1,6 +1,6 @@
 // What makes a vCPU leave its guest besides its memory: interrupts of other CPUs, and VMGEXITs with page state changes.
 import {
-  GHCB_EXIT_CODE, GHCB_PSC_CUR, GHCB_PSC_END, GHCB_PSC_ENTRIES, PSC_MAX_ENTRIES, PSC_OP_PRIVATE, PSC_OP_SHARED, PSC_OP_SHIFT, SVM_VMGEXIT_PSC,
+  GHCB_EXIT_CODE, GHCB_PSC_ENTRIES, GHCB_PSC_HEADER, PSC_END_SHIFT, PSC_GFN_SHIFT, PSC_MAX_ENTRIES, PSC_OP_PRIVATE, PSC_OP_SHARED, PSC_OP_SHIFT, SVM_VMGEXIT_PSC,
 } from '../abi/kvm';
 import { OP_INTERRUPT, OP_PAGE_STATE, TG_START_GFN, TG_VCPU } from '../abi/program';
 import { svmDeliverInterrupt } from '../kvm/avic';
@@ -34,10 +34,9 @@ export function pageStateStep(program: usize, startNs: f64): u32 {
   ringBegin(OP_PAGE_STATE, target, <u32>op, key, pages, startNs);
   let ret = guestWriteGhcb(vcpu, GHCB_EXIT_CODE, <u64><u32>SVM_VMGEXIT_PSC);
   for (let n: u32 = 0; n < pages && ret == 0; n++) {
-    ret = guestWriteGhcb(vcpu, GHCB_PSC_ENTRIES + n * 8, (load64(target + TG_START_GFN) + key + <u64>n) | op << PSC_OP_SHIFT);
+    ret = guestWriteGhcb(vcpu, GHCB_PSC_ENTRIES + n * 8, (load64(target + TG_START_GFN) + key + <u64>n) << PSC_GFN_SHIFT | op << PSC_OP_SHIFT);
   }
-  if (ret == 0) ret = guestWriteGhcb(vcpu, GHCB_PSC_CUR, 0);
-  if (ret == 0) ret = guestWriteGhcb(vcpu, GHCB_PSC_END, <u64>(pages - 1));
+  if (ret == 0) ret = guestWriteGhcb(vcpu, GHCB_PSC_HEADER, <u64>(pages - 1) << PSC_END_SHIFT);
   if (ret == 0) ret = vcpuVmgexit(vcpu);
   finishOp(program, OP_PAGE_STATE, ret, pages, startNs);
   return 1;

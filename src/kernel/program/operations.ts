@@ -4,7 +4,7 @@ import {
   CALL_FIRMWARE_PAGE, CALL_GET_FILE, CALL_GHCB_WRITE, CALL_HOST_WRITE, CALL_INTERRUPT, CALL_LAUNCH_FINISH, CALL_LAUNCH_UPDATE, CALL_LOCK_READ, CALL_LOCK_WRITE, CALL_MEMORY_FAILURE,
   CALL_MARK_IN_USE, CALL_OWN_SLOT, CALL_PROCESS_DISCARD, CALL_PROCESS_EXIT, CALL_PROCESS_RECLAIM, CALL_PSMASH, CALL_PUT_FILE, CALL_PVALIDATE, CALL_REAP_SHARED,
   CALL_REGISTER_DEVICE, CALL_REGISTER_REGION, CALL_RMP_ENTRY, CALL_RMPUPDATE, CALL_RESULT, CALL_SET_ATTRIBUTES, CALL_SET_FILE_SIZE, CALL_SET_MEMSLOT, CALL_SHADOW_ROOT, CALL_SIZE, CALL_TOUCH,
-  CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT, CALL_WRITE_CACHED, CALL_XA_LOAD, CALL_XA_STORE,
+  CALL_UNREGISTER_DEVICE, CALL_UNREGISTER_REGION, CALL_VMGEXIT, CALL_WRITE_CACHED, CALL_WRITE_USER, CALL_XA_LOAD, CALL_XA_STORE,
 } from '../abi/calls';
 import { LC_XA_LOCK } from '../abi/classes';
 import { PG_LEVEL_2M } from '../abi/snp';
@@ -26,7 +26,7 @@ import { kvmFirstShadowRoot } from '../kvm/shadow-root';
 import { gmemFaultUserMapping, snpLaunchUpdatePage } from '../kvm/gmem-populate';
 import { kvmGpcActivate, kvmGpcWrite } from '../kvm/pfncache';
 import { lockedRead, lockedWrite } from './locks';
-import { hostWritePfn, kvmDiscardShared } from '../kvm/shared';
+import { hostWritePfn, hostWriteUser, kvmDiscardShared } from '../kvm/shared';
 import { vmIoctlCreateVcpu } from '../kvm/vcpu';
 import { vcpuPvalidate } from '../kvm/validate';
 import { current, load32, loadF64, loadStatic32, store32 } from '../point';
@@ -38,7 +38,7 @@ import { rmpMakePrivate, snpRmptablePsmash } from '../snp/helpers';
 import { rmpupdateInsn } from '../snp/instructions';
 import { snpLaunchFinish } from '../snp/launch';
 import { sevRegisterRegion, sevUnregisterRegion } from '../snp/regions';
-import { rmpLevel, RMP_PAGESIZE_2M, rmpSetRaw, rmpState } from '../snp/rmp';
+import { rmpLevel, rmpOwnerAsid, RMP_PAGESIZE_2M, rmpSetRaw, rmpState } from '../snp/rmp';
 import { guestRead, guestTag } from '../oracle/guest';
 import { lockdepHeldNothing } from '../sync/lockdep';
 import {
@@ -88,6 +88,7 @@ function make(call: usize, code: u32): i32 {
   if (code == CALL_LAUNCH_UPDATE) return snpLaunchUpdatePage(object, <u64>arg(call, 1), <u64>arg(call, 2));
   if (code == CALL_FAULT_FILE) return gmemFaultUserMapping(object, <usize>arg(call, 1), <u64>arg(call, 2));
   if (code == CALL_CACHE_GFN) return kvmGpcActivate(object, <u64>arg(call, 1));
+  if (code == CALL_WRITE_USER) return hostWriteUser(object, <u64>arg(call, 1) << PAGE_SHIFT, <u32>arg(call, 2));
   if (code == CALL_WRITE_CACHED) return kvmGpcWrite(object, <u32>arg(call, 1));
   if (code == CALL_FIRMWARE_PAGE) return firmwarePage(object, <u64>arg(call, 1), <u32>arg(call, 2));
   if (code == CALL_GET_FILE) fgetFile(object);
@@ -117,7 +118,8 @@ function makeOther(call: usize, object: usize, code: u32): i32 {
   if (code == CALL_LOCK_READ) return lockedRead(object);
   if (code == CALL_AP_CREATE) return snpApCreate(object, <u64>arg(call, 1));
   if (code == CALL_AP_DESTROY) return snpApDestroy(object);
-  if (code == CALL_MARK_IN_USE) return rmpMarkInUse(<u32>object);
+  // A VMRUN of whoever has the page.
+  if (code == CALL_MARK_IN_USE) return rmpMarkInUse(<u32>object, rmpOwnerAsid(<u32>object));
   return 0;
 }
 

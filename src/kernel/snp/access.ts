@@ -11,7 +11,7 @@ import { directMapIsSplit } from './direct-map';
 import { vmplPerms } from './guest';
 import {
   RMP_ASID_SHIFT, RMP_ASSIGNED, RMP_COUNT_MASK, rmpCovers, rmpEntry, RMP_GPA_MASK, rmpHeadEntry, RMP_HI_IN_USE, RMP_IMMUTABLE, RMP_OWNER_MASK,
-  rmpAssigned, rmpPageLo, RMP_PAGESIZE_2M, RMP_VALIDATED,
+  rmpAssigned, rmpInUse, rmpPageLo, RMP_PAGESIZE_2M, RMP_VALIDATED,
 } from './rmp';
 
 /** rmpCheckGuest: the access raises #VC in the guest (page assigned but not validated), not an #NPF. */
@@ -41,7 +41,7 @@ export function rmpCheckGuest(asid: u32, gpa: u64, pfn: u32, write: bool, isPriv
 function privateFault(lo: u64, wanted: u64, write: bool): u64 {
   const code = NPF_RMP | NPF_ENC | (write ? NPF_WRITE : 0);
   if ((lo & (RMP_OWNER_MASK | RMP_IMMUTABLE)) != wanted) return code;
-  // The page is the guest's. A 2M mapping over 4K entries is met before "validated" is looked at.
+  // The page is the guest's. It has to be validated before sizes are compared: what the guest accepts at 4K meets the mismatch at its next access.
   if (lo & RMP_VALIDATED) return code | NPF_SIZEM;
   return RMP_CHECK_VC;
 }
@@ -84,7 +84,7 @@ export function rmpCheckHostWrite(pfn: u32): u32 {
 
 function inUse(pfn: u32): bool {
   if (load32(SNP_HV_IN_USE_WRITE_ALLOWED) != 0) return false;
-  if (atomicLoadStatic64(rmpEntry(pfn) + RMP_HI) & RMP_HI_IN_USE) return true;
+  if (rmpInUse(pfn)) return true;
   // Erratum: a page in use whose PFN is 2M-aligned makes the CPU take its whole region for in use.
   return load32(SNP_ERRATUM_IN_USE_2M) != 0 && (atomicLoadStatic64(rmpHeadEntry(pfn) + RMP_HI) & RMP_HI_IN_USE) != 0;
 }

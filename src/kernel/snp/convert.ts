@@ -1,7 +1,7 @@
 // A page's way to a guest and back, and the conversion of ranges when user space changes memory attributes.
 // kernel: SNP host RFC v8 patches 23, 48, 50 (snp_make_page_shared, sev_update_mem_attr), upstream sev_gmem_prepare.
 import { PTRS_PER_2M } from '../abi/layout';
-import { EBUSY, EEXIST, EINVAL, EPERM } from '../abi/errno';
+import { EAGAIN, EBUSY, EEXIST, EINVAL, EPERM } from '../abi/errno';
 import {
   KVM_ASID, KVM_INVALIDATE_END, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_INVALIDATE_START, KVM_MEM_PRIVATE,
   KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MMU_LOCK, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_FLAGS, SLOT_KVM, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
@@ -20,9 +20,9 @@ import { atomicLoad32, atomicLoad64, cpuRelax, load32, load64, loadStatic32, ora
 import { readLock, readUnlock } from '../sync/rwlock';
 import { stackPop, stackPush } from '../task';
 import { psmashOrRaced, rmpMakeShared, rmpupdate, snpCount } from './helpers';
-import { resetPresentPages } from './hook';
+import { ON_FAILURE_STOP, resetPresentPages } from './hook';
 import {
-  RMP_ASID_MASK, RMP_ASID_SHIFT, RMP_ASSIGNED, rmpCovers, RMP_GPA_MASK, RMP_IMMUTABLE, RMP_OWNER_MASK, rmpPageLo, RMP_PAGESIZE_2M, rmpState,
+  RMP_ASID_MASK, RMP_ASID_SHIFT, RMP_ASSIGNED, rmpCovers, RMP_GPA_MASK, RMP_IMMUTABLE, rmpLevel, RMP_OWNER_MASK, rmpPageLo, RMP_PAGESIZE_2M, rmpState,
 } from './rmp';
 import { rmpRegionAssigned } from './access';
 
@@ -33,7 +33,7 @@ const RETRY_TRIES = 16;
 
 /**
  * Assigns a page to the VM at gfn. Nothing to do when it is so already; of a 2M request over a region that holds 4K entries, the missing
- * pages are assigned one by one. 0; -EBUSY when the page belongs to someone else (with oracles on that is a violation); -EFAULT.
+ * pages are assigned one by one. 0; -EBUSY when the page belongs to someone else (with oracles on that is a violation) or is the firmware's to hand over (Pre-Guest, Pre-Swap); -EFAULT.
  * @context mmu_lock for read, after mmuInvalidateRetryGfn said no: only then no invalidation can be between its hook and its end.
  */
 export function snpMakePagePrivate(kvm: usize, gfn: u64, pfn: u32, level: i32): i32 {
@@ -44,7 +44,8 @@ export function snpMakePagePrivate(kvm: usize, gfn: u64, pfn: u32, level: i32): 
   for (let tries = 0; tries < ASSIGN_TRIES; tries++) {
     const lo = rmpPageLo(pfn);
     if (lo & RMP_ASSIGNED) {
-      if ((lo & (RMP_OWNER_MASK | RMP_IMMUTABLE)) != wanted) return foreignPage(lo, asid, gfn, pfn);
+      if ((lo & RMP_OWNER_MASK) != wanted) return foreignPage(lo, asid, gfn, pfn);
+      if ((lo & RMP_IMMUTABLE) != 0) return -EBUSY;
       if (level != PG_LEVEL_2M || (lo & RMP_PAGESIZE_2M) != 0) return 0;
       return makeRegionPrivate(kvm, gfn, pfn);
     }
@@ -74,19 +75,27 @@ function foreignPage(lo: u64, asid: u32, gfn: u64, pfn: u32): i32 {
 }
 
 /**
- * Gives a page back to the hypervisor, if it is assigned at all; a 4K page inside a 2M entry splits the entry first. 0 or an error (a
- * positive hardware code of PSMASH, as the kernel's function returns it). kernel: snp_make_page_shared.
+ * Gives a page, or the 512 of a 2M entry, back to the hypervisor, if it is assigned at all; a 4K page inside a 2M entry splits the entry first. 0 or an error (a
+ * positive hardware code of PSMASH, as the kernel's function returns it); -EAGAIN for a 2M entry that somebody has split since the caller looked: page by page
+ * it can still be done. kernel: snp_make_page_shared, which has one answer for all refusals.
  * @context the caller keeps the page from being assigned again (an open invalidation) and from being freed (a reference).
  */
 export function snpMakePageShared(pfn: u32, level: i32): i32 {
   if (!rmpCovers(pfn)) return -EINVAL;
+  if (level == PG_LEVEL_2M) return makeRegionShared(pfn);
   const lo = rmpPageLo(pfn);
   if (!(lo & RMP_ASSIGNED)) return 0;
-  if (level == PG_LEVEL_4K && (lo & RMP_PAGESIZE_2M) != 0) {
+  if ((lo & RMP_PAGESIZE_2M) != 0) {
     const error = psmashOrRaced(pfn);
     if (error != 0) return error;
   }
   return rmpMakeShared(pfn, level);
+}
+
+function makeRegionShared(pfn: u32): i32 {
+  if (rmpRegionAssigned(pfn) == 0) return 0;
+  const error = rmpLevel(pfn) == PG_LEVEL_2M ? rmpMakeShared(pfn, PG_LEVEL_2M) : -EAGAIN;
+  return error != 0 && rmpLevel(pfn) != PG_LEVEL_2M ? -EAGAIN : error;
 }
 
 /**
@@ -114,7 +123,7 @@ export function sevUpdateMemAttr(slot: usize, attributes: u32, startGfn: u64, en
   const base = load64(slot + SLOT_BASE_GFN);
   const start = max(startGfn, base);
   const end = min(endGfn, base + load64(slot + SLOT_NPAGES));
-  if ((attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) == 0) return resetPresentPages(slot, start, end, false) == 0 ? 0 : -EINVAL;
+  if ((attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) == 0) return resetPresentPages(slot, start, end, ON_FAILURE_STOP) == 0 ? 0 : -EINVAL;
   for (let gfn = nextPresent(slot, start, end); gfn < end; gfn = nextPresent(slot, gfn, end)) {
     const done = makeGfnPrivate(kvm, slot, gfn, end);
     if (done < 0) return -EINVAL;

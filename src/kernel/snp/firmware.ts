@@ -7,8 +7,8 @@ import {
 } from '../abi/snp';
 import { atomicAnd64, atomicCas64, atomicLoad32, atomicLoad64, atomicStore32 } from '../point';
 import {
-  pageState, RMP_ASID_MASK, RMP_ASID_SHIFT, RMP_COUNT_MASK, rmpCovers, rmpEntry, RMP_GPA_MASK, RMP_HI_BUSY, RMP_HI_IN_USE, RMP_IMMUTABLE,
-  rmpPageLo, RMP_VALIDATED, RMP_VMSA,
+  pageState, RMP_ASID_MASK, RMP_ASID_SHIFT, RMP_ASSIGNED, RMP_COUNT_MASK, rmpCovers, rmpEntry, RMP_GPA_MASK, RMP_HI_BUSY, RMP_HI_IN_USE, RMP_IMMUTABLE,
+  rmpPageLo, RMP_PAGESIZE_2M, RMP_VALIDATED, RMP_VMSA,
 } from './rmp';
 
 /** Firmware's compare-and-exchange of an immutable entry; only the count bits of a head can change under it. */
@@ -38,7 +38,7 @@ export function snpLaunchUpdate(asid: u32, gpa: u64, pfn: u32, vmsa: bool): i32 
 }
 
 /**
- * SNP_PAGE_RECLAIM of one page: Firmware and Metadata become Reclaim; Pre-Guest and Pre-Swap become Guest-Invalid and Guest-Valid. The host then
+ * SNP_PAGE_RECLAIM of one page (4K, or 2M by its head): Firmware and Metadata become Reclaim; Pre-Guest and Pre-Swap become Guest-Invalid and Guest-Valid. The host then
  * gives the page back with RMPUPDATE. -EINVAL for any other state.
  */
 export function snpPageReclaim(pfn: u32): i32 {
@@ -48,7 +48,7 @@ export function snpPageReclaim(pfn: u32): i32 {
   const state = pageState(lo, 0);
   if (state == PS_PRE_GUEST || state == PS_PRE_SWAP) return transition(entry, lo, lo & ~RMP_IMMUTABLE) ? 0 : -EINVAL;
   if (state != PS_FIRMWARE && state != PS_METADATA) return -EINVAL;
-  return transition(entry, lo, 1) ? 0 : -EINVAL;
+  return transition(entry, lo, lo & (RMP_ASSIGNED | RMP_PAGESIZE_2M)) ? 0 : -EINVAL;
 }
 
 /** SNP_GCTX_CREATE: a Firmware page becomes a guest's context page. */
@@ -70,12 +70,12 @@ function moveImmutable(pfn: u32, from: i32, tag: u64): i32 {
 }
 
 /**
- * VMRUN takes a page into use: a VMSA (Guest-Valid with vmsa) or a page of the host's (VMCB, AVIC backing page: Hypervisor). While it is in use no
- * RMPUPDATE changes its entry and the host cannot write it. -EBUSY when it is in use already or an instruction is at it, -EINVAL when
- * it is neither.
+ * VMRUN takes a page into use: the VMSA of guest `asid` (its Guest-Valid page with vmsa), or for `asid` 0 a page of the host's (VMCB, AVIC backing page: Hypervisor).
+ * While it is in use no RMPUPDATE changes its entry and the host cannot write it. -EBUSY when it is in use already or an instruction is at it, -EINVAL when
+ * it is not such a page.
  * @context the vCPU's own thread; rmpClearInUse at the exit.
  */
-export function rmpMarkInUse(pfn: u32): i32 {
+export function rmpMarkInUse(pfn: u32, asid: u32): i32 {
   if (!rmpCovers(pfn)) return -EINVAL;
   if (atomicLoad32(SNP_IN_USE_SEEN) == 0) atomicStore32(SNP_IN_USE_SEEN, 1);
   const entry = rmpEntry(pfn);
@@ -84,7 +84,8 @@ export function rmpMarkInUse(pfn: u32): i32 {
   // P4: whoever changes lo from now on sees the mark and takes his change back.
   const lo = rmpPageLo(pfn);
   const state = pageState(lo, 0);
-  if (state == PS_HYPERVISOR || (state == PS_GUEST_VALID && (lo & RMP_VMSA) != 0)) return 0;
+  const owner = <u32>(lo >> RMP_ASID_SHIFT) & <u32>RMP_ASID_MASK;
+  if (asid == 0 ? state == PS_HYPERVISOR : state == PS_GUEST_VALID && (lo & RMP_VMSA) != 0 && owner == asid) return 0;
   rmpClearInUse(pfn);
   return -EINVAL;
 }

@@ -1,6 +1,6 @@
 // What SNP does for guest_memfd: a page is assigned when a guest first needs it, and unassigned when it leaves the file; nothing hangs on memory attributes or
 // on begin and end. kernel: arch/x86/kvm/svm/sev.c sev_gmem_prepare, sev_gmem_invalidate (6.11).
-import { EINVAL } from '../abi/errno';
+import { EAGAIN, EINVAL } from '../abi/errno';
 import { KVM_ASID, SLOT_BASE_GFN, SLOT_NPAGES } from '../abi/kvm';
 import { HOOK_SNP, PTRS_PER_2M, SH_HOOK } from '../abi/layout';
 import { PG_LEVEL_2M, PG_LEVEL_4K, SNPC_HOOK_PAGES, SNPC_LEAKED_PAGES } from '../abi/snp';
@@ -62,7 +62,10 @@ export function sevGmemReset(startPfn: u32, endPfn: u32): void {
     }
     const is2m = (pfn & (PTRS_PER_2M - 1)) == 0 && endPfn - pfn >= <u32>PTRS_PER_2M && rmpLevel(pfn) == PG_LEVEL_2M;
     const pages: u32 = is2m ? PTRS_PER_2M : 1;
-    if (snpMakePageShared(pfn, is2m ? PG_LEVEL_2M : PG_LEVEL_4K) == 0) {
+    const error = snpMakePageShared(pfn, is2m ? PG_LEVEL_2M : PG_LEVEL_4K);
+    // Split while we looked: the same pages again, one by one.
+    if (error == -EAGAIN) continue;
+    if (error == 0) {
       snpCount(SNPC_HOOK_PAGES, pages);
     } else if (!variant(V_B09)) {
       snpCount(SNPC_LEAKED_PAGES, pages);

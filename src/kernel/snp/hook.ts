@@ -2,6 +2,7 @@
 // Runs between begin (which has zapped the range and keeps it from being assigned again) and the freeing of the pages. It walks the pages that
 // are in the file; the one posted allocated every hole first (B07). kernel: SNP host RFC v8 patch 50, sev_invalidate_private_range.
 import { COST_RMPUPDATE } from '../abi/costs';
+import { EAGAIN } from '../abi/errno';
 import { NO_PFN, PTRS_PER_2M, SH_RMP } from '../abi/layout';
 import {
   KVM_ASID, KVM_MEM_PRIVATE, KVM_TYPE, KVM_TYPE_SNP, SLOT_BASE_GFN, SLOT_FLAGS, SLOT_KVM, SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
@@ -25,6 +26,13 @@ import { parkShortly, snpCount } from './helpers';
 import { rmpUnassignFollower, rmpUnassignHead, rmpUncount } from './instructions';
 import { rmpAssigned, rmpEntry, rmpHeadEntry, rmpIsHead, rmpLevel, rmpState } from './rmp';
 
+/** A page that cannot be reset is leaked: its next host user would die of an RMP fault. */
+export const ON_FAILURE_LEAK: u32 = 0;
+/** It is let be, as posted (B09). */
+export const ON_FAILURE_IGNORE: u32 = 1;
+/** The walk ends there. */
+export const ON_FAILURE_STOP: u32 = 2;
+
 /** Leafs of the page cache walked inside one RCU section: 512 pages, some microseconds. */
 const LEAFS_PER_SECTION: u32 = 8;
 const FOLIO_MASK: u64 = 511;
@@ -37,7 +45,7 @@ const W_END: usize = 16; // u64
 const W_GFN_DELTA: usize = 24; // u64 gfn - index
 const W_CACHE: usize = 32; // u32 the XArray that is walked: the file's page cache or a part of it
 const W_ASID: usize = 36; // u32
-const W_LEAK: usize = 40; // u32 1: a page that cannot be reset is leaked
+const W_ON_FAILURE: usize = 40; // u32 what becomes of a page that cannot be reset, ON_FAILURE_*
 const W_FAILED: usize = 44; // u32 pages that could not be reset
 const W_RESET: usize = 48; // u32 pages given back outside runs
 const W_AHEAD: usize = 56; // u64 index up to which cache lines have been read ahead
@@ -52,7 +60,7 @@ const W_SIZE: usize = W_XAS + XAS_SIZE;
 export function sevInvalidatePrivateRange(slot: usize, startGfn: u64, endGfn: u64): void {
   if (!hookConcerns(slot)) return;
   if (variant(V_B07)) invalidateAllocating(slot, startGfn, endGfn);
-  else resetPresentPages(slot, startGfn, endGfn, !variant(V_B09));
+  else resetPresentPages(slot, startGfn, endGfn, onFailure());
 }
 
 /**
@@ -60,8 +68,10 @@ export function sevInvalidatePrivateRange(slot: usize, startGfn: u64, endGfn: u6
  * @context as sevInvalidatePrivateRange; nobody else takes entries out of `pages`.
  */
 export function sevInvalidatePages(slot: usize, startGfn: u64, endGfn: u64, pages: usize, base: u64): void {
-  if (hookConcerns(slot)) resetPages(slot, startGfn, endGfn, pages, base, !variant(V_B09));
+  if (hookConcerns(slot)) resetPages(slot, startGfn, endGfn, pages, base, onFailure());
 }
+
+function onFailure(): u32 { return variant(V_B09) ? ON_FAILURE_IGNORE : ON_FAILURE_LEAK; }
 
 function hookConcerns(slot: usize): bool {
   const kvm: usize = load32(slot + SLOT_KVM);
@@ -69,15 +79,15 @@ function hookConcerns(slot: usize): bool {
 }
 
 /**
- * Gives the pages of the slot's file that are present in [startGfn, endGfn) back to the hypervisor. Returns how many could not be. `leak`: those
- * are taken out of circulation, because their next host user would die of an RMP fault.
+ * Gives the pages of the slot's file that are present in [startGfn, endGfn) back to the hypervisor; ON_FAILURE_* says what becomes of one that cannot be. Returns how many
+ * those were.
  * @context as sevInvalidatePrivateRange.
  */
-export function resetPresentPages(slot: usize, startGfn: u64, endGfn: u64, leak: bool): u32 {
-  return resetPages(slot, startGfn, endGfn, pageCacheOf(slot), 0, leak);
+export function resetPresentPages(slot: usize, startGfn: u64, endGfn: u64, failure: u32): u32 {
+  return resetPages(slot, startGfn, endGfn, pageCacheOf(slot), 0, failure);
 }
 
-function resetPages(slot: usize, startGfn: u64, endGfn: u64, pages: usize, base: u64, leak: bool): u32 {
+function resetPages(slot: usize, startGfn: u64, endGfn: u64, pages: usize, base: u64, failure: u32): u32 {
   const slotGfn = load64(slot + SLOT_BASE_GFN);
   const start = max(startGfn, slotGfn);
   const end = min(endGfn, slotGfn + load64(slot + SLOT_NPAGES));
@@ -89,7 +99,7 @@ function resetPages(slot: usize, startGfn: u64, endGfn: u64, pages: usize, base:
   store64(w + W_GFN_DELTA, delta);
   store32(w + W_CACHE, <u32>pages);
   store32(w + W_ASID, load32(<usize>load32(slot + SLOT_KVM) + KVM_ASID));
-  store32(w + W_LEAK, leak ? 1 : 0);
+  store32(w + W_ON_FAILURE, failure);
   store32(w + W_FAILED, 0);
   store32(w + W_RESET, 0);
   store64(w + W_AHEAD, 0);
@@ -128,6 +138,7 @@ function walkPresent(w: usize, last: u64): u32 {
       rcuReadUnlock();
       if (whole != 0) resetEntry(w, offset, xaToValue(whole));
       rcuReadLock();
+      if (stopped(w)) break;
     }
     entry = xasFind(xas, last);
   }
@@ -236,8 +247,12 @@ function resetEntry(w: usize, offset: u64, value: u32): void {
   // The folio can be split, and parts of it punched out, while we are at it: what the file holds then is looked up page by page.
   const end = min((offset & ~FOLIO_MASK) + PTRS_PER_2M, load64(w + W_END));
   let at = offset;
-  while (at < end) at += resetHeld(w, at, end);
+  while (at < end && !stopped(w)) at += resetHeld(w, at, end);
 }
+
+// @ts-ignore: decorator
+@inline
+function stopped(w: usize): bool { return load32(w + W_ON_FAILURE) == ON_FAILURE_STOP && load32(w + W_FAILED) != 0; }
 
 /**
  * Resets what the file holds at `offset`, of a folio all up to `end`, under a reference. Returns how many offsets that were.
@@ -256,7 +271,7 @@ function resetHeld(w: usize, offset: u64, end: u64): u64 {
     if (chunkIs2m(w, offset, pfn)) {
       resetPage(w, pfn, true);
     } else {
-      for (let n: u32 = 0; n < <u32>done; n++) resetPage(w, pfn + n, false);
+      for (let n: u32 = 0; n < <u32>done && !stopped(w); n++) resetPage(w, pfn + n, false);
     }
   }
   putPage(head);
@@ -295,14 +310,19 @@ function chunkIs2m(w: usize, offset: u64, pfn: u32): bool {
  * @context the caller holds a reference to the page.
  */
 function resetPage(w: usize, pfn: u32, is2m: bool): void {
-  if (!rmpAssigned(pfn)) return;
+  if (is2m ? rmpRegionAssigned(pfn) == 0 : !rmpAssigned(pfn)) return;
   const pages: u32 = is2m ? PTRS_PER_2M : 1;
-  if (snpMakePageShared(pfn, is2m ? PG_LEVEL_2M : PG_LEVEL_4K) == 0) {
+  const error = snpMakePageShared(pfn, is2m ? PG_LEVEL_2M : PG_LEVEL_4K);
+  if (error == 0) {
     store32(w + W_RESET, load32(w + W_RESET) + pages);
     return;
   }
+  if (error == -EAGAIN) {
+    for (let n: u32 = 0; n < pages && !stopped(w); n++) resetPage(w, pfn + n, false);
+    return;
+  }
   store32(w + W_FAILED, load32(w + W_FAILED) + pages);
-  if (load32(w + W_LEAK) == 0) return;
+  if (load32(w + W_ON_FAILURE) != ON_FAILURE_LEAK) return;
   snpCount(SNPC_LEAKED_PAGES, pages);
   snpLeakPages(pfn, pages);
 }

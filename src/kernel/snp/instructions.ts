@@ -93,7 +93,11 @@ function updateFollower(pfn: u32, entry: usize, hi: u64, state: u64, onlyIfFree:
     if (!(state & RMP_ASSIGNED)) atomicSub64(head, RMP_COUNT_ONE);
     return RMP_OK;
   }
-  if (!(state & RMP_ASSIGNED)) return atomicLoadStatic64(head) & RMP_PAGESIZE_2M ? RMP_FAIL_OVERLAP : RMP_OK;
+  if (!(state & RMP_ASSIGNED)) {
+    if (atomicLoadStatic64(head) & RMP_PAGESIZE_2M) return RMP_FAIL_OVERLAP;
+    // A PSMASH between the two looks has filled the entry in: the page is assigned, and there is something to do.
+    return atomicLoadStatic64(entry) & RMP_ASSIGNED ? RMP_FAIL_INUSE : RMP_OK;
+  }
   const code = reserve(head);
   if (code != RMP_OK) return code;
   if (atomicCas64(entry, lo, state) == lo) {

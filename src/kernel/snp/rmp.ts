@@ -108,6 +108,14 @@ export function rmpPageLo(pfn: u32): u64 {
   return (rmpIsHead(pfn) ? head : atomicLoadStatic64(rmpEntry(pfn))) & ~RMP_COUNT_MASK;
 }
 
+/** ASID that a page is assigned to; 0: the host's or the firmware's. @context as rmpPageLo. */
+export function rmpOwnerAsid(pfn: u32): u32 { return <u32>(rmpPageLo(pfn) >> RMP_ASID_SHIFT) & <u32>RMP_ASID_MASK; }
+
+/** Whether a VMRUN uses the page itself. @context as rmpPageLo. */
+// @ts-ignore: decorator
+@inline
+export function rmpInUse(pfn: u32): bool { return (atomicLoadStatic64(rmpEntry(pfn) + RMP_HI) & RMP_HI_IN_USE) != 0; }
+
 /** Level of a PFN: the pagesize bit of the entry of its 2M-aligned PFN. */
 // @ts-ignore: decorator
 @inline
@@ -115,14 +123,10 @@ export function rmpLevel(pfn: u32): i32 {
   return atomicLoadStatic64(rmpHeadEntry(pfn)) & RMP_PAGESIZE_2M ? PG_LEVEL_2M : PG_LEVEL_4K;
 }
 
-/** Whether the RMP keeps this page from the host: its own entry is assigned, or a 2M entry covers it. @context any; two loads. */
+/** Whether the RMP keeps this page from the host: its own entry is assigned, or a 2M entry covers it. @context any; lockless, see P5. */
 // @ts-ignore: decorator
 @inline
-export function rmpAssigned(pfn: u32): bool {
-  if (atomicLoadStatic64(rmpEntry(pfn)) & RMP_ASSIGNED) return true;
-  const head = atomicLoadStatic64(rmpHeadEntry(pfn));
-  return (head & (RMP_PAGESIZE_2M | RMP_ASSIGNED)) == (RMP_PAGESIZE_2M | RMP_ASSIGNED);
-}
+export function rmpAssigned(pfn: u32): bool { return (rmpPageLo(pfn) & RMP_ASSIGNED) != 0; }
 
 /**
  * 1 assigned, 0 not, negative errno. *levelp (u32, may be 0) receives the level. A caller that tests `!lookup` takes an error for
@@ -140,7 +144,7 @@ export function snpLookupRmpentry(pfn: u32, levelp: usize): i32 {
 export function rmpread(pfn: u32, operand: usize): i32 {
   if (!rmpCovers(pfn)) return 1;
   const lo = atomicLoadStatic64(rmpEntry(pfn));
-  const regionHasPages = rmpIsHead(pfn) && (lo & RMP_COUNT_MASK) != 0;
+  const regionHasPages = rmpIsHead(pfn) && ((lo & RMP_COUNT_MASK) != 0 || (lo & (RMP_ASSIGNED | RMP_PAGESIZE_2M)) == RMP_ASSIGNED);
   fillBytes(operand, 0, RMP_OPERAND_SIZE);
   store64(operand + RMP_OPERAND_GPA, lo & RMP_GPA_MASK);
   store8(operand + RMP_OPERAND_ASSIGNED, <u32>(lo & RMP_ASSIGNED));

@@ -51,9 +51,13 @@ describe('RFC v8', () => {
     expect(result.executions).toBeGreaterThan(50);
   });
 
-  it('hook-psmash: none of the traces fails', () => {
-    const result = explore(scenarioTarget(named('hook-psmash')), new Dpor(), { executions: 1000, seed: 1 });
+  it.each(['hook-psmash', 'hook-psmash-follower'])('%s: none of the traces fails', (name) => {
+    const result = explore(scenarioTarget(named(name)), new Dpor(), { executions: 5000, seed: 1 });
     expect(result).toMatchObject({ verdict: 'no-violation', exhausted: true });
+  });
+
+  it.each(['undo-fault', 'reclaim-write'])('%s: no schedule with a preemption fails', (name) => {
+    expect(every(named(name), 1)).toMatchObject({ verdict: 'no-violation', exhausted: true, stepLimitHits: 0 });
   });
 
   it.each(PROTOCOL_SCENARIOS.filter(({ name }) => !(name in PREEMPTIONS)))('$name: no sample fails', (scenario) => {
@@ -100,7 +104,7 @@ describe('RFC v7, without the patch', () => {
       (scenario) => sample({ ...scenario, protocol: 'rfc-v7' }, 40).violation !== undefined,
     );
     const holds = PROTOCOL_SCENARIOS.filter((scenario) => !fails.includes(scenario)).map(({ name }) => name);
-    expect(holds).toEqual(['bind-fault', 'bind-punch', 'move-discard', 'convert-fault']);
+    expect(holds).toEqual(['bind-fault', 'bind-punch', 'move-discard', 'convert-fault', 'undo-fault', 'reclaim-write']);
   });
 
   it('unbinding leaves assigned pages, which the release of the file gives back to the host (B01)', () => {

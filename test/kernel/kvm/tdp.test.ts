@@ -37,7 +37,7 @@ function map({ k, kvm, table }: Mmu, gfn: number, pfn: number, level: number, wr
 
 function unmap({ k, kvm }: Mmu, start: number, end: number): boolean {
   k.x.writeLock(kvm + KVM_MMU_LOCK);
-  const flush = k.x.kvmUnmapGfnRange(kvm, 0, BigInt(start), BigInt(end)) !== 0;
+  const flush = k.x.kvmUnmapGfnRange(kvm, 0, BigInt(start), BigInt(end), 1) !== 0;
   k.x.writeUnlock(kvm + KVM_MMU_LOCK);
   return flush;
 }
@@ -151,7 +151,7 @@ describe('tdp_mmu_zap_leafs', () => {
     map(m, 9, 9, 1);
     k.x.writeLock(m.kvm + KVM_MMU_LOCK);
     k.x.tdpInvalidateAllRoots(m.kvm);
-    expect(k.x.kvmUnmapGfnRange(m.kvm, 0, 9n, 10n)).toBe(1);
+    expect(k.x.kvmUnmapGfnRange(m.kvm, 0, 9n, 10n, 1)).toBe(1);
     k.x.writeUnlock(m.kvm + KVM_MMU_LOCK);
     k.x.tdpZapInvalidatedRoots(m.kvm);
     expect(leafs(k, m.kvm)).toEqual([]);

@@ -250,7 +250,7 @@ describe('a fault during an invalidation', () => {
     k.x.writeLock(lock);
     k.x.kvmMmuInvalidateBegin(g.kvm);
     k.x.kvmMmuInvalidateRangeAdd(g.kvm, BigInt(BASE), BigInt(BASE + 8));
-    if (k.x.kvmUnmapGfnRange(g.kvm, 0, BigInt(BASE), BigInt(BASE + 8)) !== 0) k.x.kvmFlushRemoteTlbs(g.kvm);
+    if (k.x.kvmUnmapGfnRange(g.kvm, 0, BigInt(BASE), BigInt(BASE + 8), 1) !== 0) k.x.kvmFlushRemoteTlbs(g.kvm);
     k.x.writeUnlock(lock);
     const run = k.threads(1, (kernel, _, arg) => kernel.x.vcpuAccess(arg.vcpu, BigInt(arg.gfn), 2, 0), {
       vcpu: g.vcpu,

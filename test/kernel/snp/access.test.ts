@@ -98,7 +98,7 @@ describe('host write', () => {
   });
 
   it('is refused for a page that VMRUN uses though it is not assigned, unless the CPU allows it', () => {
-    expect(k.x.rmpMarkInUse(FREE)).toBe(0);
+    expect(k.x.rmpMarkInUse(FREE, 0)).toBe(0);
     expect([FREE, FREE + 1].map(hostWrite)).toEqual([0x80000003, 0]);
     k.setU32(SNP_HV_IN_USE_WRITE_ALLOWED, 1);
     expect(hostWrite(FREE)).toBe(0);
@@ -108,7 +108,7 @@ describe('host write', () => {
   });
 
   it('with the erratum, is refused for the region of an in-use page that is 2M-aligned', () => {
-    k.x.rmpMarkInUse(2048);
+    k.x.rmpMarkInUse(2048, 0);
     expect(hostWrite(2049)).toBe(0);
     k.setU32(SNP_ERRATUM_IN_USE_2M, 1);
     expect([2049, 2559, 2560].map(hostWrite)).toEqual([0x80000003, 0x80000003, 0]);

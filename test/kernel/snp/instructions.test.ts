@@ -119,12 +119,12 @@ class Model {
     return 0;
   }
 
-  markInUse(pfn: number): number {
+  markInUse(pfn: number, asid: number): number {
     const [region, n] = this.at(pfn);
     if (region.inUse.has(n)) return -16;
     const page = this.view(pfn);
-    const isVmsa = page !== undefined && page.vmsa && page.validated && !page.immutable && page.asid !== 0;
-    if (page !== undefined && !isVmsa) return -22;
+    const isVmsa = page !== undefined && page.vmsa && page.validated && !page.immutable && page.asid === asid;
+    if (asid === 0 ? page !== undefined : !isVmsa) return -22;
     region.inUse.add(n);
     return 0;
   }
@@ -180,7 +180,10 @@ const steps: fc.Arbitrary<Step>[] = [
         model.rmpadjust(owner.asid, owner.gpa, p, is2m, vmpl, perms, vmsa),
       ];
     }),
-  pfn.map((p): Step => (k, model) => [k.x.rmpMarkInUse(FIRST + p), model.markInUse(p)]),
+  fc.tuple(pfn, fc.constantFrom('owner', 'host', 'other')).map(([p, who]): Step => (k, model) => {
+    const owner = { owner: model.view(p)?.asid ?? 0, host: 0, other: 77 }[who];
+    return [k.x.rmpMarkInUse(FIRST + p, owner), model.markInUse(p, owner)];
+  }),
   pfn.map((p): Step => (k, model) => {
     const [region, n] = model.at(p);
     if (region.inUse.delete(n)) k.x.rmpClearInUse(FIRST + p);
