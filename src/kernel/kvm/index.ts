@@ -1,15 +1,18 @@
 // The KVM side's exports, for the host and the tests.
 export * from './access';
+export { snpApCreate } from './ap';
 export * from './attributes';
 export { kvmCreateIrqchip } from './avic';
 export * from './bus';
 export * from './fault';
+export { guestWriteGhcb, vcpuVmgexit } from './ghcb';
 export * from './guest-memfd';
 export * from './invalidate';
 export * from './memslots';
 export * from './memslots-arch';
 export * from './memslots-tree';
 export * from './notifier';
+export { kvmGpcActivate, kvmGpcWrite } from './pfncache';
 export * from './reap';
 export * from './process';
 export * from './requests';

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
 import * as codes from '#src/kernel/abi/oops.js';
 import { V_B12, V_PLANT_LOST_END } from '#src/kernel/abi/variants.js';
-import { bootKvm, newVm, violationsOf } from './support.js';
+import { ACCESS_WRITE } from '#src/kernel/abi/vcpu.js';
+import { bootKvm, EIO, newVm, PAGE, setRegion, violationsOf } from './support.js';
 
 const INVALID = (1n << 64n) - 1n;
 const k = bootKvm();
@@ -163,6 +164,18 @@ describe('the balance oracle', () => {
     on.x.writeLock(kvm + abi.KVM_MMU_LOCK);
     expect(violationsOf(() => on.x.kvmMmuInvalidateEnd(kvm))).toEqual([codes.OOPS_BALANCE_NEGATIVE]);
     expect(on.u32(kvm + abi.KVM_BUGGED)).toBe(1);
+  });
+
+  it('without oracles a bugged VM runs no more, also on a vCPU that has its page tables', () => {
+    const off = bootKvm({ oracles: false });
+    const kvm = newVm(off);
+    setRegion(off, kvm, { id: 1, gpa: PAGE, size: PAGE });
+    const vcpu = off.x.vcpuCreate(kvm) >>> 0;
+    expect(off.x.vcpuAccess(vcpu, 1n, ACCESS_WRITE, 7)).toBe(0);
+    off.x.writeLock(kvm + abi.KVM_MMU_LOCK);
+    off.x.kvmMmuInvalidateEnd(kvm);
+    off.x.writeUnlock(kvm + abi.KVM_MMU_LOCK);
+    expect(off.x.vcpuAccess(vcpu, 1n, 0, 0)).toBe(EIO);
   });
 
   it('fires when a section ends without a range', () => {

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
 import { SH_TASKS, TASK_SIZE, TASK_WAIT_KIND, TASK_WAIT_LOCK, WAIT_RCUWAIT } from '#src/kernel/abi/layout.js';
+import { ACCESS_WRITE, MMU_YIELDS } from '#src/kernel/abi/vcpu.js';
 import type { TestKernel } from '../harness.js';
 import { bootKvm, counter, HVA, liveObjects, MIB, newVm, PAGE, setRegion, slotIdAt, violationsOf } from './support.js';
 
@@ -61,6 +62,40 @@ describe('range_start and range_end', () => {
     expect(k.u64(kvm + abi.KVM_INVALIDATE_END)).toBe(0x40an);
     k.x.kvmMmuNotifierInvalidateRangeEnd(kvm, HVA + 6n * PAGE, HVA + 10n * PAGE);
     expect(open(k, kvm)).toBe(0);
+  });
+
+  it('let a waiter have mmu_lock in the middle of a large zap, unless the caller may not block', async () => {
+    const TABLES = 64n;
+    const k = bootKvm();
+    const kvm = newVm(k);
+    const vcpu = k.x.vcpuCreate(kvm) >>> 0;
+    const lock = kvm + abi.KVM_MMU_LOCK;
+    const done = k.alloc(8);
+    expect(setRegion(k, kvm, { id: 1, gpa: 0n, size: TABLES * 2n * MIB, hva: HVA })).toBe(0);
+    /** Zaps a page in each of the tables; how often the zap let go of the lock. */
+    const zap = (mayBlock: number): number => {
+      for (let table = 0n; table < TABLES; table++) expect(k.x.vcpuAccess(vcpu, table * 512n, ACCESS_WRITE, 7)).toBe(0);
+      const before = k.u32(kvm + MMU_YIELDS);
+      k.x.kvmMmuNotifierInvalidateRangeStart(kvm, HVA, HVA + TABLES * 2n * MIB, mayBlock);
+      k.x.kvmMmuNotifierInvalidateRangeEnd(kvm, HVA, HVA + TABLES * 2n * MIB);
+      return k.u32(kvm + MMU_YIELDS) - before;
+    };
+    const waiter = k.threads(
+      1,
+      (kernel, _, arg) => {
+        while (kernel.u32(arg.done) === 0) {
+          kernel.x.writeLock(arg.lock);
+          kernel.x.writeUnlock(arg.lock);
+        }
+      },
+      { lock, done },
+    );
+    await setImmediate();
+    while (zap(1) === 0);
+    // The other thread is at it, as it was in the round before.
+    expect(Array.from({ length: 50 }, () => zap(0))).toEqual(Array(50).fill(0));
+    k.setU32(done, 1);
+    await waiter;
   });
 
   it('flush the caches of an SNP guest when memory of it is reclaimed, and of no other', () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
 import { ACCESS_WRITE, VCPU_VALUE } from '#src/kernel/abi/vcpu.js';
 import type { TestKernel } from '../harness.js';
-import { bootKvm, EINVAL, HVA, newVm, PAGE, setRegion } from './support.js';
+import { bootKvm, EINVAL, exhaust, HVA, newVm, PAGE, setRegion } from './support.js';
 
 const GFN = 8n;
 const PAGE_INDEX = HVA / PAGE;
@@ -114,6 +114,24 @@ describe('swap', () => {
     const flags = abi.KVM_MEM_LOG_DIRTY_PAGES;
     setRegion(later.k, later.kvm, { id: 0, flags, gpa: GFN * PAGE, size: 4n * PAGE, hva: HVA });
     expect([reclaim(later, 1n, 1n), read(later, 1n)]).toEqual([1, 5]);
+  });
+
+  it('has what the kernel wrote through a gfn_to_pfn cache', () => {
+    const vmm = newVmm();
+    expect(vmm.k.x.kvmGpcActivate(vmm.kvm, GFN + 1n)).toBe(0);
+    expect(vmm.k.x.kvmGpcWrite(vmm.kvm, 9)).toBe(0);
+    expect([reclaim(vmm, 1n, 1n), vmm.k.x.hostReadUser(vmm.kvm, HVA + PAGE)]).toEqual([1, 9]);
+  });
+
+  it('without room keeps the page, and what was written to it', () => {
+    // Each page needs a node of its own in swap's tree; the magazines have some left.
+    const pages = Array.from({ length: 400 }, (_, n) => BigInt(n) * 64n);
+    const vmm = newVmm(0, 400n * 64n);
+    for (const page of pages) write(vmm, page, 7);
+    exhaust(vmm.k);
+    const kept = pages.filter((page) => reclaim(vmm, page, 1n) === 0);
+    expect(kept.length).toBeGreaterThan(0);
+    expect(kept.map((page) => vmm.k.x.hostReadUser(vmm.kvm, HVA + page * PAGE))).toEqual(kept.map(() => 7));
   });
 
   it('is forgotten with the memory, and has no page that somebody holds', () => {

@@ -113,3 +113,8 @@ export function liveObjects(k: TestKernel): number {
   }
   return live;
 }
+
+/** Takes all that is left of the heap. */
+export function exhaust(k: TestKernel): void {
+  for (let bytes = 1n << 27n; bytes >= 64n; bytes /= 2n) while (k.x.vmalloc(bytes) !== 0);
+}

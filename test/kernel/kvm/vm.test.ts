@@ -6,7 +6,7 @@ import { FILE_COUNT } from '#src/kernel/abi/mm.js';
 import * as codes from '#src/kernel/abi/oops.js';
 import { V_B13 } from '#src/kernel/abi/variants.js';
 import type { TestKernel } from '../harness.js';
-import { bootKvm, HVA, liveObjects, newFile, newVm, PAGE, setRegion, violationsOf } from './support.js';
+import { bootKvm, exhaust, HVA, liveObjects, newFile, newVm, PAGE, setRegion, violationsOf } from './support.js';
 
 const ENOMEM = -12;
 const PRIVATE = abi.KVM_MEM_PRIVATE;
@@ -121,11 +121,6 @@ describe('destroying a VM', () => {
     expect(liveObjects(k)).toBe(before);
   });
 });
-
-/** Takes all that is left of the heap. */
-function exhaust(k: TestKernel): void {
-  for (let bytes = 1n << 27n; bytes >= 64n; bytes /= 2n) while (k.x.vmalloc(bytes) !== 0);
-}
 
 describe('without memory', () => {
   it('creating a VM fails with ENOMEM at every allocation, and leaves nothing behind', () => {

@@ -1,7 +1,8 @@
 // Attribute updates carried into the RMP (sev_update_mem_attr), what B07 and B08 change about them, and the handler of RMP faults.
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
-import { PFERR_GUEST_SIZEM_BIT, PFERR_RMP_BIT, SNPC_SPURIOUS_FAULTS } from '#src/kernel/abi/snp.js';
+import { OOPS_DOUBLE_ASSIGN } from '#src/kernel/abi/oops.js';
+import { PFERR_GUEST_SIZEM_BIT, PFERR_RMP_BIT, PG_LEVEL_4K, SNPC_SPURIOUS_FAULTS } from '#src/kernel/abi/snp.js';
 import { V_B07, V_B08 } from '#src/kernel/abi/variants.js';
 import {
   access,
@@ -16,13 +17,14 @@ import {
   WRITE,
 } from '../kvm/guest.js';
 import type { Guest } from '../kvm/guest.js';
-import { setRegion } from '../kvm/support.js';
+import { setRegion, violationsOf } from '../kvm/support.js';
 import { counter, entryOf } from './support.js';
 
 const slotOf = (g: Guest): number => g.k.x.gfnToMemslot(g.kvm, 0, BigInt(BASE)) >>> 0;
 const update = (g: Guest, first: number, end: number, attributes: number): number =>
   g.k.x.sevUpdateMemAttr(slotOf(g), attributes, BigInt(BASE + first), BigInt(BASE + end));
 const TO_PRIVATE = abi.KVM_MEMORY_ATTRIBUTE_PRIVATE;
+const asidOf = (g: Guest): number => g.k.u32(g.kvm + abi.KVM_ASID);
 const pages = (g: Guest): number => g.k.x.sysFilePages(g.file);
 
 /** Pages 2, 3 and 5 are in the file, and no page is assigned. */
@@ -47,6 +49,26 @@ describe('sev_update_mem_attr', () => {
     expect(assigned()).toEqual([true, true, true]);
     expect(update(g, 3, 5, 0)).toBe(0);
     expect(assigned()).toEqual([true, false, true]);
+  });
+
+  it('to shared stops at the first page that cannot be given back, with -EINVAL; what was done stays', () => {
+    const { g, pfns } = threePages();
+    expect(update(g, 0, 16, TO_PRIVATE)).toBe(0);
+    expect(g.k.x.rmpMakePrivate(pfns[1]!, BigInt(BASE + 3) << 12n, PG_LEVEL_4K, asidOf(g), 1)).toBe(0);
+    expect(update(g, 0, 16, 0)).toBe(-22);
+    expect(pfns.map((pfn) => entryOf(g.k, pfn).assigned)).toEqual([false, true, true]);
+    expect(g.k.x.snpLeakListLength()).toBe(0);
+  });
+
+  it('to private leaves a page alone that the firmware is to hand over, and one owner is one owner', () => {
+    const { g, pfns } = threePages();
+    const gpa = BigInt(BASE + 3) << 12n;
+    expect(g.k.x.rmpMakePrivate(pfns[1]!, gpa, PG_LEVEL_4K, asidOf(g), 1)).toBe(0);
+    expect(violationsOf(() => expect(update(g, 3, 4, TO_PRIVATE)).toBe(-22))).toEqual([]);
+    expect(g.k.x.snpPageReclaim(pfns[1]!)).toBe(0);
+    expect(update(g, 3, 4, TO_PRIVATE)).toBe(0);
+    expect(g.k.x.rmpMakePrivate(pfns[1]!, gpa + 0x1000n, PG_LEVEL_4K, asidOf(g), 0)).toBe(0);
+    expect(violationsOf(() => update(g, 3, 4, TO_PRIVATE))).toEqual([OOPS_DOUBLE_ASSIGN]);
   });
 
   it('is -EPERM for a slot without private memory', () => {

@@ -105,6 +105,9 @@ describe('raw entries of real hosts', () => {
     expect([k.u64(operand), k.u32(operand + 8), k.u32(operand + 12)]).toEqual([0x12345000n, 1, 77]);
     k.x.rmpread(1024, operand);
     expect([k.u64(operand), k.u32(operand + 8), k.u32(operand + 12)]).toEqual([0n, 0x200, 0]);
+    k.x.rmpMakePrivate(7168, 0x1000n, PG_LEVEL_4K, 77, 0);
+    k.x.rmpread(7168, operand);
+    expect(k.u32(operand + 8)).toBe(0x201);
     expect(k.x.rmpread(8192, operand)).toBe(1);
   });
 });
@@ -188,6 +191,15 @@ describe('page states of the architecture', () => {
     expect(state()).toBe(PS_RECLAIM);
     expect(k.x.rmpMakeShared(pfn, PG_LEVEL_4K)).toBe(0);
     expect(state()).toBe(PS_HYPERVISOR);
+  });
+
+  it('a 2M Firmware page is reclaimed as one: all 512 pages stay with the firmware until the host takes them back', () => {
+    const pfn = 2560;
+    expect(k.x.rmpMakePrivate(pfn, 0n, PG_LEVEL_2M, 0, 1)).toBe(0);
+    expect(k.x.snpPageReclaim(pfn)).toBe(0);
+    expect([pfn, pfn + 1, pfn + 511].map((page) => k.x.rmpAssigned(page))).toEqual([1, 1, 1]);
+    expect(k.x.rmpMakeShared(pfn, PG_LEVEL_2M)).toBe(0);
+    expect([pfn, pfn + 1, pfn + 511].map((page) => k.x.rmpAssigned(page))).toEqual([0, 0, 0]);
   });
 
   it('reclaiming a Pre-Guest page makes it Guest-Invalid, which the host may take back', () => {
