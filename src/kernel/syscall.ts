@@ -17,7 +17,7 @@ import { vcpuCreate } from './kvm/vcpu';
 import { createVm, destroyVm } from './kvm/vm';
 import { compoundHead, getPageUnlessZero, putPage } from './mm/page';
 import {
-  fputFile, memfdRestricted, restrictedmemErrorPage, restrictedmemFallocate, restrictedmemSetattr, restrictedmemSize, restrictedmemPages,
+  fputFile, memfdRestricted, restrictedmemErrorPage, restrictedmemFallocate, restrictedmemSetattr, restrictedmemPages,
 } from './mm/restrictedmem';
 import { guestShadowInit } from './oracle/guest';
 import { current, load32, store32, store64 } from './point';
@@ -54,7 +54,6 @@ export function sysPunchHoleFanout(file: usize, offset: f64, length: f64): i32 {
 }
 
 export function sysFilePut(file: usize): void { fputFile(file); }
-export function sysFileSize(file: usize): f64 { return <f64>restrictedmemSize(file); }
 export function sysFilePages(file: usize): f64 { return <f64>restrictedmemPages(file); }
 
 /** KVM_CREATE_VM (with KVM_SNP_INIT when `snp`). asid 0: the next free one. Returns the VM or -errno. */

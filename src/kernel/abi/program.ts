@@ -145,7 +145,6 @@ export const OP_SLOT_CREATE = 6;
 export const OP_SLOT_MOVE = 7;
 export const OP_MEMORY_FAILURE = 8;
 export const OP_DISCARD = 9;
-export const OP_FAULT = 10; // a touch that had to leave the guest
 export const OP_SLOT_FLAGS = 11; // a memslot's flags change, nothing else: dirty logging on or off
 export const OP_PVALIDATE = 12;
 export const OP_RMP_LOCK = 13; // an RMP entry is kept locked for a while

@@ -13,7 +13,7 @@ import {
   atomicAdd32, atomicAdd64, atomicCas32, atomicLoadStatic32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, loadStatic32, oraclesOn, store32, storeRelease32, storeRelease64, variant,
 } from '../point';
 import { rmpAssigned, rmpEntry } from '../snp/rmp';
-import { currentId, stackPop, stackPush } from '../task';
+import { currentId } from '../task';
 import { pcpCount, pcpCurrent, pcpDrain, pcpGive, pcpGiveList, pcpInit, pcpTake, pcpUnlessFails } from './page-pcp';
 import {
   clearCompound, PAGE_LOST, regionOf, zoneAddRange, zoneAddress, zoneGiveFolio, zoneGivePage, zoneGivePages, zoneOfRegion, zonesInit, zoneTakeFolio,

@@ -37,9 +37,7 @@ export const XA_CHUNK_MASK: u32 = 63;
 export const XA_MAX_SHIFT: u32 = 60;
 export const ULONG_MAX: u64 = 0xffffffffffffffff;
 
-export const XA_MARK_0: u32 = 0;
-export const XA_MARK_1: u32 = 1;
-export const XA_MARK_2: u32 = 2;
+/** Marks are numbered from 0. */
 export const XA_MAX_MARKS: u32 = 3;
 /** Filter of the find functions: any entry that is not NULL. */
 export const XA_PRESENT: u32 = 8;

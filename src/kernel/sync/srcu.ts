@@ -37,7 +37,6 @@ import { lockdepAcquire, lockdepRelease, lockdepSyncSrcu } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
 import { park, settle, spinTurns } from './word';
 
-export const SRCU_SIZE: usize = 64;
 const SEQ: usize = 16;
 const RIDERS: usize = 20;
 const DRAINING: usize = 24;
