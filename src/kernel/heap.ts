@@ -77,6 +77,7 @@ function take(size: usize): usize {
   return object;
 }
 
+/** A zeroed object of `size` bytes; 0 when out of memory. @context as kmalloc. */
 export function kzalloc(size: usize): usize {
   const object: usize = allocationFails() ? 0 : take(size);
   if (object != 0) fillBytes(object, 0, size);
@@ -232,4 +233,5 @@ export function heapLive(task: usize, cls: u32): i32 {
   return <i32>load32(task + TASK_MAGAZINES + <usize>cls * 16 + 8);
 }
 
+/** Size classes there are: heapLive takes 0 to one less. */
 export function heapClassCount(): u32 { return HEAP_CLASSES; }

@@ -30,6 +30,7 @@ export function oops(oracle: u32, code: u32, a: f64 = 0, b: f64 = 0, c: f64 = 0,
   checkStop();
 }
 
+/** Reports a violation when the condition holds; does not return then. kernel: BUG_ON(). */
 // @ts-ignore: decorator
 @inline
 export function bugOn(condition: bool, oracle: u32, code: u32, a: f64 = 0, b: f64 = 0): void {

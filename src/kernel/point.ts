@@ -160,7 +160,7 @@ export function loadF64(p: usize): f64 { if (CONTROLLED) pointLoad(p, 8); return
 @inline
 export function storeF64(p: usize, value: f64): void { if (CONTROLLED) pointStore(p, 8, <i32>reinterpret<u64>(value), <i32>(reinterpret<u64>(value) >> 32)); store<f64>(p, value); }
 
-// --- atomic accesses: sequentially consistent, for everything another task may touch at the same moment ---
+// --- atomic accesses: sequentially consistent, for everything another task may touch at the same moment; those that read and write return what was there ---
 
 /**
  * WRITE_ONCE: one whole store that others may read by atomic loads at any moment and that orders nothing: for hints, and for what the next locked

@@ -1,4 +1,4 @@
-// Oracles and the codes of their violations. One code names one message; src/host/oops.ts holds the texts.
+// Oracles and the codes of their violations. One code names one message; src/host/oops-texts.ts holds the texts.
 export const ORACLE_HOST_PAGE = 1; // a page returned to the host is not assigned
 export const ORACLE_STALE_MAPPING = 2; // no SPTE, no TLB entry to a page outside its binding or invalidated
 export const ORACLE_BALANCE = 3; // begin and end balance

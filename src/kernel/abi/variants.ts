@@ -1,5 +1,5 @@
 // Variants: named switches that bring one mistake back at the one place where the code differs. Bit numbers of
-// SH_VARIANTS. B-numbers are those of docs/seed.md; the PLANT_ ones exist to prove that an oracle fires.
+// SH_VARIANTS. B-numbers are those of docs/bugs, up to B15 also of docs/seed.md; the PLANT_ ones exist to prove that an oracle fires.
 export const V_B01 = 1; // unbind does not invalidate
 export const V_B02 = 2; // release looks the object up through inode->i_mapping
 export const V_B03 = 3; // restrictedmem.lock dropped between start and end of a hole punch

@@ -36,6 +36,7 @@ function memoryOf(kvm: usize): usize {
 const SWAPPED: u32 = 0x40000000;
 export const SWAP_TOKEN_MASK: u32 = 0x3fffffff;
 
+/** Whether an entry of a process's memory is a page: not a hole, not on swap. */
 // @ts-ignore: decorator
 @inline
 export function isPage(entry: u32): bool { return xaIsValue(entry) && xaToValue(entry) < SWAPPED; }

@@ -123,6 +123,7 @@ export function shmemHomeOf(f: usize, start: u64): u32 {
 
 // --- look-up ---
 
+/** Whether a cache entry stands for a folio of 2M. */
 // @ts-ignore: decorator
 @inline
 export function entryIsFolio(entry: u32): bool { return (xaToValue(entry) & SHMEM_FOLIO) != 0; }
