@@ -1,6 +1,6 @@
 // Kernel heap. Small objects: size classes with a magazine per task (no lock, no atomic in the common case) over shared free lists;
 // after Linux's SLUB per-CPU lists and Bonwick's magazines. Large arrays: vmalloc, first fit over freed extents, else fresh memory,
-// which is zero and costs nothing until it is touched.
+// which is zero and which the operating system commits when it is touched.
 import {
   FREED_WORD, HEAP_CLASSES, LOCK_HEAP, LOCK_VMALLOC, SH_HEAP_END, SH_HEAP_NEXT, SUBSYS_HEAP, TASK_MAGAZINES,
 } from './abi/layout';

@@ -124,7 +124,7 @@ export const ACTOR_REGION = 20; // encrypted regions come and go
 
 export const DIST_UNIFORM = 0;
 export const DIST_ZIPF = 1; // hot keys in front
-export const DIST_ZIPF_SHUFFLED = 2; // hot keys spread over the space
+export const DIST_ZIPF_SHUFFLED = 2; // hot keys anywhere
 export const DIST_SEQUENTIAL = 3;
 export const DIST_HOTSPOT = 4;
 export const DIST_LATEST = 5; // zipf over the age of keys, newest first; YCSB's
