@@ -74,7 +74,7 @@ export function verifiedText({ locks, allocator, v8, v7 }: Verified): string {
     '<!-- Written by `npm run verify`. -->',
     '',
     '## Locks',
-    'Every state of a small program over the lock, at the granularity of single atomic operations, by the search over states (`explore --strategy states`). *Proved*: every',
+    'Every state of a small program over the lock, each atomic operation a step of its own, by the search over states (`explore --strategy states`). *Proved*: every',
     'interleaving of these threads was covered, sleeps and wake-ups included, and none breaks the promise, deadlocks, loses a wake-up, or goes round for ever under a fair scheduler',
     '(plain accesses to words that race are points, too). The programs are in `bench/proofs.ts`;',
     '`npm run verify -- NAME` runs one again.',

@@ -53,4 +53,15 @@ describe('docs/api', () => {
     expect(text).toContain('\n```ts\nfunction workload(options: WorkloadOptions): Workload<WorkloadResult>;\n```\n');
     expect(text).not.toContain('#private');
   });
+
+  it('shows with a class what it has from classes that have no place of their own, each member once', () => {
+    const members = (entry: string, name: string): string[] =>
+      exportsOf(entry)
+        .find((each) => each.name === name)!
+        .members.map(({ code }) => code);
+    const lock = members('shm/index.d.ts', 'RwSem');
+    expect(lock).toEqual(expect.arrayContaining(['withWrite<T>(body: () => T): T', 'readonly address: number']));
+    expect(lock.filter((code) => code.includes('readLock('))).toEqual(['readLock(): void']);
+    expect(members('index.d.ts', 'KernelError')).not.toContain('readonly code: string');
+  });
 });

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { unusedKernelFunctions } from './tidy/kernel-exports.js';
 import { LINES_PER_FILE, LINES_PER_FUNCTION, RULES, type RuleName } from './tidy/rules.js';
 import { codeOf, functionsOf } from './tidy/source.js';
 
@@ -114,6 +115,35 @@ describe('the rule fires on a mistake and on nothing else', () => {
     ['src/kernel/point.ts', 'raw kernel memory'],
   ] satisfies [string, RuleName][])('%s is free of the rule on %s', (file, name) => {
     expect(RULES[name].applies(file)).toBe(false);
+  });
+});
+
+describe('every exported function of the kernel is used', () => {
+  it('somewhere in the project', () => {
+    expect(unusedKernelFunctions(texts)).toEqual([]);
+  });
+
+  const KERNEL = 'export function a(): void {}\nexport function b(): void { a(); }\n';
+
+  it.each([
+    ['nowhere', 'src/kernel/b.ts', ''],
+    ['by who imports it only', 'src/kernel/b.ts', `import { a, b } from './a';`],
+    ['by who passes it on', 'src/kernel/index.ts', `export {\n  b,\n} from './a';`],
+    ['in words', 'test/a.test.ts', `it('calls b', () => {}); // b`],
+    ['by a function of that name', 'src/cli/a.ts', 'function b() {}'],
+  ])('one that is mentioned %s is not', (_, file, text) => {
+    expect(unusedKernelFunctions(new Map([['src/kernel/a.ts', KERNEL]]).set(file, text))).toEqual([
+      'src/kernel/a.ts:2: b',
+    ]);
+  });
+
+  it.each([
+    ['the kernel', 'src/kernel/b.ts', `import { b } from './a';\nb();`],
+    ['the host', 'src/host/a.ts', 'shard.x.b();'],
+    ['a test', 'test/a.test.ts', 'expect(k.x.b()).toBe(0);'],
+    ['a thread', 'bench/a.ts', `await thread.call('b', 1);`],
+  ])('one that %s calls is', (_, file, text) => {
+    expect(unusedKernelFunctions(new Map([['src/kernel/a.ts', KERNEL]]).set(file, text))).toEqual([]);
   });
 });
 

@@ -89,11 +89,36 @@ function declarationsOf(file) {
   });
 }
 
+/**
+ * What a class has from classes that no page shows, so that it is complete on its own.
+ * @param {Declaration} declaration @param {ReadonlySet<string>} shown @returns {Member[]}
+ */
+function inherited({ code, file, members }, shown) {
+  const base = / extends (\w+)/.exec(headOf(code))?.[1];
+  if (base === undefined || shown.has(base)) return [];
+  const found = declarationsOf(fileOf(base, file)).find(({ name }) => name === base);
+  if (found === undefined) return [];
+  const own = new Set(members.map(nameOf));
+  return [...found.members, ...inherited(found, shown)].filter((member) => !own.has(nameOf(member)));
+}
+
+/** The file that declares `name` for `file`: one that it imports it from, or itself. @param {string} name @param {string} file */
+function fileOf(name, file) {
+  const imports = readFileSync(file, 'utf8').matchAll(/import (?:type )?\{([^}]*)\} from '(\.[^']+)';/g);
+  const found = [...imports].find(([, names]) => new RegExp(`\\b${name}\\b`).test(names ?? ''))?.[2];
+  return found === undefined ? file : path.join(path.dirname(file), found.replace(/\.js$/, '.d.ts'));
+}
+
+/** @param {Member} member */
+function nameOf({ code }) {
+  return /^(?:(?:static|readonly|abstract|get|set) )*(\w+)/.exec(code)?.[1] ?? code;
+}
+
 /** What an entry exports, in its own order. @param {string} declarations @returns {Declaration[]} */
 export function exportsOf(declarations) {
   const entry = path.join(DIST, declarations);
   const text = readFileSync(entry, 'utf8');
-  return [...text.matchAll(/export (?:type )?\{([^}]*)\} from '([^']+)';/g)].flatMap(([, names, from]) => {
+  const own = [...text.matchAll(/export (?:type )?\{([^}]*)\} from '([^']+)';/g)].flatMap(([, names, from]) => {
     const file = path.join(path.dirname(entry), /** @type {string} */ (from).replace(/\.js$/, '.d.ts'));
     const there = new Map(declarationsOf(file).map((each) => [each.name, each]));
     const wanted = /** @type {string} */ (names).split(',').map((name) => name.trim().replace(/^type /, ''));
@@ -105,6 +130,8 @@ export function exportsOf(declarations) {
         return found;
       });
   });
+  const shown = new Set(own.map(({ name }) => name));
+  return own.map((each) => ({ ...each, members: [...each.members, ...inherited(each, shown)] }));
 }
 
 /** Heading of a class or an interface without its body. @param {string} code */

@@ -5,10 +5,10 @@ export const B02: Bug = {
   id: 'B02',
   title: 'release looks the object up through the wrong mapping',
   source: 'the first hunk of the same patch',
-  invariant: 'release frees exactly the object that creation made',
+  invariant: 'what creation made is what release frees',
   story:
     "release() follows inode->i_mapping; creation attached the object to file->f_mapping. Where the two differ it finds nothing, or somebody else's object.",
-  fix: 'use file->f_mapping, as every other method does',
+  fix: 'take it from file->f_mapping: all other methods do',
   remark:
     'In the tree that was read both mappings are the same; the scenario gives the inode one of its own, as a stacked file system would.',
   variants: ['B02'],

@@ -5,10 +5,10 @@ export const B04: Bug = {
   id: 'B04',
   title: 'an exclusive end is taken for the last page',
   source: 'mails of 21 February 2023 on inclusive and exclusive ends in the restrictedmem callbacks',
-  invariant: 'exactly the slots that meet the hole are told',
+  invariant: 'a hole is told to the slots it touches and to no other',
   story:
     'A hole of [0, 2) is passed on as [0, 2], so the memslot bound right behind it is told as well: its page is zapped, and the hook takes it out of the RMP although it stays in the file.',
-  fix: '(offset + len - 1) >> 12, later an exclusive interface throughout',
+  fix: 'pass the last page, (offset + len - 1) >> 12; later exclusive ends throughout',
   remark:
     'Nothing breaks in the model: the neighbour faults its page in again. On hardware its contents are lost with the RMP entry.',
   variants: ['B04'],

@@ -1,9 +1,9 @@
-// B12: the second range of an invalidation overwrites the first.
+// B12: of two ranges of an invalidation only the second is remembered.
 import { setPrivate, setShared, slot, SMALL, write, type Bug } from './bug.js';
 
 export const B12: Bug = {
   id: 'B12',
-  title: 'the second range of an invalidation overwrites the first',
+  title: 'of two ranges of an invalidation only the second is remembered',
   source:
     'kvm_mmu_invalidate_range_add() of the tree: its condition is in_progress == 1; later kernels test for an invalid start',
   invariant: 'the tracked range covers every range that is being invalidated',

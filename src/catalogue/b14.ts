@@ -9,7 +9,7 @@ export const B14: Bug = {
   invariant: 'a host write meets no RMP violation',
   story:
     "Assigning a page prepares the host's own mapping of its region. The path of success runs into the cleanup and gives the host its 2M mapping back: a write to a neighbour of the page goes through it and faults.",
-  fix: 'undo only what failed; upstream splits the direct map to 4K and leaves it so',
+  fix: 'undo only what failed; upstream no longer unmaps, and does not put 2M entries together again',
   variants: ['B14'],
   verdicts: ['host-page'],
   strategy: 'delays',

@@ -5,7 +5,7 @@ export const B17: Bug = {
   id: 'B17',
   title: 'one large mapping over private and shared memory',
   source: 'report of 30 June 2022 against the private memory series: a guest died after it had shared 33 pages',
-  invariant: 'a mapping never crosses a boundary between private and shared gfns',
+  invariant: 'what one mapping covers is all private or all shared',
   story:
     'Some pages of a 2M region become shared. A later fault beside them maps the whole region at once, the shared gfns included.',
   fix: 'remember for each 2M and 1G page whether its attributes are mixed, and map it in 4K pieces then',

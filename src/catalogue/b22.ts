@@ -8,7 +8,7 @@ export const B22: Bug = {
   invariant: 'mmap_lock and the invalidate lock are taken in one order',
   story:
     "To populate the file KVM holds its invalidate lock and gets the VMM's source page, which takes mmap_lock. A thread of the VMM that touches its own mapping of the file has mmap_lock and waits for the invalidate lock. With somebody who waits to write to mmap_lock between them, neither gets on.",
-  fix: 'get the source page first, then lock',
+  fix: 'have the source page before the invalidate lock is taken',
   variants: ['B22'],
   verdicts: ['locking', 'deadlock'],
   strategy: 'any',

@@ -5,7 +5,7 @@ export const B23: Bug = {
   id: 'B23',
   title: 'a new memslot does not know the attributes that exist',
   source: '9129633d568e ("KVM: x86/mmu", fixes 8dd2eee9d526): large page tracking and memory attributes out of step',
-  invariant: "the mixed flag of each large page is what its gfns' attributes say",
+  invariant: 'a large page counts as mixed when the attributes of its gfns differ, and only then',
   story:
     'Attributes change while no memslot covers the gfns. The memslot that comes later starts with no large page marked as mixed, and a fault maps 2M over both kinds of memory.',
   fix: 'initialise the flags of a new memslot from the attributes',

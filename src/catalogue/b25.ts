@@ -1,9 +1,9 @@
-// B25: a memslot appears between range_start and range_end.
+// B25: range_end finds a memslot that range_start did not.
 import { sharedSlot, type Bug } from './bug.js';
 
 export const B25: Bug = {
   id: 'B25',
-  title: 'a memslot appears between range_start and range_end',
+  title: 'range_end finds a memslot that range_start did not',
   source: '52ac8b358b0c ("KVM: Block memslot updates across range_start() and range_end()"), 071064f14d87',
   invariant: 'begin and end balance: mmu_invalidate_in_progress never falls below 0',
   story:

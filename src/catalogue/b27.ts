@@ -6,7 +6,7 @@ export const B27: Bug = {
   title: 'a notifier is off the list before it has forgotten its pages',
   source:
     'commits d34883d4e35c and 3ad3d901bbcf (mm: mmu_notifier: fix freed page still mapped in secondary MMU), 751efd8610d3',
-  invariant: 'a page that was freed is not mapped in a secondary MMU',
+  invariant: 'no page table of a guest leads to a page that was freed',
   story:
     "The VMM's process ends. KVM's notifier is taken off the list, and only then told to forget every page. In between the reaper takes memory of the same process away: there is nobody to tell, it frees the pages. KVM's page tables still map them.",
   fix: 'call ->release first and empty the list afterwards, both inside one SRCU section; whoever unregisters meanwhile does the same and waits',

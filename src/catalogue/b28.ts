@@ -7,7 +7,7 @@ export const B28: Bug = {
   source: 'the comment in kvm_destroy_vm() (virt/kvm/kvm_main.c, with 52ac8b358b0c)',
   invariant: 'nobody waits for a range_end that cannot come',
   story:
-    "Somebody takes memory of the VMM's process away: range_start has raised mn_active_invalidate_count. The VM is destroyed, its notifier unregistered, and range_end no longer reaches it. Destroying the VM deletes KVM's own memslot, which waits until the count is 0: for ever.",
+    "Somebody takes memory of the VMM's process away: range_start has raised mn_active_invalidate_count. The VM is destroyed, its notifier unregistered, and range_end no longer reaches it. Destroying the VM deletes KVM's own memslot, which waits for the count to reach 0: for ever.",
   fix: 'with the notifier gone, set the count to 0',
   variants: ['B28'],
   verdicts: ['lost-wakeup', 'deadlock'],

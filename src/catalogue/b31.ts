@@ -8,7 +8,7 @@ export const B31: Bug = {
   invariant: 'no page-table entry maps a page that is free',
   story:
     'A memslot update has marked a root invalid and is about to tear it down. A hole punch visits valid roots only and frees the page. The teardown then meets an entry of a page that belongs to somebody else by now.',
-  fix: 'visit all roots',
+  fix: 'unmap in invalid roots, too',
   variants: ['B31'],
   verdicts: ['stale-mapping'],
   strategy: 'pos',

@@ -1,4 +1,4 @@
-// B34: the flush of a range begins at the wrong gfn.
+// B34: a flush leaves out what was zapped before a pause.
 import { punch, setPrivate, slot, write, type Bug } from './bug.js';
 
 const REGION = 512;
@@ -7,7 +7,7 @@ const REGIONS = 17;
 
 export const B34: Bug = {
   id: 'B34',
-  title: 'the flush of a range begins at the wrong gfn',
+  title: 'a flush leaves out what was zapped before a pause',
   source: '574c3c55e969 (Fixes a066e61f13cf)',
   invariant: 'no TLB entry maps a page that went back to the host',
   story:

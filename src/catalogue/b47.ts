@@ -1,9 +1,9 @@
-// B47: memory that shares a 2M region with the end of the RMP table is given out.
+// B47: memory beside the end of the RMP table, in its 2M region, is given out.
 import type { Bug } from './bug.js';
 
 export const B47: Bug = {
   id: 'B47',
-  title: 'the end of the RMP table shares a 2M region with memory that is given out',
+  title: 'memory beside the end of the RMP table, in its 2M region, is given out',
   source:
     'patch "x86/sev: Add callback to apply RMP table fixups for kexec" (Ashish Kalra, 26 April 2024); AMDSEV issue 245, where an RMPUPDATE beside the table got code 2',
   invariant: 'a host write meets no RMP violation',

@@ -8,7 +8,7 @@ export const B53: Bug = {
   invariant: 'nothing is used after it was freed',
   story:
     'A new region is put on the list, the lock is dropped, and then its pages are flushed. It can be found from the moment it is listed: another thread unregisters and frees it under the flush.',
-  fix: 'flush before the lock is dropped',
+  fix: 'flush under the lock',
   variants: ['B53'],
   verdicts: ['kernel-bug'],
   strategy: 'delays',

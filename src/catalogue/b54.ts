@@ -1,9 +1,9 @@
-// B54: a second LAUNCH_FINISH writes to registers that are encrypted.
+// B54: LAUNCH_FINISH can be repeated, and writes over the guest's own registers then.
 import { SMALL, type Bug } from './bug.js';
 
 export const B54: Bug = {
   id: 'B54',
-  title: 'a second LAUNCH_FINISH writes to registers that are encrypted',
+  title: "LAUNCH_FINISH can be repeated, and writes over the guest's own registers then",
   source:
     '9b9f7962e3e8 ("KVM: SEV: Reject attempts to sync VMSA of an already-launched/encrypted vCPU"), mails of January to March 2026',
   invariant: 'a host write meets no RMP violation',

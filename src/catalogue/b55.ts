@@ -5,7 +5,7 @@ export const B55: Bug = {
   id: 'B55',
   title: 'the RMP is reset as the invalidation begins',
   source: 'design of commit a90764f0e4ed (KVM: guest_memfd: Add hook for invalidating memory)',
-  invariant: 'a page that returns to the host is not assigned',
+  invariant: 'a page has no owner in the RMP when the host gets it back',
   story:
     'guest_memfd assigns a page as it gives it out, under the folio lock and without a look at the invalidation. If the reset ran at the beginning, as the hook of RFC v8 does, a fault that comes before the truncation would assign the page again, and it would be freed so. The fault itself is told to retry, too late.',
   fix: 'reset the page in free_folio: it has left the file, and the folio lock keeps faults out',

@@ -8,7 +8,7 @@ export const B60: Bug = {
   invariant: 'nobody waits for a grace period with a lock that its readers take',
   story:
     'The first shadow root of a guest gives each memslot its reverse maps. It happens in KVM_RUN, inside kvm->srcu, under slots_arch_lock. A memslot update that kept this lock while it waits for the readers of kvm->srcu waits for the vCPU, and the vCPU for the lock.',
-  fix: 'drop slots_arch_lock before the grace period: that is what it was made for',
+  fix: 'let go of slots_arch_lock, which was made for this, before the wait for the readers',
   variants: ['B60'],
   verdicts: ['deadlock', 'locking'],
   strategy: 'any',

@@ -1,9 +1,9 @@
-// B61: a folio's order is trusted although gfn and file offset do not match.
+// B61: a folio's order is trusted wherever gfn and file offset lie.
 import { HUGE, setPrivate, slot, write, type Bug } from './bug.js';
 
 export const B61: Bug = {
   id: 'B61',
-  title: "a folio's order is trusted although gfn and file offset do not match",
+  title: "a folio's order is trusted wherever gfn and file offset lie",
   source: 'review of RFC v8, patch 48/56 (1 March and 5 April 2023); QEMU binds memslots at page offsets such as 0x100',
   invariant: 'a physical page has one owner, and the owner has it there',
   story:

@@ -1,5 +1,5 @@
 // A bug of the catalogue: a mistake that the kernel or the patch really had, as a case report that can be run. The kernel has the mistake as a variant, a
-// named switch at the one place where the code was wrong; the scenario is the smallest that shows it.
+// named switch in the line that was wrong; the scenario is the smallest that shows it.
 import type { Operation, Scenario } from '../explore/scenario.js';
 
 export interface Bug {

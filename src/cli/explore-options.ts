@@ -5,6 +5,7 @@ import { PROTOCOLS } from '../host/protocols.js';
 import { parseDuration, parseSize } from '../host/units.js';
 import type { Checkpoint } from '../explore/checkpoint.js';
 import type { PointSet } from '../explore/target.js';
+import { wholeNumber } from './whole-number.js';
 
 /** As the command line has them. */
 export interface Options {
@@ -62,13 +63,6 @@ const FIXED = [
   'protocol',
   'from',
 ] as const;
-
-function wholeNumber(option: string, text: string, least: number, most: number): number {
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
-  if (!(value >= least && value <= most))
-    throw new UsageError(option, `${option} ${text}: expected a whole number from ${least} to ${most}`);
-  return value;
-}
 
 function oneOf<T extends string>(option: string, text: string, known: readonly T[]): T {
   const found = known.find((each) => each === text);

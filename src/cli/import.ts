@@ -1,4 +1,4 @@
-// `rmptorture import <log>`: turns a real log into a memslot sequence or a host layout, or explains what it shows.
+// `rmptorture import <log>`: memslot sequences and host layouts from the logs of real machines; or what such a log shows.
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -19,7 +19,7 @@ interface Options {
 export function importCommand(done: (code: number) => void): Command {
   return new Command('import')
     .description(
-      'turn a real log (QEMU memslot trace, KVM trace events, function_graph, kernel log of an SNP host, KASAN report) into documents that profiles use, or explain it',
+      'read a log of a real machine (QEMU memslot trace, KVM trace events, function_graph, kernel log of an SNP host, KASAN report) and make documents of it that profiles use, or explain it',
     )
     .argument('<log>', 'the log, as text')
     .option('--explain', 'only say what the log shows; write nothing')

@@ -1,4 +1,4 @@
-// `rmptorture replay <trace.json>`: runs one recorded interleaving again, step by step.
+// `rmptorture replay <trace.json>`: an interleaving from a trace file once more, with all its steps.
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
 import { nowNs } from '../host/clock.js';

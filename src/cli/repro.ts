@@ -11,6 +11,7 @@ import { parseDuration } from '../host/units.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
 import { outFolder } from './out-folder.js';
 import { interruptible } from './signals.js';
+import { wholeNumber } from './whole-number.js';
 
 interface Options {
   all?: boolean;
@@ -47,13 +48,6 @@ export function reproCommand(done: (code: number) => void): Command {
     .option('--pages <dir>', 'with --all: write a page of documentation for each bug, too')
     .option('--no-color', 'no colours')
     .action(async (bug: string | undefined, options: Options) => done(await repro(bug, options)));
-}
-
-function wholeNumber(option: string, text: string, least: number, most: number): number {
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
-  if (!(value >= least && value <= most))
-    throw new UsageError(option, `${option} ${text}: expected a whole number from ${least} to ${most}`);
-  return value;
 }
 
 async function repro(id: string | undefined, options: Options): Promise<number> {

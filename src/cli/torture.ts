@@ -1,4 +1,4 @@
-// `rmptorture torture [profile.yaml]`: runs a load profile on real threads with every oracle on.
+// `rmptorture torture [profile.yaml]`: real threads under the load of a profile, and what the oracles say of it.
 import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
@@ -43,7 +43,7 @@ const QUICKSTART = fileURLToPath(new URL('../../../config/quickstart.yaml', impo
 /** Builds the command; `done` receives the exit code. */
 export function tortureCommand(done: (code: number) => void): Command {
   return new Command('torture')
-    .description('run a load profile on real threads, every oracle on')
+    .description('put the load of a profile on real threads and check every invariant')
     .argument('[profile]', 'profile (default: config/quickstart.yaml)')
     .option('--json', 'print the result document on stdout, nothing else')
     .option('--out <dir>', 'where to write the result files (default: results/<time>-torture)')

@@ -1,4 +1,4 @@
-// What a strategy sees and decides. A strategy is one small file in strategies/: it names its paper and where it differs.
+// What a strategy sees and decides. Each has a file in strategies/, which says what paper it is from and what it does otherwise.
 
 /** What the threads stand at. Valid during pick() and performed() only. */
 export interface View {

@@ -23,6 +23,7 @@ export function count(name: string, value: number): number {
   return value;
 }
 
+/** A whole number from `least` to `most`. */
 export function within(name: string, value: number, least: number, most: number): number {
   if (!Number.isInteger(value) || value < least || value > most)
     throw new UsageError(name, `${name}: ${String(value)} is not a whole number from ${least} to ${most}`);

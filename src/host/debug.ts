@@ -1,4 +1,4 @@
-// pr_debug: the lines of the invalidation patch, in its own words, switched on by function name as dynamic debug does.
+// pr_debug: the lines of the invalidation patch, in its own words, switched on by the names of functions, as in Linux.
 import { pino } from 'pino';
 import * as sites from '../kernel/abi/debug.js';
 import { SH_DEBUG_FLAGS } from '../kernel/abi/layout.js';

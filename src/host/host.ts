@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
 import { runActor, type ActorOfPool, type ActorsRun } from './actor-run.js';
+import { within } from './arguments.js';
 import { nowNs } from './clock.js';
 import * as program from '../kernel/abi/program.js';
 import type { HostHandle, UserHook } from './attach.js';
@@ -111,8 +112,8 @@ export class Host {
 
   /** Boots a host. Throws UsageError when an option makes no sense; nothing is left behind then. */
   static async create(options: HostOptions = {}): Promise<Host> {
-    const partitions = wholeNumber('partitions', options.partitions ?? 2, 1, 64);
-    const workers = wholeNumber('workers', options.workers ?? partitions, 1, 256);
+    const partitions = within('partitions', options.partitions ?? 2, 1, 64);
+    const workers = within('workers', options.workers ?? partitions, 1, 256);
     if (parseDuration(options.stuckAfter ?? STUCK_AFTER) < 1e6) {
       throw new UsageError('stuckAfter', `stuckAfter: ${options.stuckAfter} is too short; at least 1ms`);
     }
@@ -341,13 +342,6 @@ async function loadHook(path: string): Promise<UserHook> {
     'hook',
     `hook: ${path} has no function as its default export; write none, snp, or such a module`,
   );
-}
-
-function wholeNumber(option: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new UsageError(option, `${option}: ${value} is not a whole number from ${least} to ${most}`);
-  }
-  return value;
 }
 
 function oneOf<T extends string>(option: string, value: T, known: readonly T[]): T {

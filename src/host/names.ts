@@ -1,4 +1,4 @@
-// Symbolic names of kernel objects for reports: `vm0.mmu_lock` instead of an address.
+// Names of kernel objects for reports, which would have addresses otherwise: `vm0.mmu_lock`.
 import * as kvm from '../kernel/abi/kvm.js';
 import * as layout from '../kernel/abi/layout.js';
 import * as mm from '../kernel/abi/mm.js';

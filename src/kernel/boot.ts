@@ -1,5 +1,5 @@
-// Boot: lays the shard's tables out in linear memory from the geometry in the header. Geometry is data: the same code boots a 512 GiB host
-// and a host of 64 pages. Nothing here touches a table whose pages should stay uncommitted.
+// Boot: lays the shard's tables out in linear memory from the geometry in the header. Hosts differ in it alone, whether they have 64 pages or
+// 512 GiB. Nothing here touches a table whose pages should stay uncommitted.
 import {
   LOCK_ASID, LOCK_FILE_LIST, LOCK_KVM, LOCK_SNP_LEAKED, PTRS_PER_2M, SHARD_MAGIC, SH_BOOTED, SH_MAGIC, SH_PAGES, SH_PARTITIONS,
   SH_PARTITION_COUNT, SH_PFN_COUNT, SH_REGIONS, SH_RMP,

@@ -34,6 +34,7 @@ export function spendNs(ns: f64): void {
   while (nowNs() < endNs) turn(CLOCK_TURNS);
 }
 
+/** So many turns of the loop that COST_TURNS_PER_NS is measured by. @context any; no point. */
 export function turn(turns: u32): void {
   for (let n = turns; n != 0; n--) fence();
 }

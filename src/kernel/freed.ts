@@ -15,6 +15,7 @@ export function found32(p: usize, value: u32): u32 {
   if (ORACLES && !CONTROLLED && value == FREED_WORD && p >= <usize>SH_END) freedRead(p);
   return value;
 }
+/** The same for 64 bits: freed memory shows by two words of the pattern. */
 // @ts-ignore: decorator
 @inline
 export function found64(p: usize, value: u64): u64 {

@@ -1,6 +1,6 @@
 // Kernel heap. Small objects: size classes with a magazine per task (no lock, no atomic in the common case) over shared free lists;
 // after Linux's SLUB per-CPU lists and Bonwick's magazines. Large arrays: vmalloc, first fit over freed extents, else fresh memory,
-// which is zero and costs nothing until it is touched.
+// which is zero and which the operating system commits when it is touched.
 import {
   FREED_WORD, HEAP_CLASSES, LOCK_HEAP, LOCK_VMALLOC, SH_HEAP_END, SH_HEAP_NEXT, SUBSYS_HEAP, TASK_MAGAZINES,
 } from './abi/layout';
@@ -77,6 +77,7 @@ function take(size: usize): usize {
   return object;
 }
 
+/** A zeroed object of `size` bytes; 0 when out of memory. @context as kmalloc. */
 export function kzalloc(size: usize): usize {
   const object: usize = allocationFails() ? 0 : take(size);
   if (object != 0) fillBytes(object, 0, size);
@@ -232,4 +233,5 @@ export function heapLive(task: usize, cls: u32): i32 {
   return <i32>load32(task + TASK_MAGAZINES + <usize>cls * 16 + 8);
 }
 
+/** Size classes there are: heapLive takes 0 to one less. */
 export function heapClassCount(): u32 { return HEAP_CLASSES; }

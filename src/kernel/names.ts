@@ -23,6 +23,7 @@ export function nameObject(address: usize, bytes: usize, type: u32, parent: usiz
   spinUnlock(LOCK_NAMES);
 }
 
+/** Takes the name of the object at this address away; none is no error. */
 export function unnameObject(address: usize): void {
   spinLock(LOCK_NAMES);
   const count = load32(SH_NAMES_COUNT);

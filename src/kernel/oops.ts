@@ -1,5 +1,5 @@
-// The oops: a violated invariant. It is recorded in the shard header, stops every thread at its next point and leaves the kernel by
-// an exception, with all locks as they are: the run has failed and only its state is still of interest.
+// The oops: a violated invariant. It is recorded in the shard header; this thread leaves the kernel by an exception, the others at the next point they come to,
+// with all locks as they are: the run has failed and only its state is still of interest.
 import {
   OOPS_ARGS, OOPS_CODE, OOPS_DONE, OOPS_MAX, OOPS_ORACLE, OOPS_SIZE, OOPS_TASK, OOPS_TIME_NS, SH_OOPS, SH_OOPS_COUNT, SH_STOP,
   STOP_OOPS, TASK_ID,
@@ -30,6 +30,7 @@ export function oops(oracle: u32, code: u32, a: f64 = 0, b: f64 = 0, c: f64 = 0,
   checkStop();
 }
 
+/** Reports a violation when the condition holds; does not return then. kernel: BUG_ON(). */
 // @ts-ignore: decorator
 @inline
 export function bugOn(condition: bool, oracle: u32, code: u32, a: f64 = 0, b: f64 = 0): void {

@@ -96,6 +96,7 @@ export function allocationFails(): bool {
   return PERTURBED && peek32(PB_FAIL_CHANCE) != 0 && failDrawn();
 }
 
+/** allocationFails when it is drawn: counts those that fail. @context perturbed builds only, as the two below. */
 export function failDrawn(): bool {
   if (peek32(current + TASK_ID) == 0 || randomU32() >= peek32(PB_FAIL_CHANCE)) return false;
   tally(PB_FAILURES);
@@ -109,6 +110,7 @@ export function perturbHook(): void {
   if (PERTURBED && peek32(PB_HOOK_CHANCE) != 0) hookDrawn();
 }
 
+/** perturbHook when it is drawn: stays for up to PB_HOOK_NS. */
 export function hookDrawn(): void {
   if (randomU32() >= peek32(PB_HOOK_CHANCE)) return;
   tally(PB_HOOKS);
@@ -125,6 +127,7 @@ export function ipiIsLate(): bool {
   return PERTURBED && peek32(PB_IPI_CHANCE) != 0 && ipiDrawn();
 }
 
+/** ipiIsLate when it is drawn: stays for up to PB_IPI_NS. */
 export function ipiDrawn(): bool {
   if (randomU32() >= peek32(PB_IPI_CHANCE)) return false;
   stay(drawUpTo(loadF64(PB_IPI_NS)));

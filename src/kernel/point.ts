@@ -1,5 +1,5 @@
 // The scheduling point: every access to shared memory, every wait, clock and random number of the kernel passes here.
-// This is the only file that knows there are several builds: `fast` compiles each accessor to the bare instruction, `perturbed`
+// No other file looks at which build it is in: `fast` compiles each accessor to the bare instruction, `perturbed`
 // counts down to an injected delay at atomic operations, `controlled` announces the operation to a scheduler before it is
 // performed, which may suspend the virtual thread (control/threads.ts). After crossbeam's `primitive` module and Linux's READ_ONCE family.
 import {
@@ -64,7 +64,7 @@ function perturb(): void {
   }
 }
 
-/** Leaves the kernel for good when the run has oopsed: how a violation stops every thread at its next point. */
+/** Leaves the kernel for good when the run has oopsed: how a violation reaches every thread, wherever it is. */
 export function checkStop(): void {
   if (atomic.load<u32>(SH_STOP) >= <u32>STOP_OOPS) hostStopped();
 }
@@ -160,7 +160,7 @@ export function loadF64(p: usize): f64 { if (CONTROLLED) pointLoad(p, 8); return
 @inline
 export function storeF64(p: usize, value: f64): void { if (CONTROLLED) pointStore(p, 8, <i32>reinterpret<u64>(value), <i32>(reinterpret<u64>(value) >> 32)); store<f64>(p, value); }
 
-// --- atomic accesses: sequentially consistent, for everything another task may touch at the same moment ---
+// --- atomic accesses: sequentially consistent, for everything another task may touch at the same moment; those that read and write return what was there ---
 
 /**
  * WRITE_ONCE: one whole store that others may read by atomic loads at any moment and that orders nothing: for hints, and for what the next locked

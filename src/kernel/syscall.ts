@@ -17,7 +17,7 @@ import { vcpuCreate } from './kvm/vcpu';
 import { createVm, destroyVm } from './kvm/vm';
 import { compoundHead, getPageUnlessZero, putPage } from './mm/page';
 import {
-  fputFile, memfdRestricted, restrictedmemErrorPage, restrictedmemFallocate, restrictedmemSetattr, restrictedmemSize, restrictedmemPages,
+  fputFile, memfdRestricted, restrictedmemErrorPage, restrictedmemFallocate, restrictedmemSetattr, restrictedmemPages,
 } from './mm/restrictedmem';
 import { guestShadowInit } from './oracle/guest';
 import { current, load32, store32, store64 } from './point';
@@ -34,10 +34,12 @@ export function sysCreateGuestMemfd(kvm: usize, bytes: f64, flags: i32, interlea
   return kvmGmemCreate(kvm, <i64>bytes, <u32>flags, interleave, homePartition, huge);
 }
 
+/** ftruncate(2). 0, or an error of restrictedmemSetattr. */
 export function sysFileSetSize(file: usize, bytes: f64): i32 {
   return restrictedmemSetattr(file, <u64>bytes);
 }
 
+/** fallocate(2): `mode` FALLOC_FL_*, `offset` and `length` in bytes. 0, or an error of restrictedmemFallocate. @context may sleep. */
 export function sysFileFallocate(file: usize, mode: i32, offset: f64, length: f64): i32 {
   rcuUserExit();
   const ret = restrictedmemFallocate(file, mode, <i64>offset, <i64>length);
@@ -53,8 +55,9 @@ export function sysPunchHoleFanout(file: usize, offset: f64, length: f64): i32 {
   return ret;
 }
 
+/** close(2) of a descriptor: the last one frees the file and its pages. @context sleeps. */
 export function sysFilePut(file: usize): void { fputFile(file); }
-export function sysFileSize(file: usize): f64 { return <f64>restrictedmemSize(file); }
+/** Pages the file holds. */
 export function sysFilePages(file: usize): f64 { return <f64>restrictedmemPages(file); }
 
 /** KVM_CREATE_VM (with KVM_SNP_INIT when `snp`). asid 0: the next free one. Returns the VM or -errno. */
@@ -68,7 +71,9 @@ export function sysCreateVm(snp: i32, asid: i32, homePartition: i32): i32 {
   return <i32>kvm;
 }
 
+/** close(2) of the VM's descriptor: frees it and what is its own; a file that it has bound is only unbound. @context sleeps. */
 export function sysDestroyVm(kvm: usize): void { destroyVm(kvm); }
+/** Number of the VM in its shard, as reports name it. */
 export function sysVmId(kvm: usize): i32 { return <i32>load32(kvm + KVM_ID); }
 
 /** ASID of an SNP guest, 0 of others and when it is gone. */
@@ -91,6 +96,7 @@ export function setMemslot(
   return ret;
 }
 
+/** setMemslot of addresses and sizes in bytes as doubles. */
 export function sysSetMemslot(
   kvm: usize, asId: u32, id: u32, flags: u32, gpa: f64, size: f64, hva: f64, file: usize, offset: f64,
 ): i32 {
@@ -102,6 +108,7 @@ export function sysSetMemoryAttributes(kvm: usize, startGfn: f64, pageCount: f64
   return kvmSetMemoryAttributes(kvm, <u64>startGfn, <u64>startGfn + <u64>pageCount, <u32>attributes);
 }
 
+/** KVM_CREATE_VCPU. Returns the vCPU or -errno. @context sleeps. */
 export function sysCreateVcpu(kvm: usize): i32 { return <i32>vcpuCreate(kvm); }
 
 /** One guest access (KVM_RUN until it is done): flags 1 write, 2 private. Returns 0 or why the vCPU left to user space. */
@@ -112,6 +119,7 @@ export function sysTouch(vcpu: usize, gfn: f64, flags: i32, value: u32): i32 {
   return ret;
 }
 
+/** What the vCPU's last access read. @context the caller is the one that ran it. */
 export function sysVcpuValue(vcpu: usize): u32 { return load32(vcpu + VCPU_VALUE); }
 
 /** memory_failure(): a hardware error on a page. -ENOENT-like results as the page's owner reports them. */

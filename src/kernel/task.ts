@@ -15,12 +15,14 @@ import { traceSpan } from './trace';
 
 export { current };
 
+/** The task with this id. */
 // @ts-ignore: decorator
 @inline
 export function taskAddress(id: u32): usize {
   return <usize>load32(SH_TASKS) + <usize>id * TASK_SIZE;
 }
 
+/** Id of the calling task. */
 // @ts-ignore: decorator
 @inline
 export function currentId(): u32 {
@@ -79,6 +81,7 @@ export function taskExit(): void {
   atomicStore32(current + TASK_STATE, TASK_EXITED);
 }
 
+/** TASK_FREE, TASK_RUNNING or TASK_EXITED. */
 export function taskState(id: u32): u32 {
   return atomicLoad32(taskAddress(id) + TASK_STATE);
 }
@@ -93,6 +96,7 @@ export function stackPush(n: usize): usize {
   return current + <usize>top;
 }
 
+/** Gives back the `n` bytes taken last. Pairs with stackPush. */
 // @ts-ignore: decorator
 @inline
 export function stackPop(n: usize): void {
@@ -106,6 +110,7 @@ export function waitBegin(lock: usize, kind: u32): void {
   atomicStore32(current + TASK_WAIT_LOCK, <u32>lock);
 }
 
+/** The wait is over: an event of the trace. */
 export function waitEnd(): void {
   const kind = loadStatic32(current + TASK_WAIT_KIND);
   // Grace periods have events of their own, which say more.

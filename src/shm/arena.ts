@@ -3,6 +3,7 @@
 import type { KernelExports } from '#kernel-exports';
 import { LC_MAX, LC_NONE, LC_USER } from '../kernel/abi/classes.js';
 import * as layout from '../kernel/abi/layout.js';
+import { within } from '../host/arguments.js';
 import { KernelError, KernelOops, RmpTortureError, UsageError } from '../host/errors.js';
 import { readViolations } from '../host/oops.js';
 import { attachShard, createShard, type Shard, type ShardHandle } from '../host/shard.js';
@@ -26,13 +27,6 @@ export interface ArenaOptions {
 /** What another thread needs to join an arena; post it with postMessage or workerData. */
 export interface ArenaHandle {
   shard: ShardHandle;
-}
-
-export function wholeNumber(name: string, value: number, least: number, most: number): number {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new UsageError(name, `${name}: ${value} is not a whole number from ${least} to ${most}`);
-  }
-  return value;
 }
 
 /** Where a thread goes that meets a stop: out of the call, by an error. */
@@ -60,7 +54,7 @@ export class Arena {
   /** Makes an arena; the calling thread is attached to it. Throws UsageError for options that make no sense. */
   static create(options: ArenaOptions = {}): Arena {
     const bytes = parseSize(options.bytes ?? '16MiB');
-    const maxThreads = wholeNumber('maxThreads', options.maxThreads ?? 64, 1, 1024);
+    const maxThreads = within('maxThreads', options.maxThreads ?? 64, 1, 1024);
     const memoryPages = Math.ceil((bytes + OVERHEAD_BYTES + maxThreads * 16384) / PAGE_BYTES);
     if (memoryPages > 65536)
       throw new UsageError('bytes', `bytes: ${bytes} is more than one arena holds; at most 4000MiB`);
@@ -138,7 +132,7 @@ export interface LockOptions {
 
 /** The kernel's lock class for a user's. */
 export function lockClassOf({ lockClass }: LockOptions): number {
-  return lockClass === undefined ? LC_NONE : LC_USER + wholeNumber('lockClass', lockClass, 0, LC_MAX - LC_USER - 1);
+  return lockClass === undefined ? LC_NONE : LC_USER + within('lockClass', lockClass, 0, LC_MAX - LC_USER - 1);
 }
 
 /** Nanoseconds of a time limit in milliseconds; without a limit a negative number. */

@@ -11,7 +11,8 @@ import {
   SLICE_SUM,
 } from '../kernel/abi/shm.js';
 import { KernelError, UsageError } from '../host/errors.js';
-import { Shared, wholeNumber, type Arena } from './arena.js';
+import { within } from '../host/arguments.js';
+import { Shared, type Arena } from './arena.js';
 
 /** How fine a histogram is. */
 export interface HistogramOptions {
@@ -31,7 +32,7 @@ export interface HdrTextOptions {
 export class Histogram extends Shared {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: HistogramOptions = {}): Histogram {
-    const precision = wholeNumber('precision', options.precision ?? 5, 1, 12);
+    const precision = within('precision', options.precision ?? 5, 1, 12);
     const histogram = new Histogram(arena, arena.alloc(HDR_SIZE));
     if (arena.x.hdrInit(histogram.address, precision) === 0) throw new KernelError('Histogram', 12, { precision });
     return histogram;

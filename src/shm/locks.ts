@@ -8,8 +8,9 @@ import {
   TIMED_RWSEM_WRITE,
   TIMED_SPINLOCK,
 } from '../kernel/abi/shm.js';
+import { within } from '../host/arguments.js';
 import { KernelError, UsageError } from '../host/errors.js';
-import { limitNs, lockClassOf, Shared, wholeNumber, type Arena, type LockOptions } from './arena.js';
+import { limitNs, lockClassOf, Shared, type Arena, type LockOptions } from './arena.js';
 
 const LOCK_BYTES = 64;
 
@@ -41,6 +42,32 @@ function place(arena: Arena): number {
 abstract class Lock extends Shared {
   protected timed(kind: number, timeoutMs: number): boolean {
     return this.arena.x.lockTimed(kind, this.address, limitNs(timeoutMs)) !== 0;
+  }
+}
+
+/** A lock that readers share and a writer has alone. */
+abstract class ReaderWriterLock extends Lock {
+  abstract readLock(): void;
+  abstract readUnlock(): void;
+  abstract writeLock(): void;
+  abstract writeUnlock(): void;
+
+  /** Runs `body` as a reader; ends reading also when that throws. */
+  withRead<T>(body: () => T): T {
+    return between(
+      () => this.readLock(),
+      body,
+      () => this.readUnlock(),
+    );
+  }
+
+  /** Runs `body` as the writer; ends writing also when that throws. */
+  withWrite<T>(body: () => T): T {
+    return between(
+      () => this.writeLock(),
+      body,
+      () => this.writeUnlock(),
+    );
   }
 }
 
@@ -125,7 +152,7 @@ export class SpinLock extends Lock {
 }
 
 /** Sleeping reader-writer lock: queueing, with a hand-off, so that neither side starves. kernel: struct rw_semaphore. */
-export class RwSem extends Lock {
+export class RwSem extends ReaderWriterLock {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): RwSem {
     const lockClass = lockClassOf(options);
@@ -173,28 +200,10 @@ export class RwSem extends Lock {
   downgrade(): void {
     this.arena.x.downgradeWrite(this.address);
   }
-
-  /** Runs `body` as a reader; ends reading also when that throws. */
-  withRead<T>(body: () => T): T {
-    return between(
-      () => this.readLock(),
-      body,
-      () => this.readUnlock(),
-    );
-  }
-
-  /** Runs `body` as the writer; ends writing also when that throws. */
-  withWrite<T>(body: () => T): T {
-    return between(
-      () => this.writeLock(),
-      body,
-      () => this.writeUnlock(),
-    );
-  }
 }
 
 /** Spinning reader-writer lock, first come first served. kernel: qrwlock, as KVM's mmu_lock. */
-export class RwLock extends Lock {
+export class RwLock extends ReaderWriterLock {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): RwLock {
     const lockClass = lockClassOf(options);
@@ -241,24 +250,6 @@ export class RwLock extends Lock {
   /** Whether somebody waits: a long section may let go and come back. */
   get contended(): boolean {
     return this.arena.x.rwlockNeedbreak(this.address) !== 0;
-  }
-
-  /** Runs `body` as a reader; ends reading also when that throws. */
-  withRead<T>(body: () => T): T {
-    return between(
-      () => this.readLock(),
-      body,
-      () => this.readUnlock(),
-    );
-  }
-
-  /** Runs `body` as the writer; ends writing also when that throws. */
-  withWrite<T>(body: () => T): T {
-    return between(
-      () => this.writeLock(),
-      body,
-      () => this.writeUnlock(),
-    );
   }
 }
 
@@ -314,7 +305,7 @@ export class Srcu extends Shared {
 export class Barrier extends Shared {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, parties: number): Barrier {
-    wholeNumber('parties', parties, 1, 1024);
+    within('parties', parties, 1, 1024);
     const barrier = new Barrier(arena, place(arena));
     arena.x.barrierInit(barrier.address, parties);
     return barrier;

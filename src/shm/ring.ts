@@ -1,7 +1,8 @@
 // A bounded queue of fixed-size records: one consumer, one producer or many, waiting or not (src/kernel/shm/ring.ts).
 import { RING_MASK, RING_RECORD, RING_REFUSED, RING_SIZE, RING_SLOTS } from '../kernel/abi/shm.js';
 import { UsageError } from '../host/errors.js';
-import { limitNs, Shared, wholeNumber, type Arena } from './arena.js';
+import { within } from '../host/arguments.js';
+import { limitNs, Shared, type Arena } from './arena.js';
 
 /** Who uses a ring. */
 export interface RingOptions {
@@ -25,10 +26,10 @@ export class Ring extends Shared {
 
   /** A ring of `capacity` (a power of two, at least 2) records of `recordBytes` bytes. */
   static create(arena: Arena, capacity: number, recordBytes: number, options: RingOptions = {}): Ring {
-    wholeNumber('capacity', capacity, 2, 2 ** 24);
+    within('capacity', capacity, 2, 2 ** 24);
     if ((capacity & (capacity - 1)) !== 0)
       throw new UsageError('capacity', `capacity: ${capacity} is not a power of two`);
-    wholeNumber('recordBytes', recordBytes, 1, 65536);
+    within('recordBytes', recordBytes, 1, 65536);
     const slots = arena.alloc(arena.x.ringSlotsBytes(capacity, recordBytes));
     const address = arena.alloc(RING_SIZE);
     arena.x.ringInit(address, slots, capacity, recordBytes, options.oneProducer === true ? 0 : 1);

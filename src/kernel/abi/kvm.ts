@@ -35,7 +35,7 @@ export const KVM_MEMSLOTS = 512; // u32[KVM_ADDRESS_SPACES] active set of each a
 export const KVM_MEMSLOT_SETS = 520; // u32[KVM_ADDRESS_SPACES][2] the two sets; fixed
 export const KVM_NR_MEMSLOT_PAGES = 536; // u64 pages of all slots; slots_lock
 export const KVM_MEM_ATTR = 576; // xarray mem_attr_array (32 bytes), by 2M chunk, see attributes.ts; stores under slots_lock
-export const KVM_COUNTERS = 640; // KVM_COUNTER_MAX x u32, see KC_*; atomic adds
+export const KVM_COUNTERS = 640; // 32 x u32, see KC_*; atomic adds
 // TDP MMU (tdp.ts): the root first, the rest is that file's.
 export const KVM_TDP_ROOT = 768; // u32
 export const KVM_MMU_AREA = 772; // 124 bytes for tdp.ts
@@ -107,7 +107,6 @@ export const KC_ATTR_ERRORS = 14; // update_mem_attr failed (only logged)
 export const KC_SWAPS = 15; // kvm_swap_active_memslots
 export const KC_SHADOW_FLUSHES = 16; // kvm_arch_flush_shadow_memslot
 export const KC_MN_FORCED = 17; // destroy met an open range_start and forced the count to 0
-export const KVM_COUNTER_MAX = 32;
 
 // --- struct kvm_memslots: one complete set of the slots of an address space ---
 export const SLOTS_GENERATION = 0; // u64 bit 63: update in progress; else rises by KVM_ADDRESS_SPACES per update; atomic

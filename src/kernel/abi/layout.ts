@@ -38,8 +38,6 @@ export const SH_TEST = 65672; // 56 bytes free for tests
 export const SH_DEBUG_FLAGS = 65792; // 256 bytes: one flag per pr_debug site
 export const SH_LOCKS = 66048; // kernel-global locks: 32 of 64 bytes
 export const SH_OOPS = 68096; // OOPS_MAX records of OOPS_SIZE bytes
-export const SH_COUNTERS = 70144; // 256 u64 event counters (abi/counters.ts), added to atomically and rarely
-export const SH_SUBSYS = 72192; // 16 areas of 512 bytes: globals of one subsystem each, see SUBSYS_*
 export const SH_END = 81920;
 
 export const STOP_REQUESTED = 1;
@@ -53,7 +51,7 @@ export const HOOK_NONE = 0; // static_call_cond: absent, the call is skipped
 export const HOOK_SNP = 1;
 export const HOOK_USER = 2; // a function of the host's: import env.userHook
 
-// Globals of a subsystem start at SH_SUBSYS + n * 512; each file documents its own words.
+// Globals of a subsystem: 512 bytes each; every file documents its own words.
 export const SUBSYS_SYNC = 72192;
 export const SUBSYS_HEAP = 72704;
 export const HEAP_FIRST = 72772; // u32 in SUBSYS_HEAP: first byte of the heap; fixed
@@ -61,9 +59,7 @@ export const FREED_WORD = 0x6b6b6b6b; // what freed memory holds, word by word, 
 export const SUBSYS_PAGE = 73216;
 export const SUBSYS_FILE = 73728;
 export const SUBSYS_KVM = 74240;
-export const SUBSYS_MMU = 74752;
-export const SUBSYS_SNP = 75264;
-export const SUBSYS_ORACLE = 75776;
+export const SUBSYS_SNP = 75264; // abi/snp.ts
 export const SUBSYS_PROGRAM = 76288;
 export const SUBSYS_SHM = 76800; // u32: locks named for users of ./shm
 export const SUBSYS_PERTURB = 77312; // abi/perturb.ts
@@ -79,7 +75,7 @@ export const LOCK_RCU_GP = 66304; // one RCU grace period at a time (mutex)
 export const LOCK_SNP_LEAKED = 66368; // snp_leaked_pages_list_lock
 export const LOCK_ASID = 66432; // sev_bitmap_lock (mutex)
 export const LOCK_NAMES = 66496;
-export const LOCK_SPARE = 66560;
+export const LOCK_SPARE = 66560; // to SH_OOPS
 
 // --- oops records ---
 export const OOPS_MAX = 32;
@@ -109,13 +105,11 @@ export const TASK_OPS = 64; // u32 a program of the explorer: the thread has got
 export const TASK_STACK_TOP = 72; // u32: next free byte of the task's private stack
 export const TASK_RING_NEXT = 76; // u32: operations begun so far, the last RING_MAX of them are in the ring
 export const TASK_PROGRAM = 80; // address of the program it runs
-export const TASK_VCPU = 84; // the vCPU this task runs, 0: none
 export const TASK_HEARTBEAT = 88; // u32, raised at every operation boundary and every slow-path wait round
 export const TASK_KILLED = 92; // 1: the host found the thread dead
 export const TASK_RCU_CALLBACKS = 96; // u32: open block of deferred frees, see sync/rcu.ts
 export const TASK_RCU_CLOSED = 100; // u32: 1 when this task has closed a block since its last rcuReclaim
 export const TASK_PAUSE_NS = 104; // f64: when this task is paused next; 0: never (perturb.ts)
-export const TASK_ERROR_ARGS = 112; // 4 x f64: values of the last error
 export const TASK_BARRIER = 144; // u32: target of full barriers and of spin pauses
 export const TASK_FANOUT = 148; // u32: 1 while this task wants its large invalidations spread over the home workers
 export const TASK_LOCKSTAT = 152; // u32: address of this task's entries of the lock statistics, 0: not looked up yet

@@ -45,16 +45,14 @@ export const ZONE_TAKEN_4K = 64; // u64: pages handed out one by one (also into 
 export const ZONE_TAKEN_2M = 72; // u64: folios of 512
 export const ZONE_GIVEN = 80; // u64: pages given back
 export const ZONE_FALLBACKS = 88; // u64: allocations that wanted this partition and got a page of another
-export const ZONE_HOME_WORKER = 128; // u32, atomic: task id + 1 of its home worker
 
-// --- per-task page cache and accounting ---
+// --- per-task page cache and accounting: 512 bytes, the first 64 where hosts are too small for caches ---
 export const PCP_COUNT = 0; // u32: pages cached
 export const PCP_ZONE = 4; // u32: partition they belong to
 export const PCP_ALLOCATED = 8; // i32: pages allocated minus freed minus leaked by this task
 export const PCP_MISSES = 12; // u32: requests for another partition since the last hit
 export const PCP_HIGH = 16; // u32: pages it may hold, 0 = none; constant
 export const PCP_PFNS = 64; // u32 each
-export const PCP_SIZE = 512;
 export const PCP_HIGH_MAX = 64;
 
 // --- the hidden memfd (shmem file and inode in one) ---

@@ -6,7 +6,6 @@ export const NAME_TYPE = 8;
 export const NAME_PARENT = 12;
 export const NAME_INDEX = 16;
 
-export const NT_NONE = 0;
 export const NT_VM = 1; // vm<index>
 export const NT_VCPU = 2; // <parent>.vcpu<index>
 export const NT_FILE = 3; // file<index>
@@ -14,7 +13,6 @@ export const NT_SLOT = 4; // <parent>.slot<index>
 export const NT_PARTITION = 5; // partition<index>
 export const NT_TASK = 6; // task<index>
 export const NT_LOCK = 7; // lock<index>: of a ./shm user
-export const NT_GLOBAL = 8; // a kernel-global lock, index = line
 export const NT_KVM_LOCK = 9; // <parent>.<member>, index = lock class
 export const NT_RM = 10; // <parent>.rm: the restrictedmem object of a file
 export const NT_SHMEM = 11; // <parent>.memfd: its hidden shmem file

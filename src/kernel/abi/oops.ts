@@ -1,13 +1,13 @@
-// Oracles and the codes of their violations. One code names one message; src/host/oops.ts holds the texts.
-export const ORACLE_HOST_PAGE = 1; // a page returned to the host is not assigned
-export const ORACLE_STALE_MAPPING = 2; // no SPTE, no TLB entry to a page outside its binding or invalidated
-export const ORACLE_BALANCE = 3; // begin and end balance
-export const ORACLE_CALLBACK = 4; // no callback on an unbound, freed or moved slot
-export const ORACLE_ONE_OWNER = 5; // one physical page: at most one (ASID, GPA)
-export const ORACLE_GUEST_DATA = 6; // a guest reads what it last wrote, and only its own data
+// Oracles and the codes of their violations. One code names one message; src/host/oops-texts.ts holds the texts.
+export const ORACLE_HOST_PAGE = 1; // a page has no owner in the RMP when the host gets it back
+export const ORACLE_STALE_MAPPING = 2; // SPTEs and TLB entries lead to pages that are bound and not invalidated
+export const ORACLE_BALANCE = 3; // every begin has its end
+export const ORACLE_CALLBACK = 4; // callbacks come to slots that are bound, in place and not freed
+export const ORACLE_ONE_OWNER = 5; // a physical page has one (ASID, GPA) or none
+export const ORACLE_GUEST_DATA = 6; // private memory keeps what its guest has written, and is not shown to others
 export const ORACLE_LOCKING = 7; // deadlock, lock order, sleep under a spinning lock, GP in own reader
-export const ORACLE_CONSERVATION = 8; // allocated + free + leaked = all
-export const ORACLE_PROGRESS = 9; // no actor retries for ever
+export const ORACLE_CONSERVATION = 8; // no page is lost: allocated, free and leaked ones are all
+export const ORACLE_PROGRESS = 9; // whoever retries gets on in the end
 export const ORACLE_KERNEL_BUG = 10; // KVM_BUG_ON and internal consistency
 export const ORACLE_ASSERTION = 11; // a check of the user's own program (control/assert.ts)
 

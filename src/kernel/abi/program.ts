@@ -124,7 +124,7 @@ export const ACTOR_REGION = 20; // encrypted regions come and go
 
 export const DIST_UNIFORM = 0;
 export const DIST_ZIPF = 1; // hot keys in front
-export const DIST_ZIPF_SHUFFLED = 2; // hot keys spread over the space
+export const DIST_ZIPF_SHUFFLED = 2; // hot keys anywhere
 export const DIST_SEQUENTIAL = 3;
 export const DIST_HOTSPOT = 4;
 export const DIST_LATEST = 5; // zipf over the age of keys, newest first; YCSB's
@@ -145,7 +145,6 @@ export const OP_SLOT_CREATE = 6;
 export const OP_SLOT_MOVE = 7;
 export const OP_MEMORY_FAILURE = 8;
 export const OP_DISCARD = 9;
-export const OP_FAULT = 10; // a touch that had to leave the guest
 export const OP_SLOT_FLAGS = 11; // a memslot's flags change, nothing else: dirty logging on or off
 export const OP_PVALIDATE = 12;
 export const OP_RMP_LOCK = 13; // an RMP entry is kept locked for a while

@@ -99,7 +99,6 @@ export const SNPC_HOOK_PAGES = 40; // pages the hook gave back to the host
 export const SNPC_SKIPPED = 48; // pages an attribute update left to the fault path (their range was being invalidated)
 export const SNPC_SPURIOUS_FAULTS = 56; // RMP faults that another vCPU had already handled
 export const SNPC_HOST_FAULTS = 64; // #PFs with the RMP bit that the host has survived
-export const SNP_COUNTERS_SIZE = 72;
 
 // RMPREAD / RMPUPDATE operand in memory.
 export const RMP_OPERAND_SIZE = 16;

@@ -26,7 +26,6 @@ export const SITE_SYNCHRONIZE_SRCU = 256;
 export const SITE_SYNCHRONIZE_RCU = 257;
 export const SITE_RCUWAIT = 258;
 export const SITE_BARRIER = 259;
-export const SITE_USER = 512; // first number free for other callers of mightSleep
 
 // The lock-order graph, behind the chains at SH_LOCKDEP: LC_MAX rows of 32 bytes, one per class held; each row four u64 bit sets of the classes taken.
 export const GRAPH_ROW_SIZE = 32;

@@ -1,12 +1,12 @@
-// Variants: named switches that bring one mistake back at the one place where the code differs. Bit numbers of
-// SH_VARIANTS. B-numbers are those of docs/seed.md; the PLANT_ ones exist to prove that an oracle fires.
+// Variants: named switches, each of which brings one mistake back in the line that had it. Bit numbers of
+// SH_VARIANTS. B-numbers are those of docs/bugs, up to B15 also of docs/seed.md; the PLANT_ ones exist to prove that an oracle fires.
 export const V_B01 = 1; // unbind does not invalidate
 export const V_B02 = 2; // release looks the object up through inode->i_mapping
 export const V_B03 = 3; // restrictedmem.lock dropped between start and end of a hole punch
 export const V_B04 = 4; // hole punch passes an exclusive end to an inclusive interface
 export const V_B05 = 5; // gfn_range.end inclusive, treated as exclusive
-export const V_B06 = 6; // 2M off by one in the hook
-export const V_B07 = 7; // the hook allocates pages in order to free them
+export const V_B06 = 6; // the 2M test of the hook is off by one page
+export const V_B07 = 7; // the hook looks pages up by a call that allocates them
 export const V_B08 = 8; // attribute update makes pages private without looking at in_progress
 export const V_B09 = 9; // RMP failure in the hook: page freed all the same
 export const V_B10 = 10; // overlapping bind only warns and overwrites

@@ -47,7 +47,6 @@ export const VCPU_AVIC_VMSA = 2; // a VMSA that the guest made
 export const VCPU_AVIC_STOPPED = 4; // not a page: it does not run at all
 
 // Counters: u64 each, only the task in KVM_RUN adds.
-export const VCPU_COUNTERS = 320;
 export const VCPU_COUNT_ACCESSES = 320; // guest accesses that were completed
 export const VCPU_COUNT_TLB_HITS = 328; // of these, by the TLB
 export const VCPU_COUNT_FAULTS = 336; // #NPF exits

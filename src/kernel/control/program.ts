@@ -1,4 +1,4 @@
-// The exports of a program's module: a file of the user's with `setup`, `thread0`, ... is compiled beside this one (src/explore/program.ts) and has
+// The exports of a program's module: a file of the user's with `setup`, `thread0`, ... is compiled beside this one (src/explore/compile.ts) and has
 // the sync layer and the heap below it, but no modelled host.
 import { ENOMEM } from '../abi/errno';
 import { SHARD_MAGIC, SH_BOOTED, SH_MAGIC } from '../abi/layout';

@@ -79,12 +79,14 @@ export function pointLoad(p: usize, bytes: i32): void {
   if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);
 }
 
+/** A plain store; `low` and `high` are the words of the value. */
 export function pointStore(p: usize, bytes: i32, low: i32, high: i32): void {
   if (announced(p, MAP_PLAIN)) stand(POINT_STORE, p, bytes, low, high);
   if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);
   markDirty(p);
 }
 
+/** An atomic load; it changes nothing, so pointAtomic has no part in it. */
 export function pointAtomicLoad(p: usize, bytes: i32): void {
   if (announced(p, MAP_ATOMIC)) stand(POINT_ATOMIC_LOAD, p, bytes, 0, 0);
   if (load<u32>(p & ~3) == FREED_WORD) freedAccess(p);

@@ -50,6 +50,7 @@ export function kvmGetMemoryAttributes(kvm: usize, gfn: u64): u32 {
 @inline
 export function kvmMemIsPrivate(kvm: usize, gfn: u64): bool { return kvmGetMemoryAttributes(kvm, gfn) != 0; }
 
+/** Whether no gfn of the VM has an attribute. @context any. */
 export function kvmMemAttributesEmpty(kvm: usize): bool { return xaEmpty(kvm + KVM_MEM_ATTR); }
 
 /** Bits [first, end) of word `n` of a chunk's bitmap. */

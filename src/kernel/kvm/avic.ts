@@ -7,7 +7,7 @@ import { NO_PFN } from '../abi/layout';
 import { PAGE_CONTENT } from '../abi/mm';
 import { SNP_ENABLED, SNP_HV_IN_USE_WRITE_ALLOWED } from '../abi/snp';
 import { V_B46 } from '../abi/variants';
-import { KVM_REQ_EVENT, VCPU_APIC_PFN, VCPU_AVIC, VCPU_AVIC_APIC, VCPU_KVM } from '../abi/vcpu';
+import { KVM_REQ_EVENT, VCPU_APIC_PFN, VCPU_AVIC, VCPU_AVIC_APIC } from '../abi/vcpu';
 import { allocPages, pageAddress, putPage } from '../mm/page';
 import { atomicOr32, atomicStore32, cpuRelax, load32, store32, variant } from '../point';
 import { rmpClearInUse, rmpMarkInUse } from '../snp/firmware';

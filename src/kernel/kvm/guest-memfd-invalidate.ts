@@ -1,6 +1,6 @@
 // Begin and end of a guest_memfd's invalidations: one pair a file and call, however many memslots and pieces of bindings the range meets, all zapped under one hold
 // of mmu_lock. kernel: virt/kvm/guest_memfd.c kvm_gmem_invalidate_begin, kvm_gmem_invalidate_end.
-import { KC_FLUSHES, KC_HOOK_CALLS, KC_RM_BEGINS, KC_RM_ENDS, KC_RM_SKIPPED, KVM_HOOK, KVM_ID, KVM_MMU_LOCK, SLOT_ID, SLOT_KVM, SLOT_NOTIFIER } from '../abi/kvm';
+import { KC_FLUSHES, KC_HOOK_CALLS, KC_RM_BEGINS, KC_RM_ENDS, KC_RM_SKIPPED, KVM_HOOK, KVM_ID, KVM_MMU_LOCK, SLOT_ID, SLOT_NOTIFIER } from '../abi/kvm';
 import { HOOK_SNP, HOOK_USER, SH_HOOK } from '../abi/layout';
 import { RM_BINDINGS, RM_KVM, RM_MEMFD } from '../abi/mm';
 import { V_B05, V_B55, V_PLANT_NO_FLUSH, V_PLANT_SKIP_ZAP } from '../abi/variants';

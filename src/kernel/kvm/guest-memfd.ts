@@ -20,7 +20,7 @@ import { shmemHolds } from '../mm/shmem-walk';
 import { XA_PRESENT, xaFind, xaFindAfter, xaLoad, xaStoreRange } from '../mm/xarray';
 import { oops } from '../oops';
 import { guestInvalidated } from '../oracle/guest';
-import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store32, store64, variant } from '../point';
+import { atomicAdd32, atomicLoad32, atomicStore32, load32, load64, oraclesOn, store64, variant } from '../point';
 import { sevGmemPrepare } from '../snp/guest-memfd';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';

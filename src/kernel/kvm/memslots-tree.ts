@@ -85,9 +85,11 @@ function treeRemove(root: usize, slot: usize, node: usize, byHva: bool): usize {
   return root;
 }
 
+/** Offset in a slot of the node that links it into this set's tree by base_gfn. */
 // @ts-ignore: decorator
 @inline
 export function gfnNode(slots: usize): usize { return <usize>load32(slots + SLOTS_NODE_INDEX) * NODE_SLOT_SIZE + SLOT_GFN_NODE; }
+/** The same of the tree by userspace_addr. */
 // @ts-ignore: decorator
 @inline
 export function hvaNode(slots: usize): usize { return <usize>load32(slots + SLOTS_NODE_INDEX) * NODE_SLOT_SIZE + SLOT_HVA_NODE; }

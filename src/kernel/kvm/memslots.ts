@@ -51,6 +51,7 @@ export function slotEndGfn(slot: usize): u64 { return load64(slot + SLOT_BASE_GF
 @inline
 export function slotCanBePrivate(slot: usize): bool { return (load32(slot + SLOT_FLAGS) & KVM_MEM_PRIVATE) != 0; }
 
+/** Address in the VMM's process, in bytes, that shows `gfn` of the slot. kernel: __gfn_to_hva_memslot(). */
 // @ts-ignore: decorator
 @inline
 export function slotHva(slot: usize, gfn: u64): u64 {

@@ -1,7 +1,7 @@
 // The process memory behind shared gfns: what get_user_pages() would find under the slot's userspace_addr. Pages are allocated at the first touch and
 // belong to the address, not to the slot: a moved slot shows the same memory, a deleted one leaves it. The host takes pages away through the
 // mmu_notifier path (kvmDiscardShared). Stands for the VMM's anonymous memory and mm/gup.c.
-import { KVM_HOME, KVM_PROCESS, PROCESS_MEMORY, PROCESS_SWAP, SLOT_KVM, SLOT_NPAGES, SLOT_USERSPACE_ADDR } from '../abi/kvm';
+import { KVM_HOME, KVM_PROCESS, PROCESS_MEMORY, PROCESS_SWAP, SLOT_KVM } from '../abi/kvm';
 import { EFAULT, ENOMEM } from '../abi/errno';
 import { NO_PFN, PAGE_SHIFT } from '../abi/layout';
 import { OOPS_HOST_WRITE_RMP, ORACLE_HOST_PAGE } from '../abi/oops';
@@ -36,6 +36,7 @@ function memoryOf(kvm: usize): usize {
 const SWAPPED: u32 = 0x40000000;
 export const SWAP_TOKEN_MASK: u32 = 0x3fffffff;
 
+/** Whether an entry of a process's memory is a page: not a hole, not on swap. */
 // @ts-ignore: decorator
 @inline
 export function isPage(entry: u32): bool { return xaIsValue(entry) && xaToValue(entry) < SWAPPED; }
@@ -133,17 +134,6 @@ export function discardMemory(memory: usize, start: u64, end: u64): u64 {
 
 /** So many pages are no longer in a process's memory. */
 export function forgetPages(memory: usize, pageCount: u64): void { atomicSub64(memory + MEMORY_COUNT, pageCount); }
-
-/** Frees the memory behind gfns [startGfn, endGfn) of a slot. @context between range_start and range_end of the slot's addresses. */
-export function sharedDiscard(slot: usize, startGfn: u64, endGfn: u64): void {
-  discardIndices(load32(slot + SLOT_KVM), slotHva(slot, startGfn) >> PAGE_SHIFT, slotHva(slot, endGfn) >> PAGE_SHIFT);
-}
-
-/** Frees all memory behind a slot: the process unmaps it. @context no other slot shows the same addresses; the slot's mappings are zapped and flushed. */
-export function sharedRelease(slot: usize): void {
-  const first = load64(slot + SLOT_USERSPACE_ADDR) >> PAGE_SHIFT;
-  discardIndices(load32(slot + SLOT_KVM), first, first + load64(slot + SLOT_NPAGES));
-}
 
 /** Frees the process memory that is a part of the VM. @context the VM is being destroyed, nothing maps it. */
 export function sharedDestroy(kvm: usize): void {

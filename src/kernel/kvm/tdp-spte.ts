@@ -56,6 +56,7 @@ export function spteIsPresent(spte: u64): bool { return (spte & SPTE_PRESENT) !=
 // @ts-ignore: decorator
 @inline
 export function spteIsLeaf(spte: u64, level: i32): bool { return level == 1 || (spte & SPTE_LARGE) != 0; }
+/** Page of a leaf (of a large one the first). kernel: spte_to_pfn(). */
 // @ts-ignore: decorator
 @inline
 export function sptePfn(spte: u64): u32 { return <u32>((spte & SPTE_ADDRESS_MASK) >> SPTE_PFN_SHIFT); }

@@ -26,6 +26,7 @@ export function pcpInit(): void {
   store32(PAGE_PCP_TABLE, <u32>vmalloc(<u64>tasks << <u64>shift));
 }
 
+/** The cache of the task with this id. */
 // @ts-ignore: decorator
 @inline
 export function pcpOf(task: u32): usize { return <usize>load32(PAGE_PCP_TABLE) + (<usize>task << load32(PAGE_PCP_SHIFT)); }
@@ -45,6 +46,7 @@ export function pcpUnlessFails(): usize {
   return pcp != 0 ? pcp : pcpBindUnlessFails();
 }
 
+/** pcpUnlessFails of a task that does not know its cache. */
 export function pcpBindUnlessFails(): usize { return allocationFails() ? 0 : pcpBind(); }
 
 /** A task that allocates for the first time notes where its cache is: not where allocations may fail, so that only there each of them has to look. */

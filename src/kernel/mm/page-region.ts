@@ -25,15 +25,19 @@ export const PAGE_LEAK_HEAD: usize = SUBSYS_PAGE + 16; // u32: snp_leaked_pages_
 export const PAGE_LEAK_COUNT: usize = SUBSYS_PAGE + 20; // u32: snp_nr_leaked_pages, under LOCK_SNP_LEAKED
 export const PAGE_LOST: usize = SUBSYS_PAGE + 24; // u32: V_PLANT_LOSE_PAGE has struck
 
+/** The partition with this number. */
 // @ts-ignore: decorator
 @inline
 export function zoneAddress(id: u32): usize { return <usize>load32(SH_PARTITIONS) + <usize>id * PARTITION_SIZE; }
+/** The 2M region with this number. */
 // @ts-ignore: decorator
 @inline
 export function regionAddress(number: u32): usize { return <usize>load32(SH_REGIONS) + <usize>number * REGION_SIZE; }
+/** The region that a page lies in. */
 // @ts-ignore: decorator
 @inline
 export function regionOf(pfn: u32): usize { return regionAddress(pfn >> 9); }
+/** Its first page. */
 // @ts-ignore: decorator
 @inline
 export function regionFirstPfn(region: usize): u32 { return (<u32>(region - <usize>load32(SH_REGIONS)) / REGION_SIZE) << 9; }

@@ -17,12 +17,14 @@ export function zoneManaged(partition: u32): u32 { return load32(zoneAddress(par
 /** Free pages of a partition, without those in task caches. */
 export function zoneFree(partition: u32): u32 { return atomicLoad32(zoneAddress(partition) + ZONE_FREE_PAGES); }
 
+/** Pages that all partitions were given. */
 export function managedPages(): u32 {
   let sum: u32 = 0;
   for (let id: u32 = 0; id < load32(SH_PARTITION_COUNT); id++) sum += zoneManaged(id);
   return sum;
 }
 
+/** Free pages of all partitions, without those in task caches. */
 export function freePages(): u32 {
   let sum: u32 = 0;
   for (let id: u32 = 0; id < load32(SH_PARTITION_COUNT); id++) sum += zoneFree(id);
@@ -43,6 +45,7 @@ export function allocatedPages(): u32 {
   return sum;
 }
 
+/** Pages on the leak list. kernel: snp_nr_leaked_pages. */
 export function leakedPages(): u32 { return atomicLoad32(PAGE_LEAK_COUNT); }
 
 /** Pages that nobody accounts for: all minus (allocated + free + cached + leaked). 0 at rest, unless one was lost. */

@@ -13,7 +13,7 @@ import {
   atomicAdd32, atomicAdd64, atomicCas32, atomicLoadStatic32, atomicOr32, atomicStore32, atomicSub32, atomicXchg32, fillBytes, load32, loadStatic32, oraclesOn, store32, storeRelease32, storeRelease64, variant,
 } from '../point';
 import { rmpAssigned, rmpEntry, rmpInUse } from '../snp/rmp';
-import { currentId, stackPop, stackPush } from '../task';
+import { currentId } from '../task';
 import { pcpCount, pcpCurrent, pcpDrain, pcpGive, pcpGiveList, pcpInit, pcpTake, pcpUnlessFails } from './page-pcp';
 import {
   clearCompound, PAGE_LOST, regionOf, zoneAddRange, zoneAddress, zoneGiveFolio, zoneGivePage, zoneGivePages, zoneOfRegion, zonesInit, zoneTakeFolio,
@@ -27,6 +27,7 @@ const NONE: u32 = NO_PFN;
 const PCP_FEW: u32 = 32;
 const REF_MASK: u32 = PAGE_REF_MASK;
 
+/** The struct page of a PFN. */
 // @ts-ignore: decorator
 @inline
 export function pageAddress(pfn: u32): usize { return <usize>load32(SH_PAGES) + <usize>pfn * PAGE_STRUCT_SIZE; }
@@ -359,14 +360,18 @@ export function splitFolio(head: u32, tailCount: u32): void {
 
 // --- content and flags ---
 
+/** The token that stands for what is in the page; 0: zeros. @context any. */
 export function pageContent(pfn: u32): u32 { return atomicLoadStatic32(pageAddress(pfn) + PAGE_CONTENT); }
+/** Writes the whole page. @context the caller holds a reference, or maps the page. */
 export function setPageContent(pfn: u32, token: u32): void { atomicStore32(pageAddress(pfn) + PAGE_CONTENT, token); }
 /** The page was changed. @context the caller holds a reference, or maps the page. kernel: set_page_dirty(). */
 export function setPageDirty(pfn: u32): void {
   if ((atomicLoadStatic32(pageAddress(pfn)) & PG_DIRTY) == 0) atomicOr32(pageAddress(pfn), PG_DIRTY);
 }
 
+/** Whether the page has been filled, with zeros at least. @context the caller holds a reference. */
 export function pageUptodate(pfn: u32): bool { return (atomicLoadStatic32(pageAddress(pfn)) & PG_UPTODATE) != 0; }
+/** @context the caller holds a reference. kernel: folio_mark_uptodate(). */
 export function setPageUptodate(pfn: u32): void {
   if (!pageUptodate(pfn)) atomicOr32(pageAddress(pfn), PG_UPTODATE);
 }

@@ -210,7 +210,9 @@ export function restrictedmemSetattr(file: usize, size: u64): i32 {
   return shmemSetFirstSize(memfd, size) ? 0 : -EPERM;
 }
 
+/** i_size in bytes. */
 export function restrictedmemSize(file: usize): u64 { return shmemSize(load32(restrictedmemOf(file) + RM_MEMFD)); }
+/** Pages the file holds. */
 export function restrictedmemPages(file: usize): u64 { return shmemPages(load32(restrictedmemOf(file) + RM_MEMFD)); }
 /** The notifier bound at a page offset, 0: none. */
 export function restrictedmemBinding(file: usize, offset: u64): usize { return xaLoad(restrictedmemOf(file) + RM_BINDINGS, offset); }

@@ -14,7 +14,7 @@ import { entryHead, shmemAccount, shmemHomeOf } from './shmem';
 import { shmemTruncateRange } from './shmem-truncate';
 import { XA_PRESENT, xaFind, xaIsValue, xaLock, XAS_SIZE, xasFind, xasIndex, xasInit, xasSet, xaUnlock } from './xarray';
 import { xaEmptyLeaf, xaOfNode, xasDetachNodes } from './xarray-detach';
-import { nodeFree, slotClear, slotLocked, slotOf, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, XARRAY_SIZE, xaIsNode, xaToNode } from './xarray-node';
+import { nodeFree, slotClear, slotLocked, slotOf, XA_CHUNK_SHIFT, XA_CHUNK_SIZE, XARRAY_SIZE, xaIsNode, xaToNode } from './xarray-node';
 import { xaWarmNodes } from './xarray-warm';
 
 /** log2 of the pages under a node of 64 leafs. */

@@ -12,7 +12,7 @@ import { OOPS_USE_AFTER_FREE, ORACLE_KERNEL_BUG } from '../abi/oops';
 import { kfree, kzalloc } from '../heap';
 import { oops } from '../oops';
 import {
-  atomicAdd32, atomicCas64, atomicLoad32, atomicLoad64, atomicLoadNear32, atomicLoadStatic32, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, loadStatic32, loadStatic64, store32, store64, storeOnce64,
+  atomicCas64, atomicLoad32, atomicLoad64, atomicLoadNear32, atomicLoadStatic32, atomicStore32, atomicStore64, atomicSub32, cpuRelax, load32, loadStatic32, loadStatic64, store32, store64, storeOnce64,
 } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
 import { stackPop, stackPush } from '../task';
@@ -50,8 +50,6 @@ export function shmemSetPolicy(f: usize, home: i32, interleave: bool, huge: bool
   store32(f + SHMEM_HOME, <u32>home);
   store32(f + SHMEM_FLAGS, (huge ? SHMEM_HUGE : 0) | (interleave ? SHMEM_INTERLEAVE : 0));
 }
-
-export function shmemGet(f: usize): void { atomicAdd32(f + SHMEM_REFS, 1); }
 
 /** Drops a reference to the file; the last one frees its pages. @context may sleep (fan-out of the freeing); takes xa_lock, zone locks. */
 export function shmemPut(f: usize): void {
@@ -125,6 +123,7 @@ export function shmemHomeOf(f: usize, start: u64): u32 {
 
 // --- look-up ---
 
+/** Whether a cache entry stands for a folio of 2M. */
 // @ts-ignore: decorator
 @inline
 export function entryIsFolio(entry: u32): bool { return (xaToValue(entry) & SHMEM_FOLIO) != 0; }

@@ -75,6 +75,7 @@ export function xasSetOrder(xas: usize, index: u64, order: u32): void {
 // @ts-ignore: decorator
 @inline
 export function xasReset(xas: usize): void { xasLeave(xas, XAS_RESTART); }
+/** Index the cursor stands at. */
 // @ts-ignore: decorator
 @inline
 export function xasIndex(xas: usize): u64 { return loadStatic64(xas + XAS_INDEX); }
@@ -82,6 +83,7 @@ export function xasIndex(xas: usize): u64 { return loadStatic64(xas + XAS_INDEX)
 // @ts-ignore: decorator
 @inline
 export function xasError(xas: usize): i32 { return xaErr(loadStatic32(xas + XAS_NODE)); }
+/** Leaves the tree with a negative errno: all steps do nothing from now on. kernel: xas_set_err(). */
 export function xasSetError(xas: usize, error: i32): void { xasLeave(xas, xaMkErr(error)); }
 /** Whether the cursor has no position: off the end, to be restarted, or in error. */
 // @ts-ignore: decorator

@@ -27,11 +27,6 @@ export function xasFind(xas: usize, last: u64): u32 {
   return findFrom(xas, last, ANY);
 }
 
-/** The same for entries that carry a mark. @context rcu_read_lock or xa_lock. */
-export function xasFindMarked(xas: usize, last: u64, mark: u32): u32 {
-  return findFrom(xas, last, mark);
-}
-
 /** xasFind, inlined as far as the next slot of the same lowest node: the step of a dense iteration. @context as xasFind. */
 // @ts-ignore: decorator
 @inline

@@ -37,9 +37,7 @@ export const XA_CHUNK_MASK: u32 = 63;
 export const XA_MAX_SHIFT: u32 = 60;
 export const ULONG_MAX: u64 = 0xffffffffffffffff;
 
-export const XA_MARK_0: u32 = 0;
-export const XA_MARK_1: u32 = 1;
-export const XA_MARK_2: u32 = 2;
+/** Marks are numbered from 0. */
 export const XA_MAX_MARKS: u32 = 3;
 /** Filter of the find functions: any entry that is not NULL. */
 export const XA_PRESENT: u32 = 8;
@@ -61,12 +59,14 @@ const FIRST_ERROR: u32 = 0xffffc006; // (-4095 << 2) | 2
 // @ts-ignore: decorator
 @inline
 export function xaMkValue(v: u32): u32 { return (v << 1) | 1; }
+/** The integer of a value entry. */
 // @ts-ignore: decorator
 @inline
 export function xaToValue(entry: u32): u32 { return entry >> 1; }
 // @ts-ignore: decorator
 @inline
 export function xaIsValue(entry: u32): bool { return (entry & 1) != 0; }
+/** Whether an entry is the tree's own. */
 // @ts-ignore: decorator
 @inline
 export function xaIsInternal(entry: u32): bool { return (entry & 3) == 2; }
@@ -96,6 +96,7 @@ export function xaToSibling(entry: u32): u32 { return entry >> 2; }
 // @ts-ignore: decorator
 @inline
 export function xaIsErr(entry: u32): bool { return (entry & 3) == 2 && entry >= FIRST_ERROR; }
+/** The negative errno of an error entry, 0 of all others. */
 // @ts-ignore: decorator
 @inline
 export function xaErr(entry: u32): i32 { return xaIsErr(entry) ? <i32>entry >> 2 : 0; }
@@ -108,6 +109,7 @@ export function xaMkErr(error: i32): u32 { return <u32>(error << 2) | 2; }
 @inline
 export function xaZeroToNull(entry: u32): u32 { return entry == XA_ZERO_ENTRY ? 0 : entry; }
 
+/** Address of a slot's word. */
 // @ts-ignore: decorator
 @inline
 export function slotAddress(node: usize, offset: u32): usize { return node + NODE_SLOTS + (<usize>offset << 2); }
@@ -129,19 +131,24 @@ export function slotPublish(node: usize, offset: u32, entry: u32): void { storeR
 @inline
 export function slotClear(node: usize, offset: u32): void { storeOnce32(slotAddress(node, offset), 0); }
 
+/** The head as a reader sees it. @context rcu_read_lock or xa_lock. */
 // @ts-ignore: decorator
 @inline
 export function headLoad(xa: usize): u32 { return atomicLoadNear32(xa + XA_HEAD); }
+/** The head as its only writer sees it. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
 export function headLocked(xa: usize): u32 { return loadStatic32(xa + XA_HEAD); }
+/** Publishes the head, as slotPublish does a slot. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
 export function headPublish(xa: usize, entry: u32): void { storeRelease32(xa + XA_HEAD, entry); }
 
+/** How far an index is shifted right to give a slot of this node; fixed. */
 // @ts-ignore: decorator
 @inline
 export function nodeShift(node: usize): u32 { return loadStatic32(node + NODE_SHIFT); }
+/** Number of the slot that leads to `index` in a node of this shift. */
 // @ts-ignore: decorator
 @inline
 export function slotOf(index: u64, shift: u32): u32 { return <u32>(index >> <u64>shift) & XA_CHUNK_MASK; }
@@ -178,6 +185,7 @@ export function nodeFree(node: usize): void {
   kfreeRcu(node, NODE_SIZE);
 }
 
+/** Address of a node's 64 bits of a mark. */
 // @ts-ignore: decorator
 @inline
 export function markWord(node: usize, mark: u32): usize { return node + NODE_MARKS + (<usize>mark << 3); }
@@ -185,9 +193,11 @@ export function markWord(node: usize, mark: u32): usize { return node + NODE_MAR
 // @ts-ignore: decorator
 @inline
 export function marksLoad(node: usize, mark: u32): u64 { return atomicLoad64(markWord(node, mark)); }
+/** The mark bits as their only writer sees them. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
 export function marksLocked(node: usize, mark: u32): u64 { return loadStatic64(markWord(node, mark)); }
+/** Changes the mark bits, seen by readers at once. @context xa_lock. */
 // @ts-ignore: decorator
 @inline
 export function marksPublish(node: usize, mark: u32, bits: u64): void { atomicStore64(markWord(node, mark), bits); }

@@ -11,7 +11,7 @@ import { slotOf, XA_CHUNK_MASK, XA_CHUNK_SHIFT, XA_LOCK, xaIsInternal } from './
 import { xasStore } from './xarray-store';
 
 /**
- * Aims the cursor at the largest piece that starts at `first` and ends at or before `last` (inclusive): one level up for as long as `first` is
+ * Aims the cursor at as much of [first, last] as one entry can hold from `first` on: one level up for as long as `first` is
  * aligned and the range fills a whole node, then as many slots of that node as the range fills.
  * Returns the number of indices in the piece (0 means 2^64).
  */

@@ -17,14 +17,14 @@ import {
 } from './xarray-node';
 import { freeNodes, xasCreateRange, xasStore } from './xarray-store';
 
-export { XARRAY_SIZE, XA_LOCK, XA_MARK_0, XA_MARK_1, XA_MARK_2, XA_PRESENT, XA_RETRY_ENTRY, XA_ZERO_ENTRY } from './xarray-node';
+export { XARRAY_SIZE, XA_LOCK, XA_PRESENT, XA_RETRY_ENTRY, XA_ZERO_ENTRY } from './xarray-node';
 export { xaErr, xaIsErr, xaIsValue, xaMkValue, xaToValue } from './xarray-node';
 export {
   XAS_SIZE, xasError, xasIndex, xasInit, xasLoad, xasNext, xasPause, xasPrev, xasReload, xasReset, xasRetry, xasSet, xasSetOrder,
 } from './xarray-cursor';
 export { xasCreateRange, xasStore, xasStoreNull } from './xarray-store';
 export { xaMarked, xasClearMark, xasGetMark, xasSetMark } from './xarray-marks';
-export { xaFind, xaFindAfter, xasFind, xasFindMarked, xasNextEntry } from './xarray-find';
+export { xaFind, xaFindAfter, xasFind, xasNextEntry } from './xarray-find';
 export { xaFillLocked } from './xarray-fill';
 export { xasSetRange, xaStoreRange } from './xarray-range';
 export { xaEraseRangeBatch, xaGather } from './xarray-batch';

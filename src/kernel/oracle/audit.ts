@@ -3,7 +3,7 @@
 // against bitmaps), so that one wrong end shows as a disagreement. Violations are recorded, not thrown: one audit reports all it finds.
 import {
   KC_ENDS, KVM_ASID, KVM_COUNTERS, KVM_ID, KVM_INVALIDATE_IN_PROGRESS, KVM_INVALIDATE_SEQ, KVM_MN_ACTIVE, KVM_NEXT, KVM_ONLINE_VCPUS, KVM_VCPUS, SLOT_BASE_GFN, SLOT_BOUND,
-  SLOT_NPAGES, SLOT_RM_FILE, SLOT_RM_INDEX,
+  SLOT_RM_FILE, SLOT_RM_INDEX,
 } from '../abi/kvm';
 import { NO_PFN, SH_FILE_LIST, SH_MAX_TASKS, SH_OOPS_COUNT, SH_PARTITION_COUNT, SH_PFN_COUNT, SH_VM_LIST, TASK_HELD, TASK_HELD_COUNT, TASK_RUNNING, TASK_STATE } from '../abi/layout';
 import { FILE_NEXT, PG_LEAKED, PTRS_PER_FOLIO, REGION_ZONE, RM_KVM, RM_MEMFD, ZONE_BUMP_END, ZONE_BUMP_NEXT } from '../abi/mm';

@@ -1,4 +1,4 @@
-// Oracle 6, guest data: a guest reads what it last wrote to a private page that was not invalidated, and never another guest's data.
+// Oracle 6, guest data: private memory keeps what its guest has written until the page is invalidated, and shows nothing of another guest's.
 // Every token a guest writes carries a tag of (VM, gfn), so foreign data is recognised without knowing whose it is. The value itself is
 // checked by the one vCPU that owns the gfn (gfn % vCPUs), for whom "last written" has a meaning without further ordering.
 import { SHADOW_CHUNK, SHADOW_HEADER } from '../abi/guest';

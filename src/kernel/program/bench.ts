@@ -93,12 +93,14 @@ export function benchBindingLookups(file: usize, pages: u32, step: u32, count: u
   return found;
 }
 
+/** `n` loads of *p. Returns their sum. */
 export function benchAtomicLoads(p: usize, n: u32): u32 {
   let sum: u32 = 0;
   for (; n != 0; n--) sum += atomicLoad32(p);
   return sum;
 }
 
+/** `n` stores to *p. Returns what is there at the end. */
 export function benchAtomicStores(p: usize, n: u32): u32 {
   for (; n != 0; n--) atomicStore32(p, n);
   return atomicLoad32(p);
@@ -120,6 +122,7 @@ export function benchAtomicExchanges(p: usize, n: u32): u32 {
   return atomicLoad32(p);
 }
 
+/** Counts *p up from 0 by additions. */
 export function benchAtomicAdds(p: usize, n: u32): u32 {
   atomicStore32(p, 0);
   for (; n != 0; n--) atomicAdd32(p, 1);

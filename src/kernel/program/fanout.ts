@@ -55,6 +55,7 @@ const STAND_BY_NS: f64 = 2_000_000;
 /** The caller looks for this long whether the homes are done, before it sleeps. */
 const LOOK_NS: f64 = 50_000;
 
+/** @context boot. */
 export function fanoutInit(): void {
   mutexInit(JOB_LOCK, LC_JOB);
 }

@@ -2,7 +2,7 @@
 import { LC_USER } from '../abi/classes';
 import { kzalloc } from '../heap';
 import { load32, store32 } from '../point';
-import { readLock, readUnlock, rwlockInit, RWLOCK_SIZE, writeLock, writeUnlock } from '../sync/rwlock';
+import { readLock, readUnlock, rwlockInit, writeLock, writeUnlock } from '../sync/rwlock';
 import { downRead, downWrite, rwsemInit, upRead, upWrite } from '../sync/rwsem';
 
 const LOCK_IS_RWSEM: usize = 64;

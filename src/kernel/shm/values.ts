@@ -13,11 +13,15 @@ import { stackPop, stackPush } from '../task';
 @inline
 function entryOf(value: i32): u32 { return value < 0 ? 0 : xaMkValue(<u32>value); }
 
+/** The entry at `index`. @context any; takes rcu_read_lock, as all that only look. */
 export function valuesLoad(xa: usize, index: f64): u32 { return xaLoad(xa, <u64>index); }
 /** @context takes xa_lock, as all that change the array. */
 export function valuesStore(xa: usize, index: f64, value: i32): u32 { return xaStore(xa, <u64>index, entryOf(value)); }
+/** Takes the entry at `index` out and returns it, or an error. */
 export function valuesErase(xa: usize, index: f64): u32 { return xaErase(xa, <u64>index); }
+/** Stores where there is nothing. Returns 0, -EBUSY or -ENOMEM. */
 export function valuesInsert(xa: usize, index: f64, value: i32): i32 { return xaInsert(xa, <u64>index, entryOf(value)); }
+/** Stores `value` where `old` is (-1: nothing). Returns the entry that was there, or an error. */
 export function valuesCmpxchg(xa: usize, index: f64, old: i32, value: i32): u32 {
   return xaCmpxchg(xa, <u64>index, entryOf(old), entryOf(value));
 }
@@ -25,8 +29,11 @@ export function valuesCmpxchg(xa: usize, index: f64, old: i32, value: i32): u32 
 export function valuesStoreRange(xa: usize, first: f64, last: f64, value: i32): i32 {
   return xaStoreRange(xa, <u64>first, <u64>last, entryOf(value));
 }
+/** Sets mark 0, 1 or 2 of the entry at `index`; nothing there, nothing done. */
 export function valuesSetMark(xa: usize, index: f64, mark: u32): void { xaSetMark(xa, <u64>index, mark); }
+/** Takes it away. */
 export function valuesClearMark(xa: usize, index: f64, mark: u32): void { xaClearMark(xa, <u64>index, mark); }
+/** Whether the entry at `index` has the mark. */
 export function valuesGetMark(xa: usize, index: f64, mark: u32): bool { return xaGetMark(xa, <u64>index, mark); }
 
 /**

@@ -30,6 +30,7 @@ export function abstractReadLock(l: usize): void {
   waitEnd();
 }
 
+/** @context returns with the rwlock held for write. */
 export function abstractWriteLock(l: usize): void { abstractTake(l, RWLOCK_WRITER, WAIT_WRITE_LOCK); }
 
 /** @context the caller has added its bias and found the semaphore closed; returns with it held for read. */
@@ -41,4 +42,5 @@ export function abstractDownRead(l: usize): void {
   rwsemSetReaderOwned(l);
 }
 
+/** @context returns with the semaphore held for write. */
 export function abstractDownWrite(l: usize): void { abstractTake(l, RWSEM_WRITER_LOCKED, WAIT_RWSEM_WRITE); }

@@ -10,7 +10,6 @@ import { currentId, waitBegin, waitEnd } from '../task';
 import { mightSleep } from './lockdep';
 import { park, spinTurns } from './word';
 
-export const BARRIER_SIZE: usize = 64;
 const GENERATION: usize = 16;
 const SLEEPERS: usize = 20;
 

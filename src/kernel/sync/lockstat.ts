@@ -68,6 +68,7 @@ export function lockstatRelease(l: usize, cls: u32): void {
   if (loadStatic32(current + TASK_SAMPLE_LOCK) == <u32>l) lockstatSampled(cls);
 }
 
+/** Notes the hold time of the sampled lock and ends the sample. @context as lockstatRelease. */
 export function lockstatSampled(cls: u32): void {
   const lock = loadStatic32(current + TASK_SAMPLE_LOCK);
   store32(current + TASK_SAMPLE_LOCK, 0);

@@ -9,8 +9,7 @@ import { lockdepAcquire, lockdepRelease } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
 import { wordLockSlow, wordTryLock, wordUnlock } from './word';
 
-// MUTEX_SIZE: {word, owner, class, reserved} as in word.ts; the rest pads the line.
-export const MUTEX_SIZE: usize = 64;
+// struct mutex (64 bytes): {word, owner, class, reserved} as in word.ts; the rest pads the line.
 
 /** @context before the lock is shared. */
 export function mutexInit(l: usize, cls: u32): void {

@@ -121,7 +121,7 @@ function wakeWaiting(): void {
 }
 
 /**
- * Waits until every read section that began before the call has ended. Callers need no lock among themselves.
+ * Waits for the read sections that are open at the call to end. Callers need no lock among themselves.
  * @context sleeps; not inside a read section. kernel: synchronize_rcu().
  */
 export function synchronizeRcu(): void {

@@ -14,8 +14,6 @@ import { currentId, waitBegin, waitEnd } from '../task';
 import { mightSleep } from './lockdep';
 import { park } from './word';
 
-export const RCUWAIT_SIZE: usize = 16;
-
 const IDLE: u32 = 0;
 const ARMED: u32 = 1;
 const WOKEN: u32 = 2;

@@ -30,7 +30,6 @@ import { lockstatAcquire, lockstatRelease } from './lockstat';
 import { rwlockReadSlow, rwlockWake, rwlockWriteSlow } from './rwlock-slow';
 import { spinLockInit } from './spinlock';
 
-export const RWLOCK_SIZE: usize = 64;
 export const RWLOCK_WAIT_LOCK: usize = 16;
 export const RWLOCK_QUEUE: usize = 32;
 

@@ -26,7 +26,6 @@ import { rwsemDowngradeWake, rwsemReadSlow, rwsemWake, rwsemWriteSlow } from './
 import { spinLockInit } from './spinlock';
 import { LC_WAIT } from '../abi/classes';
 
-export const RWSEM_SIZE: usize = 64;
 export const RWSEM_WAIT_LOCK: usize = 16;
 export const RWSEM_QUEUE: usize = 32;
 

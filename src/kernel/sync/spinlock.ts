@@ -8,8 +8,7 @@ import { lockdepAcquire, lockdepRelease } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
 import { wordLockSlow, wordTryLock, wordUnlock } from './word';
 
-// SPINLOCK_SIZE: {word, owner, class, reserved} as in word.ts.
-export const SPINLOCK_SIZE: usize = 16;
+// struct spinlock (16 bytes): {word, owner, class, reserved} as in word.ts.
 
 /** @context before the lock is shared. */
 export function spinLockInit(l: usize, cls: u32): void {

@@ -37,7 +37,6 @@ import { lockdepAcquire, lockdepRelease, lockdepSyncSrcu } from './lockdep';
 import { lockstatAcquire, lockstatRelease, lockstatWait } from './lockstat';
 import { park, settle, spinTurns } from './word';
 
-export const SRCU_SIZE: usize = 64;
 const SEQ: usize = 16;
 const RIDERS: usize = 20;
 const DRAINING: usize = 24;
@@ -121,7 +120,7 @@ function wakeDraining(s: usize, idx: i32): void {
 }
 
 /**
- * Waits until every read section of `s` that began before the call has ended.
+ * Waits for the read sections of `s` that are open at the call to end.
  * @context sleeps; not inside a read section of `s`, nor holding a lock that such a section takes. kernel: synchronize_srcu().
  */
 export function synchronizeSrcu(s: usize): void { synchronize(s, 1); }

@@ -64,6 +64,7 @@ export function park(p: usize, expected: u32, limitNs: i64 = PARK_LIMIT_NS): i32
   return result;
 }
 
+/** Takes the lock if nobody has it and nobody waits. @context never waits. */
 // @ts-ignore: decorator
 @inline
 export function wordTryLock(l: usize): bool {
@@ -93,6 +94,7 @@ export function rawLock(l: usize): void {
   store32(l + LOCK_OWNER, currentId() + 1);
 }
 
+/** @context releases what rawLock took; never sleeps. */
 // @ts-ignore: decorator
 @inline
 export function rawUnlock(l: usize): void {
@@ -100,6 +102,7 @@ export function rawUnlock(l: usize): void {
   wordUnlock(l);
 }
 
+/** wordLock of a lock that was not free. @context takes the lock; may park. */
 export function wordLockSlow(l: usize, kind: u32): void {
   if (locksAreAbstract()) abstractTake(l, LOCKED, kind);
   else spinThenPark(l, kind);

@@ -238,7 +238,7 @@ describe('marks', () => {
     },
   );
 
-  it('storing a block over marked entries gives it the union of their marks, NULL clears all', () => {
+  it('a block over marked entries has each mark that one of them had, NULL leaves none', () => {
     for (let order = 2; order < 14; order++) {
       const [base, next] = [2 ** order, 2 ** order * 2];
       a.store(base, mk(1));

@@ -92,6 +92,7 @@ describe('raw entries of real hosts', () => {
     expect(k.x.rmpSetRaw(6144, 0x8000000000000ffdn, 0n)).toBe(0);
     expect(k.x.rmpSetRaw(6145, 0x0018000000007001n, 0x1fn)).toBe(0);
     expect([rawLo(k, 6144), rawLo(k, 6145)]).toEqual([0x800000000000000dn, 0x0018000000007001n]);
+    expect([k.x.rmpRawLo(6145), k.x.rmpRawHi(6145)]).toEqual([0x0018000000007001n, 0x1fn]);
     expect(k.x.rmpSetRaw(6145, 0n, 0n)).toBe(0);
     expect(k.x.rmpSetRaw(6144, 0n, 0n)).toBe(0);
     expect(rawLo(k, 6144)).toBe(0n);

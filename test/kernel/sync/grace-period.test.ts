@@ -1,4 +1,4 @@
-// SRCU and RCU: a grace period ends only after every read section that began before it. The strong test is rcutorture's: a writer moves
+// SRCU and RCU: a grace period outlives every read section that it found open. The strong test is rcutorture's: a writer moves
 // elements that readers can no longer reach along a pipe of 10 ages, one age per grace period; a reader that sees an age above 1 in its section
 // has been overtaken by a grace period that should have waited for it.
 import { describe, expect, it } from 'vitest';
