@@ -309,6 +309,8 @@ export const memslotsSchema = z.strictObject({
         file: number.optional(),
         offset: number.default(0),
         ret: z.number().int(),
+        /** What KVM says since 6.8 where the log is of an older one. */
+        retGuestMemfd: z.number().int().optional(),
       }),
     )
     .min(1),

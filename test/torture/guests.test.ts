@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { PROTOCOL_GUEST_MEMFD, PROTOCOL_RFC_V8 } from '#src/kernel/abi/layout.js';
 import { createGuest, memslotSequence, type ReplayDifference } from '#src/torture/guests.js';
 import { runTorture, type TortureResult } from '#src/torture/run.js';
 import { profileSchema } from '#src/torture/schema.js';
@@ -10,8 +11,11 @@ import { bootHost } from '../oracle/guest.js';
 const CONFIG = fileURLToPath(new URL('../../config/', import.meta.url));
 
 describe.each(readdirSync(`${CONFIG}memslots`))('the memslot sequence %s', (file) => {
-  it('returns what the real machine returned, step by step', () => {
-    const k = bootHost({ memoryPages: 4096 });
+  it.each([
+    ['rfc-v8', 'what the real machine returned', PROTOCOL_RFC_V8],
+    ['guest-memfd', 'what KVM says since 6.8', PROTOCOL_GUEST_MEMFD],
+  ])('returns step by step, by %s, %s', (_, __, protocol) => {
+    const k = bootHost({ memoryPages: 4096, protocol });
     const vm = profileSchema.shape.vms.element.parse({ name: 'guest', vcpus: 1, memslots: `memslots/${file}` });
     const differences: ReplayDifference[] = [];
     const guest = createGuest([k], 0, 'guest', vm, memslotSequence(vm, `${CONFIG}quickstart.yaml`), 0, differences);

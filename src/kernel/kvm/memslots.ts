@@ -11,7 +11,7 @@ import {
 } from '../abi/kvm';
 import { PAGE_SHIFT } from '../abi/layout';
 import { kfree, kzalloc } from '../heap';
-import { taskWorkRun } from '../mm/restrictedmem-file';
+import { guestMemfd, taskWorkRun } from '../mm/restrictedmem-file';
 import { atomicLoad32, atomicLoad64, load32, load64, loadStatic32, loadStatic64, store32, store64 } from '../point';
 import { mutexLock, mutexUnlock } from '../sync/mutex';
 import { idToMemslot, memslotAtOrAbove, searchMemslots, slotPriority } from './memslots-tree';
@@ -77,12 +77,14 @@ export function kvmSetOwnRegion(kvm: usize, region: usize): i32 {
 }
 
 /**
- * A private slot cannot log dirty pages: no userspace-visible memory is behind it. It may be read-only: guests of the RFC era map their
- * firmware so. kernel: check_memory_region_flags() of the restrictedmem RFC and 6.8.
+ * A private slot cannot log dirty pages: no userspace-visible memory is behind it. Whether it may be read-only is the protocol's: guests of the RFC
+ * era map their firmware so; a guest_memfd's slot may not, since a write to it would have to be emulated as MMIO, which private memory has none of.
+ * kernel: check_memory_region_flags() of the restrictedmem RFC, and of 6.8.
  */
 function checkFlags(flags: u32): bool {
   let valid: u32 = KVM_MEM_PRIVATE | KVM_MEM_READONLY;
   if ((flags & KVM_MEM_PRIVATE) == 0) valid |= KVM_MEM_LOG_DIRTY_PAGES;
+  else if (guestMemfd()) valid &= ~KVM_MEM_READONLY;
   return (flags & ~valid) == 0;
 }
 

@@ -1,6 +1,7 @@
 // KVM_SET_USER_MEMORY_REGION2: what it refuses, with which error, in which order.
 import { describe, expect, it } from 'vitest';
 import * as abi from '#src/kernel/abi/kvm.js';
+import { PROTOCOL_GUEST_MEMFD } from '#src/kernel/abi/layout.js';
 import { TDP_MAX_GFN } from '#src/kernel/abi/vcpu.js';
 import {
   bootKvm,
@@ -43,6 +44,22 @@ describe('flags', () => {
     ['the kernel-internal INVALID flag', abi.KVM_MEMSLOT_INVALID, EINVAL],
   ])('%s', (_, flags, expected) => {
     expect(setRegion(k, newVm(k), { ...base, flags, file: newFile(k, 2n * MIB) })).toBe(expected);
+  });
+});
+
+describe('flags of a guest_memfd', () => {
+  const gmem = bootKvm({ protocol: PROTOCOL_GUEST_MEMFD });
+
+  it.each([
+    ['PRIVATE', PRIVATE, 0],
+    ['READONLY', READONLY, 0],
+    ['LOG_DIRTY + READONLY', DIRTY | READONLY, 0],
+    ['PRIVATE + LOG_DIRTY', PRIVATE | DIRTY, EINVAL],
+    ['PRIVATE + READONLY', PRIVATE | READONLY, EINVAL],
+    ['all three', PRIVATE | DIRTY | READONLY, EINVAL],
+  ])('%s', (_, flags, expected) => {
+    const file = newFile(gmem, 2n * MIB);
+    expect(setRegion(gmem, newVm(gmem), { ...base, flags, file })).toBe(expected);
   });
 });
 
