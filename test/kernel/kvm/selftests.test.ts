@@ -1,107 +1,25 @@
-// Patterns of KVM's own selftests that are more than a table of errors: conversions, hole punches, memslots that come, go and move beside running vCPUs.
-// kernel: tools/testing/selftests/kvm private_mem_conversions_test, memslot_modification_stress_test, memslot_perf_test, max_guest_memory_test (6.8).
+// Patterns of KVM's own selftests that are more than a table of errors: memslots that come, go and move beside running vCPUs.
+// kernel: tools/testing/selftests/kvm private_mem_kvm_exits_test, memslot_modification_stress_test, memslot_perf_test, max_guest_memory_test (6.8).
 import { describe, expect, it } from 'vitest';
 import * as kvmAbi from '#src/kernel/abi/kvm.js';
-import { SH_STOP } from '#src/kernel/abi/layout.js';
-import { VCPU_EXIT_GPA, VCPU_EXIT_REASON, VCPU_VALUE } from '#src/kernel/abi/vcpu.js';
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from '#src/kernel/abi/mm.js';
-import { BASE, bootGuestKernel, type Guest, get, newGuest, punch, put, setPrivate, WRITE } from './guest.js';
+import { PROTOCOL_GUEST_MEMFD, PROTOCOL_RFC_V8, SH_STOP } from '#src/kernel/abi/layout.js';
+import {
+  VCPU_COUNT_FAULTS,
+  VCPU_EXIT_FLAGS,
+  VCPU_EXIT_GPA,
+  VCPU_EXIT_REASON,
+  VCPU_EXIT_SIZE,
+  VCPU_MUTEX,
+  VCPU_ROOT,
+  VCPU_VALUE,
+} from '#src/kernel/abi/vcpu.js';
+import { MEETING_SIZE } from '../harness.js';
+import { BASE, bootGuestKernel, deleteSlot, EFAULT, get, type Guest, newGuest, PRIVATE, put, WRITE } from './guest.js';
 import { counter, HVA, setRegion } from './support.js';
-
-/** Pages of a vCPU's chunk, and the ranges (first, count) that are converted in it: both sides of 2M, crooked and straight. */
-const CHUNK = 1024;
-const RANGES = [
-  [0, 1],
-  [0, 512],
-  [1, 1],
-  [1, 512],
-  [512, 1],
-] as const;
-
-const SHARED = false;
-
-/** The VMM's view of the chunk. */
-const hva = (page: number): bigint => HVA + (BigInt(page) << 12n);
-const hostRead = (g: Guest, page: number): number => g.k.x.hostReadUser(g.kvm, hva(page)) >>> 0;
-const hostWrite = (g: Guest, page: number, value: number): number => g.k.x.hostWriteUser(g.kvm, hva(page), value);
 
 function pagesOf(first: number, count: number): number[] {
   return Array.from({ length: count }, (_, n) => first + n);
 }
-
-function expectAll(pages: readonly number[], read: (page: number) => number, value: number): void {
-  expect(pages.filter((page) => read(page) !== value)).toEqual([]);
-}
-
-/** The guest fills pages and reads them back. */
-function fill(g: Guest, pages: readonly number[], value: number, isPrivate: boolean): void {
-  for (const page of pages) put(g, page, value, isPrivate);
-  expectAll(pages, (page) => get(g, page, isPrivate), value);
-}
-
-function convert(g: Guest, first: number, count: number, toPrivate: boolean, fallocate: boolean): void {
-  if (fallocate) {
-    const mode = FALLOC_FL_KEEP_SIZE | (toPrivate ? 0 : FALLOC_FL_PUNCH_HOLE);
-    expect(g.k.x.restrictedmemFallocate(g.file, mode, BigInt(first) << 12n, BigInt(count) << 12n)).toBe(0);
-  }
-  setPrivate(g, first, count, toPrivate);
-}
-
-/** One range of the explicit conversion test; the chunk is shared and holds 0xcc before and after. */
-function convertRange(g: Guest, first: number, count: number, fallocate: boolean): void {
-  const range = pagesOf(first, count);
-  fill(g, range, 0x11, SHARED);
-  convert(g, first, count, true, fallocate);
-  if (count > 1) {
-    put(g, first, 0x22);
-  } else {
-    fill(g, range, 0x22, true);
-    expectAll(range, (page) => hostRead(g, page), 0x11); // the shared half is still what it was
-    const outside = [first - 1, first + count].filter((page) => page >= 0 && page < CHUNK);
-    expectAll(outside, (page) => get(g, page, SHARED), 0xcc);
-    convert(g, first, 1, false, fallocate);
-    expect(hostRead(g, first)).toBe(0x11);
-    expect(hostWrite(g, first, 0x33)).toBe(0);
-    expect(get(g, first, SHARED)).toBe(0x33);
-  }
-  convert(g, first, count, false, fallocate);
-  fill(g, range, 0x33, SHARED);
-  expectAll(range, (page) => hostRead(g, page), 0x33);
-  for (const page of range) hostWrite(g, page, 0x44);
-  expectAll(range, (page) => get(g, page, SHARED), 0x44);
-  fill(g, range, 0xcc, SHARED);
-}
-
-describe.each([true, false])('private_mem_conversions_test (SNP: %s)', (snp) => {
-  const guest = (): Guest => newGuest(bootGuestKernel(), { snp, pages: CHUNK, isPrivate: false });
-  const all = pagesOf(0, CHUNK);
-
-  it.each([false, true])('explicit conversion, pages allocated and punched along: %s', (fallocate) => {
-    const g = guest();
-    fill(g, all, 0xaa, SHARED);
-    expectAll(all, (page) => hostRead(g, page), 0xaa);
-    for (const page of all) hostWrite(g, page, 0xcc);
-    expectAll(all, (page) => get(g, page, SHARED), 0xcc);
-    for (const [first, count] of RANGES) convertRange(g, first, count, fallocate);
-    convert(g, 0, CHUNK, false, true);
-    expect(g.k.x.sysAudit()).toBe(0);
-  });
-
-  it.each([false, true])('a punched hole reads as zeroes; only the range was written before: %s', (precise) => {
-    const g = guest();
-    setPrivate(g, 0, CHUNK, true);
-    for (const [first, count] of RANGES) {
-      expect(punch(g, 0, CHUNK)).toBe(0);
-      fill(g, precise ? pagesOf(first, count) : all, 0xcc, true);
-      expect(punch(g, first, count)).toBe(0);
-      expectAll(pagesOf(first, count), (page) => get(g, page), 0);
-    }
-    g.k.x.destroyVm(g.kvm);
-    // The file outlives the guest.
-    expect(punch(g, 0, CHUNK)).toBe(0);
-    expect(g.k.x.restrictedmemFallocate(g.file, FALLOC_FL_KEEP_SIZE, 0n, BigInt(CHUNK) << 12n)).toBe(0);
-  });
-});
 
 interface Writers {
   /** What each vCPU met beside success, as gfns of its exits. */
@@ -151,6 +69,43 @@ function writers(g: Guest, vcpus: readonly number[], first: number, count: numbe
 
 const perturbed = { perturbMeanPoints: 30, perturbNs: 4000 };
 const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
+
+describe('private_mem_kvm_exits_test', () => {
+  it.each([
+    ['rfc-v8', false, PROTOCOL_RFC_V8],
+    ['rfc-v8', true, PROTOCOL_RFC_V8],
+    ['guest-memfd', true, PROTOCOL_GUEST_MEMFD],
+  ])(
+    'a memslot that goes under a vCPU at work in its private memory: KVM_RUN ends with the memory fault (%s, SNP: %s)',
+    async (_, snp, protocol) => {
+      const k = bootGuestKernel({ ...perturbed, protocol });
+      const g = newGuest(k, { snp, pages: 1 });
+      put(g, 0, 7);
+      const reads = k.alloc(4);
+      const run = k.threads(
+        1,
+        (kernel, __, a) => {
+          let ret = 0;
+          const values = new Set<number>();
+          for (let n = 1; ret === 0; n++) {
+            ret = kernel.x.vcpuAccess(a.vcpu, BigInt(a.gfn), a.flags, 0);
+            if (ret === 0) values.add(kernel.u32(a.vcpu + a.value));
+            kernel.setU32(a.reads, n);
+          }
+          return { ret, values: [...values] };
+        },
+        { reads, vcpu: g.vcpu, gfn: BASE, flags: PRIVATE, value: VCPU_VALUE },
+      );
+      while (k.u32(reads) < 100) await tick();
+      expect(deleteSlot(g)).toBe(0);
+      expect(await run).toEqual([{ ret: EFAULT, values: [7] }]);
+      expect(k.u32(g.vcpu + VCPU_EXIT_REASON)).toBe(kvmAbi.KVM_EXIT_MEMORY_FAULT);
+      expect(k.u32(g.vcpu + VCPU_EXIT_FLAGS)).toBe(kvmAbi.KVM_MEMORY_EXIT_FLAG_PRIVATE);
+      expect(k.u64(g.vcpu + VCPU_EXIT_GPA)).toBe(BigInt(BASE) << 12n);
+      expect(k.u64(g.vcpu + VCPU_EXIT_SIZE)).toBe(4096n);
+    },
+  );
+});
 
 describe('memslot_modification_stress_test', () => {
   it('a memslot that comes and goes beside vCPUs at work disturbs none of them, and costs three grace periods a round', async () => {
@@ -207,44 +162,76 @@ describe('memslot_perf_test', () => {
 });
 
 describe('max_guest_memory_test', () => {
-  it('memslots over one and the same host memory: each vCPU writes its slice, half of the memslots and of the memory go, nothing is left mapped there', async () => {
-    const k = bootGuestKernel();
-    const g = newGuest(k, { snp: false, pages: 8, isPrivate: false });
-    const slots = 8;
-    const pages = 64;
-    const gfnOf = (slot: number): number => BASE + 1024 + slot * pages;
-    const region = (slot: number, size: number): number =>
-      setRegion(k, g.kvm, {
-        id: 1 + slot,
-        gpa: BigInt(gfnOf(slot)) << 12n,
-        size: BigInt(size) << 12n,
-        hva: HVA + (1n << 30n),
-      });
-    for (let slot = 0; slot < slots; slot++) expect(region(slot, pages)).toBe(0);
-    const vcpus = [g.vcpu, k.x.vcpuCreate(g.kvm) >>> 0];
-    const arg = { vcpus, first: gfnOf(0), each: (slots * pages) / 2, flags: WRITE };
-    const results = await k.threads(
-      2,
-      (kernel, index, a: typeof arg) => {
+  const SLOTS = 8;
+  const PAGES = 64;
+  const MEMORY = HVA + (1n << 30n);
+  const gfnOf = (slot: number): number => BASE + 1024 + slot * PAGES;
+  const region = (g: Guest, slot: number, pages: number): number =>
+    setRegion(g.k, g.kvm, {
+      id: 1 + slot,
+      gpa: BigInt(gfnOf(slot)) << 12n,
+      size: BigInt(pages) << 12n,
+      hva: MEMORY,
+    });
+
+  /** vCPUs that write each page of their slices; reset: they let go of the page tables as when CR0.WP changes; and write again. They meet after each. */
+  function phases(g: Guest, vcpus: readonly number[], meeting: number): Promise<number[]> {
+    const each = (SLOTS * PAGES) / vcpus.length;
+    return g.k.threads(
+      vcpus.length,
+      (kernel, index, a) => {
         let failed = 0;
-        for (let n = 0; n < a.each; n++)
-          if (kernel.x.vcpuAccess(a.vcpus[index]!, BigInt(a.first + index * a.each + n), a.flags, n) !== 0) failed++;
+        const vcpu = a.vcpus[index]!;
+        const pass = (): void => {
+          for (let n = 0; n < a.each; n++)
+            if (kernel.x.vcpuAccess(vcpu, BigInt(a.first + index * a.each + n), a.flags, n) !== 0) failed++;
+          kernel.arrive(a.meeting);
+        };
+        kernel.arrive(a.meeting);
+        pass();
+        kernel.x.mutexLock(vcpu + a.mutex);
+        kernel.x.kvmMmuUnload(vcpu);
+        kernel.x.mutexUnlock(vcpu + a.mutex);
+        kernel.arrive(a.meeting);
+        pass();
         return failed;
       },
-      arg,
+      { vcpus: [...vcpus], first: gfnOf(0), each, meeting, flags: WRITE, mutex: VCPU_MUTEX },
     );
-    expect(results).toEqual([0, 0]);
+  }
+
+  it('memslots over one and the same host memory: vCPUs write their slices, are reset, write them again; what half of the memslots and of the memory showed is unmapped then', async () => {
+    const k = bootGuestKernel();
+    const g = newGuest(k, { snp: false, pages: 8, isPrivate: false });
+    for (let slot = 0; slot < SLOTS; slot++) expect(region(g, slot, PAGES)).toBe(0);
+    const vcpus = [g.vcpu, k.x.vcpuCreate(g.kvm) >>> 0];
+    const meeting = k.alloc(MEETING_SIZE);
+    const run = phases(g, vcpus, meeting);
+    const faults = (): number[] => vcpus.map((vcpu) => k.u32(vcpu + VCPU_COUNT_FAULTS));
+    const roots = (): number[] => vcpus.map((vcpu) => k.u32(vcpu + VCPU_ROOT));
+    const met = async (look: () => void): Promise<void> => {
+      await k.arrived(meeting, vcpus.length, run);
+      look();
+      k.goOn(meeting);
+    };
+    await met(() => expect(faults()).toEqual([0, 0])); // spawned
+    let [before, root]: number[][] = [[], []];
+    await met(() => {
+      [before, root] = [faults(), roots()];
+      expect(before.every((n) => n > 0)).toBe(true);
+    });
+    await met(() => expect(roots()).toEqual([0, 0]));
+    // They come back to the same page tables: nobody has to fault again.
+    await met(() => expect([faults(), roots()]).toEqual([before, root]));
+    expect(await run).toEqual([0, 0]);
     // What one memslot shows, all of them do.
-    expect(k.x.hostWriteUser(g.kvm, HVA + (1n << 30n), 77)).toBe(0);
-    for (let slot = 0; slot < slots; slot++) {
-      expect(k.x.vcpuAccess(g.vcpu, BigInt(gfnOf(slot)), 0, 0)).toBe(0);
-      expect(k.u32(g.vcpu + VCPU_VALUE)).toBe(77);
-    }
-    for (let slot = 0; slot < slots; slot += 2) expect(region(slot, 0)).toBe(0);
-    k.x.kvmDiscardShared(g.kvm, HVA + (1n << 30n), HVA + (1n << 30n) + (BigInt(pages / 2) << 12n));
-    for (let slot = 0; slot < slots; slot++) {
-      const mapped = pagesOf(0, pages).filter((n) => (k.x.tdpLookup(g.kvm, BigInt(gfnOf(slot) + n)) & 1n) !== 0n);
-      expect(mapped.filter((n) => slot % 2 === 0 || n < pages / 2)).toEqual([]);
+    expect(k.x.hostWriteUser(g.kvm, MEMORY, 77)).toBe(0);
+    for (let slot = 0; slot < SLOTS; slot++) expect(get(g, gfnOf(slot) - BASE, false)).toBe(77);
+    for (let slot = 0; slot < SLOTS; slot += 2) expect(region(g, slot, 0)).toBe(0);
+    expect(k.x.kvmDiscardShared(g.kvm, MEMORY, MEMORY + (BigInt(PAGES / 2) << 12n))).toBe(PAGES / 2);
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const mapped = pagesOf(0, PAGES).filter((n) => (k.x.tdpLookup(g.kvm, BigInt(gfnOf(slot) + n)) & 1n) !== 0n);
+      expect(mapped.filter((n) => slot % 2 === 0 || n < PAGES / 2)).toEqual([]);
     }
     expect(k.x.sysAudit()).toBe(0);
   });
