@@ -1,5 +1,5 @@
 // A small guest for tests: one restrictedmem file, one SNP VM with one private slot at gfn 0, one vCPU.
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEM_PRIVATE } from '#src/kernel/abi/kvm.js';
+import { KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEM_PRIVATE, KVM_SHADOW } from '#src/kernel/abi/kvm.js';
 import { PR_OP_LIMIT, PR_START_NS } from '#src/kernel/abi/program.js';
 import { writeActors } from '#src/torture/actors.js';
 import { profileSchema } from '#src/torture/schema.js';
@@ -28,11 +28,11 @@ export function bootHost(
   return k;
 }
 
-/** `interleave` 1 spreads the file's 2M chunks over the partitions. */
-export function createGuest(k: TestKernel, pages = 1024, interleave = 0): TestGuest {
+/** `interleave` 1 spreads the file's 2M chunks over the partitions; `snp` 0 makes a guest without an RMP. */
+export function createGuest(k: TestKernel, pages = 1024, interleave = 0, snp = 1): TestGuest {
   const file = k.x.sysCreateFile(interleave, 0, 0) >>> 0;
   k.x.sysFileSetSize(file, pages * PAGE);
-  const vm = k.x.sysCreateVm(1, 0, 0) >>> 0;
+  const vm = k.x.sysCreateVm(snp, 0, 0) >>> 0;
   const guest = { k, file, vm, vcpu: 0, pages };
   const ret = bindSlot(guest);
   if (ret !== 0) throw new Error(`memslot: ${ret}`);
@@ -79,7 +79,7 @@ export function runGuest(guest: TestGuest, write: number): void {
     highestGfn: guest.pages,
     spareId: 64,
   };
-  k.x.sysGuestShadow(guest.vm, guest.pages);
+  if (k.u32(guest.vm + KVM_SHADOW) === 0) k.x.sysGuestShadow(guest.vm, guest.pages);
   const [program] = writeActors([k], actors, [target]);
   k.setU64(program!.address + PR_OP_LIMIT, BigInt(guest.pages));
   k.setU64(program!.address + PR_START_NS, 1n);
