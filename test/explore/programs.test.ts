@@ -10,6 +10,7 @@ import { Pct } from '#src/explore/strategies/pct.js';
 import { Pos } from '#src/explore/strategies/pos.js';
 import { RandomWalk } from '#src/explore/strategies/random.js';
 import type { Strategy } from '#src/explore/strategy.js';
+import { OOPS_ASSERTION } from '#src/kernel/abi/oops.js';
 
 const SOURCE = `
 import { check } from 'rmptorture/assert';
@@ -118,6 +119,12 @@ describe('a failure of a program', () => {
     const { violation } = run(program, new RandomWalk());
     expect(violation?.kind).toBe(kind);
     expect(violation?.message).toMatch(message);
+  });
+
+  it('lost: the assertion is recorded with its number and values', () => {
+    const target = programTarget(module, { name: 'lost', prefix: 'lost_', stepLimit: 2000 });
+    explore(target, new RandomWalk(), { executions: 500, seed: 1 });
+    expect(target.violations()).toMatchObject([{ details: { code: OOPS_ASSERTION, values: [1, 1, 0, 0, 0] } }]);
   });
 
   it('comes again from its tape, choices of sleepers included', () => {
