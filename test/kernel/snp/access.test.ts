@@ -1,9 +1,7 @@
 // What the RMP refuses, access by access, with the error code bits of the hardware.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PG_LEVEL_2M, PG_LEVEL_4K, SNP_ERRATUM_IN_USE_2M, SNP_HV_IN_USE_WRITE_ALLOWED } from '#src/kernel/abi/snp.js';
-import { OOPS_FREE_IN_USE } from '#src/kernel/abi/oops.js';
 import { bootKernel, type TestKernel } from '../harness.js';
-import { violationsOf } from '../kvm/support.js';
 
 const RMP = (1n << 31n) | (1n << 32n) | 5n; // RMP, GUEST_FINAL, user, present
 const WRITE = 2n;
@@ -107,14 +105,6 @@ describe('host write', () => {
     k.setU32(SNP_HV_IN_USE_WRITE_ALLOWED, 0);
     k.x.rmpClearInUse(FREE);
     expect(hostWrite(FREE)).toBe(0);
-  });
-
-  it('has an oracle: a page that VMRUN uses is not freed', () => {
-    k.x.addMemory(2560, 3072);
-    const pfn = k.x.allocPages(0, -1) >>> 0;
-    expect(k.x.rmpMarkInUse(pfn, 0)).toBe(0);
-    expect(violationsOf(() => k.x.putPage(pfn))).toEqual([OOPS_FREE_IN_USE]);
-    k.x.rmpClearInUse(pfn);
   });
 
   it('with the erratum, is refused for the region of an in-use page that is 2M-aligned', () => {

@@ -4,7 +4,7 @@ import * as kvm from '#src/kernel/abi/kvm.js';
 import { NO_PFN, SH_PARTITIONS, TASK_PCP } from '#src/kernel/abi/layout.js';
 import { FALLOC_FL_KEEP_SIZE, PCP_ALLOCATED, ZONE_BUMP_NEXT, ZONE_FREE_PAGES } from '#src/kernel/abi/mm.js';
 import * as codes from '#src/kernel/abi/oops.js';
-import { PG_LEVEL_4K } from '#src/kernel/abi/snp.js';
+import { PG_LEVEL_2M, PG_LEVEL_4K, RMP_HI, RMP_LO_COUNT, RMP_USE_LOCK } from '#src/kernel/abi/snp.js';
 import { V_B15 } from '#src/kernel/abi/variants.js';
 import { ROOT_TABLE, VCPU_ROOT } from '#src/kernel/abi/vcpu.js';
 import { bindSlot, createGuest, PAGE, touch, type TestGuest } from '../guest.js';
@@ -15,6 +15,8 @@ const BINDINGS = 'oracle/bindings.ts';
 
 /** Neither a reference nor a bit of the RMP: the last page of the region that the guest's pages come from. */
 const FREE_PFN = 1023;
+/** RMP_USE_LOCK, in the upper half of the word. */
+const LOCK_HIGH = 1 << (RMP_USE_LOCK - 32);
 /** No VM has it. */
 const DEAD_ASID = 77;
 
@@ -96,6 +98,18 @@ const RMP: Plant[] = [
     },
   },
   {
+    code: codes.OOPS_AUDIT_RMP_BUSY,
+    at: AUDIT,
+    title: 'an RMP entry that an instruction has locked',
+    prepare: (guest) => spoil(guest, guest.k.x.rmpEntry(FREE_PFN) + RMP_HI + 4, LOCK_HIGH, [FREE_PFN]),
+  },
+  {
+    code: codes.OOPS_AUDIT_RMP_BUSY,
+    at: AUDIT,
+    title: 'an RMP entry that a PSMASH has not finished',
+    prepare: (guest) => spoil(guest, guest.k.x.rmpEntry(FREE_PFN), 1 << RMP_LO_COUNT, [FREE_PFN]),
+  },
+  {
     code: codes.OOPS_AUDIT_SPTE_RMP,
     at: AUDIT,
     title: 'a private page of the page tables that the RMP gives to nobody',
@@ -153,6 +167,29 @@ const MAPPINGS: Plant[] = [
         values: [idOf(guest), 0, 9, pfn, 0],
         make: () => guest.k.x.tlbFill(guest.vcpu, 9n, 1, pfn, PG_LEVEL_4K, 0n),
       };
+    },
+  },
+  {
+    code: codes.OOPS_AUDIT_TLB_STALE,
+    at: AUDIT,
+    title: 'a 2M TLB entry of which the page tables have the first page only',
+    prepare(guest) {
+      touch(guest, 512);
+      const pfn = pfnAt(guest, 512);
+      return {
+        values: [idOf(guest), 0, 513, pfn + 1, 0],
+        make: () => guest.k.x.tlbFill(guest.vcpu, 512n, 1, pfn, PG_LEVEL_2M, 0n),
+      };
+    },
+  },
+  {
+    code: codes.OOPS_AUDIT_SPTE_NOT_SHARED,
+    at: AUDIT,
+    title: 'a shared gfn that is mapped to a page which the VMM does not have there',
+    prepare(guest) {
+      const [pfn] = hostPages(guest, 1) as [number];
+      guest.k.x.sysSetMemoryAttributes(guest.vm, 9, 10, 0);
+      return { values: [idOf(guest), 9, pfn, NO_PFN], make: () => map(guest, 9, pfn, 0) };
     },
   },
   {

@@ -1,6 +1,6 @@
 // Misuse of the heap, of pages and of files: real calls where there is one that leads to the check, else a word that nothing in the kernel would leave so.
 import { TASK_STACK, TASK_STACK_END } from '#src/kernel/abi/layout.js';
-import { FILE_COUNT, FILE_MAGIC, RM_MAGIC, RM_MEMFD, SHMEM_MAGIC } from '#src/kernel/abi/mm.js';
+import { FILE_COUNT, FILE_MAGIC, RM_MAGIC, RM_MEMFD, SGP_READ, SHMEM_MAGIC } from '#src/kernel/abi/mm.js';
 import * as codes from '#src/kernel/abi/oops.js';
 import { HOST_PF_RMP_WRITE, PG_LEVEL_4K } from '#src/kernel/abi/snp.js';
 import { V_B02 } from '#src/kernel/abi/variants.js';
@@ -120,6 +120,21 @@ const PAGES: Plant[] = [
     },
   },
   {
+    code: codes.OOPS_FREE_IN_USE,
+    at: 'mm/page.ts',
+    title: 'a page that is freed while a VMRUN uses it',
+    prepare({ k: { x } }) {
+      const pfn = x.allocPages(0, 0) >>> 0;
+      return {
+        values: [pfn],
+        make() {
+          x.rmpMarkInUse(pfn, 0);
+          x.putPage(pfn);
+        },
+      };
+    },
+  },
+  {
     code: codes.OOPS_HOST_WRITE_RMP,
     at: 'kvm/shared.ts',
     title: 'a page of the VMM that is assigned, when the VMM writes to it',
@@ -143,7 +158,7 @@ const FILE: Plant[] = [
     code: codes.OOPS_USE_AFTER_FREE,
     at: FILES,
     title: 'a file that is gone',
-    prepare: (guest) => withoutMagic(guest, guest.file, FILE_MAGIC, () => guest.k.x.sysFileSize(guest.file)),
+    prepare: (guest) => withoutMagic(guest, guest.file, FILE_MAGIC, () => guest.k.x.sysFilePages(guest.file)),
   },
   {
     code: codes.OOPS_USE_AFTER_FREE,
@@ -151,7 +166,7 @@ const FILE: Plant[] = [
     title: 'a file whose restrictedmem object is gone',
     prepare(guest) {
       const { x } = guest.k;
-      return withoutMagic(guest, x.restrictedmemOf(guest.file) >>> 0, RM_MAGIC, () => x.sysFileSize(guest.file));
+      return withoutMagic(guest, x.restrictedmemOf(guest.file) >>> 0, RM_MAGIC, () => x.sysFilePages(guest.file));
     },
   },
   {
@@ -177,9 +192,9 @@ const FILE: Plant[] = [
     prepare(guest) {
       const { k, file } = guest;
       const memfd = k.u32(k.x.restrictedmemOf(file) + RM_MEMFD);
+      const found = k.alloc(8);
       return withoutMagic(guest, memfd, SHMEM_MAGIC, () => {
-        k.x.shmemGet(memfd);
-        k.x.shmemPut(memfd);
+        k.x.shmemGetFolio(memfd, 0n, found, 0, SGP_READ);
       });
     },
   },
