@@ -83,6 +83,7 @@ describe('range_start and range_end', () => {
     const waiter = k.threads(
       1,
       (kernel, _, arg) => {
+        kernel.setU32(arg.done + 4, 1);
         while (kernel.u32(arg.done) === 0) {
           kernel.x.writeLock(arg.lock);
           kernel.x.writeUnlock(arg.lock);
@@ -90,7 +91,7 @@ describe('range_start and range_end', () => {
       },
       { lock, done },
     );
-    await setImmediate();
+    while (k.u32(done + 4) === 0) await setImmediate();
     while (zap(1) === 0);
     // The other thread is at it, as it was in the round before.
     expect(Array.from({ length: 50 }, () => zap(0))).toEqual(Array(50).fill(0));
