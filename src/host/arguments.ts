@@ -1,6 +1,7 @@
 // Arguments of the library's calls, checked before anything is changed: what does not fit gets one line that says what would.
 import * as layout from '../kernel/abi/layout.js';
 import { KernelError, UsageError } from './errors.js';
+import { shown, unknownKey } from './options.js';
 import type { Shard } from './shard.js';
 
 const U32_MAX = 0xffff_ffff;
@@ -19,14 +20,14 @@ export function must(operation: string, error: number, values: Record<string, un
 /** A whole number of at least 0 that a double holds exactly. */
 export function count(name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value < 0)
-    throw new UsageError(name, `${name}: ${String(value)} is not a whole number of at least 0`);
+    throw new UsageError(name, `${name}: ${shown(value)} is not a whole number of at least 0`);
   return value;
 }
 
 /** A whole number from `least` to `most`. */
 export function within(name: string, value: number, least: number, most: number): number {
   if (!Number.isInteger(value) || value < least || value > most)
-    throw new UsageError(name, `${name}: ${String(value)} is not a whole number from ${least} to ${most}`);
+    throw new UsageError(name, `${name}: ${shown(value)} is not a whole number from ${least} to ${most}`);
   return value;
 }
 
@@ -39,9 +40,13 @@ export function partition(shard: Shard, value: number): number {
   return within('homePartition', value, 0, shard.words[layout.SH_PARTITION_COUNT / 4]! - 1);
 }
 
-/** The options of a call that has no defaults for all of them. */
-export function object<T extends object>(operation: string, value: T): T {
-  if (typeof value !== 'object' || value === null)
-    throw new UsageError(operation, `${operation}: ${String(value)} stands where an object of options is wanted`);
+/** A flag that calls take: `'no'` would be true. */
+export function flag(name: string, value: boolean): boolean {
+  if (typeof value !== 'boolean') throw new UsageError(name, `${name}: ${shown(value)} is not true or false`);
   return value;
+}
+
+/** That options have no other keys than `known`, for calls that are made often: it allocates nothing. */
+export function keysOf(operation: string, options: object, known: readonly string[]): void {
+  for (const key in options) if (!known.includes(key)) throw unknownKey(operation, key, known);
 }

@@ -1,7 +1,8 @@
 // Guests and files as objects: thin wrappers that check arguments, call the kernel on this very thread, and turn errno into errors.
 import * as kvm from '../kernel/abi/kvm.js';
 import * as vcpus from '../kernel/abi/vcpu.js';
-import { count, handle, must, object, partition, within, word } from './arguments.js';
+import { count, handle, must, partition, within, word } from './arguments.js';
+import { object } from './options.js';
 import { UsageError } from './errors.js';
 import { joined, type Shard } from './shard.js';
 import { Slot } from './slot.js';

@@ -41,6 +41,13 @@ export interface ShardHandle {
   module: WebAssembly.Module;
 }
 
+/** Whether a value that was passed from thread to thread is the handle of a shard. */
+export function isShardHandle(value: unknown): value is ShardHandle {
+  const { id, build, memory, module } = (value ?? {}) as Partial<ShardHandle>;
+  if (typeof id !== 'string' || typeof build !== 'string') return false;
+  return memory instanceof WebAssembly.Memory && module instanceof WebAssembly.Module;
+}
+
 /** One thread's view of a shard. */
 export interface Shard {
   readonly handle: ShardHandle;

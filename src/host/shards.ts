@@ -1,7 +1,8 @@
 // A host larger than one linear memory: its memory map cut into shards, each with a kernel of its own, as the RMP of large machines is segmented. A guest
 // and its files live in one shard; what concerns the whole host (stop, violations, statistics) goes over all of them.
 import * as layout from '../kernel/abi/layout.js';
-import { count, object } from './arguments.js';
+import { count } from './arguments.js';
+import { object } from './options.js';
 import { UsageError, type Violation } from './errors.js';
 import type { HostLayout } from './layout-file.js';
 import { readViolations } from './oops.js';

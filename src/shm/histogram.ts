@@ -10,9 +10,10 @@ import {
   SLICE_SQUARES,
   SLICE_SUM,
 } from '../kernel/abi/shm.js';
+import { z } from 'zod';
 import { KernelError, UsageError } from '../host/errors.js';
-import { within } from '../host/arguments.js';
-import { Shared, type Arena } from './arena.js';
+import { checkOptions, shown, wanted, whole } from '../host/options.js';
+import { arenaOf, Shared, type Arena } from './arena.js';
 
 /** How fine a histogram is. */
 export interface HistogramOptions {
@@ -28,13 +29,37 @@ export interface HdrTextOptions {
   ticks?: number;
 }
 
+const histogramOptions = z.strictObject({
+  precision: whole(1, 12).optional(),
+} satisfies Record<keyof HistogramOptions, z.ZodType>);
+
+const textOptions = z.strictObject({
+  scale: wanted((value) => typeof value === 'number' && value > 0 && value < Infinity, 'a number above 0').optional(),
+  ticks: whole(1, 1000).optional(),
+} satisfies Record<keyof HdrTextOptions, z.ZodType>);
+
+/** A share of all values. */
+function checkedShare(share: number): number {
+  if (typeof share !== 'number' || !(share >= 0 && share <= 1))
+    throw new UsageError('percentile', `percentile: ${shown(share)} is not a share from 0 to 1, such as 0.99`);
+  return share;
+}
+
 /** Counts per value, from all threads. */
 export class Histogram extends Shared {
+  private constructor(arena: Arena, address: number) {
+    super(arena, address, HDR_SIZE);
+  }
+
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: HistogramOptions = {}): Histogram {
-    const precision = within('precision', options.precision ?? 5, 1, 12);
-    const histogram = new Histogram(arena, arena.alloc(HDR_SIZE));
-    if (arena.x.hdrInit(histogram.address, precision) === 0) throw new KernelError('Histogram', 12, { precision });
+    checkOptions('Histogram.create', histogramOptions, options);
+    const { precision = 5 } = options;
+    const histogram = new Histogram(arena, arenaOf('Histogram.create', arena).alloc(HDR_SIZE));
+    if (arena.x.hdrInit(histogram.address, precision) === 0) {
+      arena.free(histogram.address, HDR_SIZE);
+      throw new KernelError('Histogram', 12, { precision });
+    }
     return histogram;
   }
 
@@ -45,8 +70,8 @@ export class Histogram extends Shared {
 
   /** Counts a value from 0 up to 2^53 (nanoseconds, usually). Any thread may record at any time. */
   record(value: number): void {
-    if (this.arena.x.hdrRecord(this.address, value) === 0)
-      throw new UsageError('value', `value: ${value} is not a number from 0 up to 2^53`);
+    if (typeof value !== 'number' || this.arena.x.hdrRecord(this.address, value) === 0)
+      throw new UsageError('value', `value: ${shown(value)} is not a number from 0 up to 2^53`);
   }
 
   /** What all threads have recorded. Those that go on recording may or may not be seen. */
@@ -86,6 +111,8 @@ export class Histogram extends Shared {
 
   /** Several histograms as one, by addition. */
   static merge(histograms: readonly Histogram[]): HistogramSummary {
+    if (!Array.isArray(histograms) || !histograms.every((each) => each instanceof Histogram))
+      throw new UsageError('merge', `merge: ${shown(histograms)} is not a list of histograms`);
     const [first, ...rest] = histograms.map((histogram) => histogram.summary());
     if (first === undefined) throw new UsageError('merge', 'merge: there is no histogram to merge');
     return rest.reduce((sum, other) => sum.merge(other), first);
@@ -93,6 +120,7 @@ export class Histogram extends Shared {
 
   /** Gives the memory back. Nobody may record any more. */
   free(): void {
+    this.checkLive('free');
     this.arena.x.hdrFree(this.address);
     this.arena.free(this.address, HDR_SIZE);
   }
@@ -131,17 +159,19 @@ export class HistogramSummary {
 
   /** The value that a share (0 to 1) of the values does not exceed: the upper end of its bucket, at most the greatest value. NaN without values. */
   percentile(share: number): number {
-    const wanted = Math.max(1, Math.ceil(this.count * share - 1e-6));
+    const least = Math.max(1, Math.ceil(this.count * checkedShare(share) - 1e-6));
     let seen = 0;
     for (let n = 0; n < this.buckets.length; n++) {
       seen += this.buckets[n]!;
-      if (seen >= wanted) return Math.min(bucketEnd(n, this.precision), this.max);
+      if (seen >= least) return Math.min(bucketEnd(n, this.precision), this.max);
     }
     return Number.NaN;
   }
 
   /** Adds another summary of the same precision. */
   merge(other: HistogramSummary): this {
+    if (!(other instanceof HistogramSummary))
+      throw new UsageError('merge', `merge: ${shown(other)} is not the summary of a histogram`);
     if (other.precision !== this.precision) {
       throw new UsageError('precision', `precision: ${other.precision} cannot be merged into ${this.precision}`);
     }
@@ -154,7 +184,9 @@ export class HistogramSummary {
   }
 
   /** HdrHistogram's percentile distribution, which its plotters read. */
-  toHdrText({ scale = 1, ticks = 5 }: HdrTextOptions = {}): string {
+  toHdrText(options: HdrTextOptions = {}): string {
+    checkOptions('toHdrText', textOptions, options);
+    const { scale = 1, ticks = 5 } = options;
     const { count } = this;
     const lines = ['       Value     Percentile TotalCount 1/(1-Percentile)', ''];
     let next = 0;

@@ -8,14 +8,16 @@ import {
   TIMED_RWSEM_WRITE,
   TIMED_SPINLOCK,
 } from '../kernel/abi/shm.js';
-import { within } from '../host/arguments.js';
 import { KernelError, UsageError } from '../host/errors.js';
-import { limitNs, lockClassOf, Shared, type Arena, type LockOptions } from './arena.js';
+import { within } from '../host/arguments.js';
+import { shown } from '../host/options.js';
+import { arenaOf, limitNs, lockClassOf, Shared, type Arena, type LockOptions } from './arena.js';
 
 const LOCK_BYTES = 64;
 
 /** Runs `body` between two calls, whatever it throws. A body that goes on after its return would run without the lock. */
 function between<T>(enter: () => void, body: () => T, leave: () => void): T {
+  if (typeof body !== 'function') throw new UsageError('section', `section: ${shown(body)} is not a function`);
   let result: T;
   enter();
   try {
@@ -32,8 +34,8 @@ function between<T>(enter: () => void, body: () => T, leave: () => void): T {
 }
 
 /** Makes the memory of a lock and names it for reports. */
-function place(arena: Arena): number {
-  const address = arena.alloc(LOCK_BYTES);
+function place(operation: string, arena: Arena): number {
+  const address = arenaOf(operation, arena).alloc(LOCK_BYTES);
   arena.x.nameUserLock(address, LOCK_BYTES);
   return address;
 }
@@ -75,15 +77,15 @@ abstract class ReaderWriterLock extends Lock {
 export class Mutex extends Lock {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): Mutex {
-    const lockClass = lockClassOf(options);
-    const mutex = new Mutex(arena, place(arena));
+    const lockClass = lockClassOf('Mutex.create', options);
+    const mutex = new Mutex(arena, place('Mutex.create', arena), LOCK_BYTES);
     arena.x.mutexInit(mutex.address, lockClass);
     return mutex;
   }
 
   /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Mutex {
-    return new Mutex(arena, address);
+    return new Mutex(arena, address, LOCK_BYTES);
   }
 
   /** Takes the lock; waits while another thread has it. */
@@ -115,15 +117,15 @@ export class Mutex extends Lock {
 export class SpinLock extends Lock {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): SpinLock {
-    const lockClass = lockClassOf(options);
-    const lock = new SpinLock(arena, place(arena));
+    const lockClass = lockClassOf('SpinLock.create', options);
+    const lock = new SpinLock(arena, place('SpinLock.create', arena), LOCK_BYTES);
     arena.x.spinLockInit(lock.address, lockClass);
     return lock;
   }
 
   /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): SpinLock {
-    return new SpinLock(arena, address);
+    return new SpinLock(arena, address, LOCK_BYTES);
   }
 
   /** Takes the lock; waits while another thread has it. */
@@ -155,15 +157,15 @@ export class SpinLock extends Lock {
 export class RwSem extends ReaderWriterLock {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): RwSem {
-    const lockClass = lockClassOf(options);
-    const sem = new RwSem(arena, place(arena));
+    const lockClass = lockClassOf('RwSem.create', options);
+    const sem = new RwSem(arena, place('RwSem.create', arena), LOCK_BYTES);
     arena.x.rwsemInit(sem.address, lockClass);
     return sem;
   }
 
   /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): RwSem {
-    return new RwSem(arena, address);
+    return new RwSem(arena, address, LOCK_BYTES);
   }
 
   /** Takes the lock for reading, beside other readers; waits for a writer. */
@@ -206,15 +208,15 @@ export class RwSem extends ReaderWriterLock {
 export class RwLock extends ReaderWriterLock {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, options: LockOptions = {}): RwLock {
-    const lockClass = lockClassOf(options);
-    const lock = new RwLock(arena, place(arena));
+    const lockClass = lockClassOf('RwLock.create', options);
+    const lock = new RwLock(arena, place('RwLock.create', arena), LOCK_BYTES);
     arena.x.rwlockInit(lock.address, lockClass);
     return lock;
   }
 
   /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): RwLock {
-    return new RwLock(arena, address);
+    return new RwLock(arena, address, LOCK_BYTES);
   }
 
   /** Takes the lock for reading, beside other readers; waits for a writer. */
@@ -257,15 +259,18 @@ export class RwLock extends ReaderWriterLock {
 export class Srcu extends Shared {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena): Srcu {
-    const srcu = new Srcu(arena, place(arena));
+    const srcu = new Srcu(arena, place('Srcu.create', arena), LOCK_BYTES);
     const error = arena.x.srcuInit(srcu.address, 0);
-    if (error !== 0) throw new KernelError('init_srcu_struct', error);
+    if (error !== 0) {
+      arena.free(srcu.address, LOCK_BYTES);
+      throw new KernelError('init_srcu_struct', error);
+    }
     return srcu;
   }
 
   /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Srcu {
-    return new Srcu(arena, address);
+    return new Srcu(arena, address, LOCK_BYTES);
   }
 
   /** Enters a read section; the number returned goes to readUnlock. Sections may nest. */
@@ -275,6 +280,8 @@ export class Srcu extends Shared {
 
   /** Ends the section that readLock() began, which gave the index. */
   readUnlock(index: number): void {
+    if (index !== 0 && index !== 1)
+      throw new UsageError('index', `index: ${shown(index)} is not what readLock() returned, 0 or 1`);
     this.arena.x.srcuReadUnlock(this.address, index);
   }
 
@@ -306,14 +313,14 @@ export class Barrier extends Shared {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena, parties: number): Barrier {
     within('parties', parties, 1, 1024);
-    const barrier = new Barrier(arena, place(arena));
+    const barrier = new Barrier(arena, place('Barrier.create', arena), LOCK_BYTES);
     arena.x.barrierInit(barrier.address, parties);
     return barrier;
   }
 
   /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): Barrier {
-    return new Barrier(arena, address);
+    return new Barrier(arena, address, LOCK_BYTES);
   }
 
   /** Waits for the others; returns the number of the round. */

@@ -1,14 +1,20 @@
 // A bounded queue of fixed-size records: one consumer, one producer or many, waiting or not (src/kernel/shm/ring.ts).
 import { RING_MASK, RING_RECORD, RING_REFUSED, RING_SIZE, RING_SLOTS } from '../kernel/abi/shm.js';
-import { UsageError } from '../host/errors.js';
+import { z } from 'zod';
 import { within } from '../host/arguments.js';
-import { limitNs, Shared, type Arena } from './arena.js';
+import { KernelError, UsageError } from '../host/errors.js';
+import { boolean, checkOptions, shown } from '../host/options.js';
+import { arenaOf, limitNs, Shared, type Arena } from './arena.js';
 
 /** Who uses a ring. */
 export interface RingOptions {
   /** Only one thread ever pushes: saves a compare-and-exchange. */
   oneProducer?: boolean;
 }
+
+const ringOptions = z.strictObject({
+  oneProducer: boolean.optional(),
+} satisfies Record<keyof RingOptions, z.ZodType>);
 
 /** A bounded queue of records of one size: one or many threads put them in, one takes them out in the same order. */
 export class Ring extends Shared {
@@ -17,7 +23,7 @@ export class Ring extends Shared {
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
 
   private constructor(arena: Arena, address: number) {
-    super(arena, address);
+    super(arena, address, RING_SIZE);
     const view = new DataView(arena.buffer, address, RING_SIZE);
     this.recordBytes = view.getUint32(RING_RECORD, true);
     this.capacity = view.getUint32(RING_MASK, true) + 1;
@@ -30,9 +36,20 @@ export class Ring extends Shared {
     if ((capacity & (capacity - 1)) !== 0)
       throw new UsageError('capacity', `capacity: ${capacity} is not a power of two`);
     within('recordBytes', recordBytes, 1, 65536);
-    const slots = arena.alloc(arena.x.ringSlotsBytes(capacity, recordBytes));
+    checkOptions('Ring.create', ringOptions, options);
+    const { x } = arenaOf('Ring.create', arena);
+    // More than 4 GiB would come back as what is left of it in 32 bits.
+    if (capacity * recordBytes >= arena.buffer.byteLength) throw new KernelError('Ring', 12, { capacity, recordBytes });
+    const slotsBytes = x.ringSlotsBytes(capacity, recordBytes) >>> 0;
     const address = arena.alloc(RING_SIZE);
-    arena.x.ringInit(address, slots, capacity, recordBytes, options.oneProducer === true ? 0 : 1);
+    let slots: number;
+    try {
+      slots = arena.alloc(slotsBytes);
+    } catch (error) {
+      arena.free(address, RING_SIZE);
+      throw error;
+    }
+    x.ringInit(address, slots, capacity, recordBytes, options.oneProducer === true ? 0 : 1);
     return new Ring(arena, address);
   }
 
@@ -54,7 +71,8 @@ export class Ring extends Shared {
   }
 
   #check(record: Uint8Array): void {
-    if (record.length === this.recordBytes) return;
+    if (record instanceof Uint8Array && record.length === this.recordBytes) return;
+    if (!(record instanceof Uint8Array)) throw new UsageError('record', `record: ${shown(record)} is not a Uint8Array`);
     const message = `record: ${record.length} bytes, but this ring has records of ${this.recordBytes}`;
     throw new UsageError('record', message);
   }
@@ -96,6 +114,7 @@ export class Ring extends Shared {
 
   /** Gives the memory back. Nobody may use the ring any more. */
   free(): void {
+    this.checkLive('free');
     const slots = new DataView(this.arena.buffer, this.address).getUint32(RING_SLOTS, true);
     this.arena.free(slots, this.arena.x.ringSlotsBytes(this.capacity, this.recordBytes) >>> 0);
     this.arena.free(this.address, RING_SIZE);

@@ -3,7 +3,8 @@
 import { LC_NONE } from '../kernel/abi/classes.js';
 import { EBUSY } from '../kernel/abi/errno.js';
 import { KernelError, UsageError } from '../host/errors.js';
-import { Shared, type Arena } from './arena.js';
+import { shown } from '../host/options.js';
+import { arenaOf, Shared, type Arena } from './arena.js';
 
 const XARRAY_BYTES = 64;
 const XA_PRESENT = 8;
@@ -15,18 +16,18 @@ export type Mark = 0 | 1 | 2;
 
 function checkedIndex(index: number): number {
   if (!Number.isSafeInteger(index) || index < 0)
-    throw new UsageError('index', `index: ${index} is not a whole number of at least 0`);
+    throw new UsageError('index', `index: ${shown(index)} is not a whole number of at least 0`);
   return index;
 }
 
 function checkedValue(value: number): number {
   if (!Number.isInteger(value) || value < 0 || value >= 2 ** 31)
-    throw new UsageError('value', `value: ${value} is not a whole number from 0 to ${2 ** 31 - 1}`);
+    throw new UsageError('value', `value: ${shown(value)} is not a whole number from 0 to ${2 ** 31 - 1}`);
   return value;
 }
 
 function checkedMark(mark: number): number {
-  if (mark !== 0 && mark !== 1 && mark !== 2) throw new UsageError('mark', `mark: ${mark} is not 0, 1 or 2`);
+  if (mark !== 0 && mark !== 1 && mark !== 2) throw new UsageError('mark', `mark: ${shown(mark)} is not 0, 1 or 2`);
   return mark;
 }
 
@@ -41,14 +42,14 @@ function valueOf(operation: string, entry: number): number | undefined {
 export class XArray extends Shared {
   /** Makes one in the arena; other threads reach it by its address. Throws KernelError when the arena is full. */
   static create(arena: Arena): XArray {
-    const array = new XArray(arena, arena.alloc(XARRAY_BYTES));
+    const array = new XArray(arena, arenaOf('XArray.create', arena).alloc(XARRAY_BYTES), XARRAY_BYTES);
     arena.x.xaInit(array.address, LC_NONE);
     return array;
   }
 
   /** The one that lies at this address of the arena: for another thread. */
   static at(arena: Arena, address: number): XArray {
-    return new XArray(arena, address);
+    return new XArray(arena, address, XARRAY_BYTES);
   }
 
   /** Whether it has no entry. */

@@ -1,8 +1,9 @@
 // Reads a YAML or JSON document against a schema. Each complaint is one line: file:line:column, what is wrong, what would be right.
 import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument, isNode, isMap, type Document } from 'yaml';
-import { toJSONSchema, type z } from 'zod';
+import type { z } from 'zod';
 import { UsageError } from '../host/errors.js';
+import { describe, insideUnion, knownKeys, valueAt } from '../host/issues.js';
 
 /** What is wrong at one place of a document, beyond what its schema can say. */
 export interface Complaint {
@@ -86,16 +87,6 @@ function complaintsOf(issues: readonly z.core.$ZodIssue[], known: readonly strin
   });
 }
 
-/** Of a value that fits no member of a union: what is wrong by the member of its own kind, where only one is. */
-function insideUnion(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
-  if (issue.code !== 'invalid_union') return [issue];
-  const sameKind = issue.errors.filter((each) =>
-    each.some(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
-  );
-  if (sameKind.length !== 1) return [issue];
-  return sameKind[0]!.flatMap((each) => insideUnion({ ...each, path: [...issue.path, ...each.path] }));
-}
-
 function isWithin(path: readonly (string | number)[], outer: readonly (string | number)[]): boolean {
   return outer.length <= path.length && outer.every((key, n) => String(key) === String(path[n]));
 }
@@ -144,70 +135,4 @@ function where(document: Document, lines: LineCounter, complaint: Omit<Complaint
 function position(lines: LineCounter, offset: number): string {
   const at = lines.linePos(offset);
   return `${at.line}:${at.col}`;
-}
-
-function valueAt(data: unknown, path: Complaint['path']): unknown {
-  return path.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], data);
-}
-
-/** The words that may stand where another one does: of an enumeration, or of the kinds of a thing. */
-function wordsOf(issue: z.core.$ZodIssue): readonly string[] {
-  if (issue.code === 'invalid_value') return issue.values.map(String);
-  return issue.code === 'invalid_union' && 'options' in issue && issue.options !== undefined
-    ? issue.options.map(String)
-    : [];
-}
-
-function describe(issue: z.core.$ZodIssue, known: readonly string[], value: unknown): string {
-  const key = issue.path.join('.');
-  if (issue.code === 'unrecognized_keys') {
-    const name = issue.keys[0]!;
-    const near = nearest(name, known);
-    return `${key === '' ? '' : `${key}: `}unknown key '${name}'${near === undefined ? '' : `; did you mean '${near}'?`}`;
-  }
-  const near = typeof value === 'string' ? nearest(value, wordsOf(issue)) : undefined;
-  const what = near === undefined ? issue.message : `'${value as string}' is not known; did you mean '${near}'?`;
-  return `${key === '' ? 'document' : key}: ${what}`;
-}
-
-/** Every property name of a schema, wherever it stands: what a mistyped key is compared with. */
-function knownKeys(schema: z.ZodType): string[] {
-  const found = new Set<string>();
-  const visit = (node: unknown): void => {
-    if (typeof node !== 'object' || node === null) return;
-    for (const [key, value] of Object.entries(node)) {
-      if (key === 'properties') for (const name of Object.keys(value as object)) found.add(name);
-      visit(value);
-    }
-  };
-  visit(toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }));
-  return [...found];
-}
-
-/** The known word closest to `word`, if it is close at all. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  return nearestWords(word, known)[0];
-}
-
-/** The known words that are close to `word`, closest first, at most three. */
-export function nearestWords(word: string, known: readonly string[]): string[] {
-  const most = Math.max(2, Math.floor(word.length / 3));
-  return known
-    .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
-    .filter(({ distance }) => distance <= most)
-    .toSorted((a, b) => a.distance - b.distance)
-    .slice(0, 3)
-    .map(({ candidate }) => candidate);
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, n) => n);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -1,7 +1,8 @@
 // Thresholds: `operation.metric: "< value unit"`, evaluated on the merged results.
 import { UsageError } from '../host/errors.js';
+import { nearestWords } from '../host/issues.js';
 import { parseDuration } from '../host/units.js';
-import { nearestWords, type Complaint } from './document.js';
+import type { Complaint } from './document.js';
 import { ACTOR_KINDS } from './schema.js';
 import { operationNames, type OperationResult, type Progress } from './results.js';
 

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { nearest, readDocument } from '#src/torture/document.js';
+import { nearest } from '#src/host/issues.js';
+import { readDocument } from '#src/torture/document.js';
 import { thresholdComplaints } from '#src/torture/thresholds.js';
 import { memslotsSchema, profileJsonSchema, profileSchema } from '#src/torture/schema.js';
 
