@@ -1,12 +1,15 @@
 // One actor on the pool, from its start to its reply or the death of its thread; in between its thread may leave, and another one goes on with it.
 import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
 import * as layout from '../kernel/abi/layout.js';
 import * as program from '../kernel/abi/program.js';
+import { within } from './arguments.js';
 import type { Violation } from './errors.js';
 import type { Log, LogLevel } from './log.js';
+import { callback, checkOptions, shown, text, whole } from './options.js';
 import { AWAY, type ActorReply, type Pool } from './pool.js';
 import type { Shard } from './shard.js';
-import { stopShards } from './shards.js';
+import { MAX_SHARDS, stopShards } from './shards.js';
 import type { Supervisor } from './supervisor.js';
 
 /** An actor's program for a thread of the pool. */
@@ -17,6 +20,22 @@ export interface ActorOfPool {
   shard?: number;
   /** The CPU that its thread is to run on; any if not said. */
   cpu?: number | undefined;
+}
+
+const actorsOfPool = z.array(
+  z.strictObject({
+    name: text,
+    program: whole(layout.SH_END, 2 ** 32 - 1),
+    shard: whole(0, MAX_SHARDS - 1).optional(),
+    cpu: whole(0, 4095).optional(),
+  } satisfies Record<keyof ActorOfPool, z.ZodType>),
+  { error: ({ input }) => `${shown(input)} is not a list of actors` },
+);
+
+/** Looks at the arguments of runActors(). Throws UsageError. */
+export function checkActors(actors: readonly ActorOfPool[], onReady: () => void, shards: number): void {
+  checkOptions('runActors', z.strictObject({ actors: actorsOfPool, onReady: callback }), { actors, onReady });
+  for (const { shard = 0 } of actors) within('shard', shard, 0, shards - 1);
 }
 
 /** What the actors of one run on one shard share. */

@@ -2,9 +2,11 @@
 import * as layout from '../kernel/abi/layout.js';
 import { prDebug } from './debug.js';
 import { UsageError } from './errors.js';
-import { File, Vm, type FileHandle, type FileOptions, type VmHandle } from './objects.js';
+import type { FileHandle, FileOptions, VmHandle } from './object-options.js';
+import { File, Vm } from './objects.js';
 import type { VmOptions } from './vm-options.js';
-import { attachShard, joined, type Shard, type ShardHandle } from './shard.js';
+import { shown } from './options.js';
+import { attachShard, isShardHandle, joined, type Shard, type ShardHandle } from './shard.js';
 import { failMemory, placeOf } from './shards.js';
 
 /** The arch hook as a function of the user's; gfns are [startGfn, endGfn). */
@@ -38,12 +40,12 @@ export class AttachedHost implements Shard {
 
   /** A hidden file for private memory; see Host.createRestrictedMem(). */
   createRestrictedMem(options: FileOptions): File {
-    return File.create(this.shards, placeOf(this.shards, options), options);
+    return File.create(this.shards, placeOf('createRestrictedMem', this.shards, options), options);
   }
 
   /** A guest with its vCPUs; see Host.createVm(). */
   createVm(options: VmOptions = {}): Vm {
-    return Vm.create(this.shards, placeOf(this.shards, options), options);
+    return Vm.create(this.shards, placeOf('createVm', this.shards, options), options);
   }
 
   /** The file whose handle another thread has posted. */
@@ -56,7 +58,7 @@ export class AttachedHost implements Shard {
     return Vm.at(this.shards, handle);
   }
 
-  /** Reports a hardware memory error on a page. PFNs are those of the whole host. */
+  /** Reports a hardware memory error on a page; see Host.memoryFailure(). */
   memoryFailure(pfn: number): number {
     return failMemory(this.shards, pfn);
   }
@@ -74,7 +76,12 @@ export class AttachedHost implements Shard {
  * Joins a host from another thread: the calls run on that very thread, as one more task of the kernel. A host with a hook of yours needs the same
  * function here: each thread calls its own copy.
  */
-export function attachHost({ shards }: HostHandle, hook?: UserHook): AttachedHost {
+export function attachHost(handle: HostHandle, hook?: UserHook): AttachedHost {
+  const { shards } = (handle ?? {}) as Partial<HostHandle>;
+  if (!Array.isArray(shards) || shards.length === 0 || !shards.every(isShardHandle))
+    throw new UsageError('attachHost', `attachHost: ${shown(handle)} is not what handle() of a host gives`);
+  if (hook !== undefined && typeof hook !== 'function')
+    throw new UsageError('attachHost', `attachHost: the hook ${shown(hook)} is not a function`);
   const words = new Int32Array(shards[0]!.memory.buffer);
   if (words[layout.SH_HOOK / 4] === layout.HOOK_USER && hook === undefined) {
     throw new UsageError(

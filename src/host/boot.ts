@@ -3,7 +3,7 @@ import { UsageError } from './errors.js';
 import type { KernelEnvironment } from './kernel-module.js';
 import { readLayout, type HostLayout } from './layout-file.js';
 import { createShard, type Shard, type ShardOptions } from './shard.js';
-import { MAX_SHARD_PFNS, MAX_SHARDS, splitLayout, type ShardMap } from './shards.js';
+import { LEAST_SHARD_PFNS, MAX_SHARD_PFNS, MAX_SHARDS, splitLayout, type ShardMap } from './shards.js';
 import { parseSize } from './units.js';
 
 const FIRST_PFN = 256; // memory starts at 1 MiB when no layout says otherwise
@@ -17,6 +17,8 @@ export function planShards(options: {
   const { memory = '4GiB', layout, shardMemory } = options;
   const map = layout === undefined ? flatLayout(parseSize(memory)) : readLayout(layout);
   const most = shardMemory === undefined ? MAX_SHARD_PFNS : Math.floor(parseSize(shardMemory) / 4096);
+  if (most < LEAST_SHARD_PFNS)
+    throw new UsageError('shardMemory', `shardMemory: ${shardMemory} is too little for one shard; at least 1GiB`);
   const maps = splitLayout(map, Math.min(most, MAX_SHARD_PFNS));
   if (maps.length > MAX_SHARDS) {
     throw new UsageError('memory', `memory: ${map.pfnCount} pages are ${maps.length} shards; at most ${MAX_SHARDS}`);

@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import * as costs from '../kernel/abi/costs.js';
 import { UsageError } from './errors.js';
+import { object } from './options.js';
 import { parseDuration } from './units.js';
 
 const WORDS = {
@@ -42,6 +43,7 @@ const fileSchema = z.strictObject({
 
 /** Nanoseconds of costs as written in a profile or in options. Throws UsageError. */
 export function parseCosts(input: CostsInput): Costs {
+  object('costs', input);
   return Object.fromEntries(
     Object.entries(input).flatMap(([name, value]) => {
       if (!(name in WORDS)) {

@@ -2,17 +2,17 @@
 import { cpus } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
-import { runActor, type ActorOfPool, type ActorsRun } from './actor-run.js';
-import { within } from './arguments.js';
+import { checkActors, runActor, type ActorOfPool, type ActorsRun } from './actor-run.js';
 import { nowNs } from './clock.js';
 import * as program from '../kernel/abi/program.js';
 import type { HostHandle, UserHook } from './attach.js';
-import { parseCosts, readCosts, type CostsInput } from './costs.js';
+import { parseCosts, readCosts } from './costs.js';
 import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
-import type { BuildName } from './kernel-module.js';
-import { createLog, type Log, type LogLevel } from './log.js';
-import { PROTOCOLS, type Protocol, protocolCode } from './protocols.js';
+import { HOST_DEFAULTS, hostOptions, type HostOptions } from './host-options.js';
+import { createLog, type Log } from './log.js';
+import { checkOptions, given, shown } from './options.js';
+import { protocolCode } from './protocols.js';
 import { createPool, type ActorReply, type Pool } from './pool.js';
 import { bootShards, planShards } from './boot.js';
 import type { Shard } from './shard.js';
@@ -26,44 +26,11 @@ import {
 } from './statistics.js';
 import { parseDuration } from './units.js';
 import { variantBits } from './variants.js';
-import { File, Vm, type FileOptions } from './objects.js';
+import type { FileOptions } from './object-options.js';
+import { File, Vm } from './objects.js';
 import type { VmOptions } from './vm-options.js';
 import { Supervisor } from './supervisor.js';
-import { injectedInto, type Injected, type Trouble } from './trouble.js';
-
-/** What a host is made of; all of it has a default. */
-export interface HostOptions {
-  /** Memory of the host, `64GiB` or bytes; a layout file decides it instead. Above 514 GiB it is several shards. */
-  memory?: number | string;
-  /** Partitions of the page allocator, each with a home worker. */
-  partitions?: number;
-  /** Threads of the pool. */
-  workers?: number;
-  protocol?: Protocol;
-  /** `none`, `snp`, or the path of a module whose default export is (vmId, slotId, startGfn, endGfn) => void. */
-  hook?: string;
-  build?: BuildName;
-  seed?: bigint;
-  oracles?: boolean;
-  /** The CPU has HvInUseWrAllowed: the host may write to pages that a VMRUN uses, so that AVIC may be on. */
-  inUseWritable?: boolean;
-  variants?: readonly string[];
-  /** Build `perturbed`: delays at points (mean number of points between two, and the longest), and rougher things. */
-  perturb?: { meanPoints: number; delayNs: number } & Trouble;
-  /** What operations of the hardware take, which is spent where they take place: nanoseconds or text with a unit, or the path of a file as in config/costs. */
-  costs?: CostsInput | string;
-  layout?: string;
-  /** Globs of function names whose pr_debug lines are printed. */
-  debug?: string;
-  /** Most memory of one shard; only a host that should have several although it is small needs it. */
-  shardMemory?: number | string;
-  /** Least level of the lines about the run itself on stderr; `silent` if not said. */
-  logLevel?: LogLevel;
-  /** Gets the host's own lines of that kind from `info` on, whatever `logLevel` shows. */
-  onLog?: (line: string) => void;
-  /** A thread of the pool that makes no progress for this long fails the run; `20s` if not said. */
-  stuckAfter?: number | string;
-}
+import { injectedInto, type Injected } from './trouble.js';
 
 /** Counters of a host, added up over its shards; they may be read while threads work. */
 export interface HostStatistics {
@@ -83,8 +50,6 @@ export interface RunEnd {
   died: string[];
 }
 
-const STUCK_AFTER = '20s';
-
 /** A host: its memory, its kernels, a pool of threads, the oracles. Made by Host.create(), ended by close(). */
 export class Host {
   /** The shards, in the order of their memory. */
@@ -101,7 +66,7 @@ export class Host {
   private constructor(options: HostOptions, shards: readonly Shard[], log: Log) {
     this.log = log;
     this.#options = options;
-    this.#stuckMs = parseDuration(options.stuckAfter ?? STUCK_AFTER) / 1e6;
+    this.#stuckMs = parseDuration(options.stuckAfter ?? HOST_DEFAULTS.stuckAfter) / 1e6;
     this.shards = shards;
   }
 
@@ -112,21 +77,20 @@ export class Host {
 
   /** Boots a host. Throws UsageError when an option makes no sense; nothing is left behind then. */
   static async create(options: HostOptions = {}): Promise<Host> {
-    const partitions = within('partitions', options.partitions ?? 2, 1, 64);
-    const workers = within('workers', options.workers ?? partitions, 1, 256);
-    if (parseDuration(options.stuckAfter ?? STUCK_AFTER) < 1e6) {
-      throw new UsageError('stuckAfter', `stuckAfter: ${options.stuckAfter} is too short; at least 1ms`);
-    }
+    checkOptions('Host.create', hostOptions, options);
+    const { build, protocol, partitions, stuckAfter, hook, logLevel, variants } = {
+      ...HOST_DEFAULTS,
+      ...given(options),
+    };
+    const { workers = partitions } = options;
+    if (parseDuration(stuckAfter) < 1e6)
+      throw new UsageError('stuckAfter', `stuckAfter: ${stuckAfter} is too short; at least 1ms`);
     const maps = planShards(options);
-    const build = oneOf('build', options.build ?? 'perturbed', ['fast', 'fast-stat', 'perturbed']);
-    const protocol = oneOf('protocol', options.protocol ?? 'rfc-v8', PROTOCOLS);
-    if ((options.variants ?? []).length > 0 && build !== 'perturbed') {
+    if (variants.length > 0 && build !== 'perturbed')
       throw new UsageError('variants', `variants: the ${build} build has none; use build perturbed`);
-    }
-    const hook = options.hook ?? 'snp';
-    const log = createLog(options.logLevel ?? 'silent', options.onLog);
+    const log = createLog(logLevel, options.onLog);
     const userHook = hook === 'snp' || hook === 'none' ? undefined : await loadHook(hook);
-    const { seed, oracles, inUseWritable, perturb, costs, variants = [] } = options;
+    const { seed, oracles, inUseWritable, perturb, costs } = options;
     const shards = bootShards(
       maps,
       {
@@ -158,17 +122,17 @@ export class Host {
     return new Host({ ...options, workers }, shards, log);
   }
 
-  /** A hidden file for private memory, in the shard asked for, or else the one whose memory is least used. */
+  /** A hidden file for private memory. Throws KernelError (ENOMEM) when the host has no room for it. It lies in the shard asked for, or else the one whose memory is least used. */
   createRestrictedMem(options: FileOptions): File {
-    return File.create(this.shards, placeOf(this.shards, options), options);
+    return File.create(this.shards, placeOf('createRestrictedMem', this.shards, options), options);
   }
 
   /** A guest with its vCPUs, in the shard asked for, or else the one whose memory is least used. It can only be given files of its own shard. */
   createVm(options: VmOptions = {}): Vm {
-    return Vm.create(this.shards, placeOf(this.shards, options), options);
+    return Vm.create(this.shards, placeOf('createVm', this.shards, options), options);
   }
 
-  /** Reports a hardware memory error on a page. PFNs are those of the whole host. */
+  /** Reports a hardware memory error on a page, which the guests that have it are told of. PFNs are those of the whole host. Returns 0, also for a page that nobody has. */
   memoryFailure(pfn: number): number {
     return failMemory(this.shards, pfn);
   }
@@ -180,6 +144,11 @@ export class Host {
 
   /** Runs a workload to its end. What it comes to includes violations; see audit() for the state at rest. */
   async run<R>(workload: Workload<R>): Promise<R> {
+    if (typeof (workload as Workload<R> | null | undefined)?.runOn !== 'function')
+      throw new UsageError(
+        'run',
+        `run: ${shown(workload)} is no workload; make one with workload({ vms, actors, duration })`,
+      );
     return workload.runOn(this);
   }
 
@@ -189,6 +158,7 @@ export class Host {
    */
   async runActors(actors: readonly ActorOfPool[], onReady: () => void = () => this.#startNow(actors)): Promise<RunEnd> {
     if (this.#closed) throw new UsageError('run', 'the host is closed');
+    checkActors(actors, onReady, this.shards.length);
     this.#pool ??= createPool(this.#options.workers!);
     if (actors.length > this.#options.workers!) {
       throw new UsageError(
@@ -241,7 +211,7 @@ export class Host {
       log: this.log,
     });
     const { log, shards } = this;
-    const { hook, logLevel = 'silent' } = this.#options;
+    const { hook, logLevel = HOST_DEFAULTS.logLevel } = this.#options;
     return { shard, shards, pool, presence, supervisor, died, hook, logLevel, log, fail };
   }
 
@@ -251,7 +221,7 @@ export class Host {
    * CPU of the caller. They end with the host. Resolves when all serve.
    */
   async startHomeWorkers(): Promise<void> {
-    const partitions = this.#options.partitions ?? 2;
+    const partitions = this.#options.partitions ?? HOST_DEFAULTS.partitions;
     const programs = this.shards.flatMap(({ x, buffer }, shard) =>
       Array.from({ length: partitions }, (_, partition) => {
         const address = x.vmalloc(BigInt(program.PROGRAM_SIZE)) >>> 0;
@@ -342,11 +312,4 @@ async function loadHook(path: string): Promise<UserHook> {
     'hook',
     `hook: ${path} has no function as its default export; write none, snp, or such a module`,
   );
-}
-
-function oneOf<T extends string>(option: string, value: T, known: readonly T[]): T {
-  if (!known.includes(value)) {
-    throw new UsageError(option, `${option}: '${value}' is unknown; known are ${known.join(', ')}`);
-  }
-  return value;
 }

@@ -1,57 +1,33 @@
 // Guests and files as objects: thin wrappers that check arguments, call the kernel on this very thread, and turn errno into errors.
 import * as kvm from '../kernel/abi/kvm.js';
-import * as vcpus from '../kernel/abi/vcpu.js';
-import { count, handle, must, partition, within, word } from './arguments.js';
-import { object } from './options.js';
+import { count, flag, handle, keysOf, must, partition, within } from './arguments.js';
 import { UsageError } from './errors.js';
+import {
+  checkHandle,
+  checkMemslot,
+  checkRegion,
+  guestMemfdSize,
+  restrictedMemSize,
+  type FileHandle,
+  type FileOptions,
+  type GuestMemfdOptions,
+  type MemoryRegion,
+  type MemslotOptions,
+  type PageRange,
+  type VmHandle,
+} from './object-options.js';
+import { object, shown } from './options.js';
 import { joined, type Shard } from './shard.js';
 import { Slot } from './slot.js';
-import { parseSize } from './units.js';
-import { equipVm, type VmOptions } from './vm-options.js';
+import { Vcpu } from './vcpu.js';
+import { checkVmOptions, equipVm, type VmOptions } from './vm-options.js';
 
 const PAGE = 4096;
 const FALLOC_KEEP_SIZE = 1;
 const FALLOC_PUNCH_HOLE = 2;
-const MAX_VCPUS = 1024;
 
 /** The shards of a host as the calling thread sees them, by number. */
 export type Shards = readonly Shard[];
-
-/** How a file for private memory is made. */
-export interface FileOptions {
-  size: number | string;
-  /** Spread 2M chunks over all partitions. */
-  interleave?: boolean;
-  homePartition?: number;
-  /** Fill holes with 2M folios where they fit. */
-  huge?: boolean;
-  /** The shard it lives in; the one whose memory is least used if not said. */
-  shard?: number;
-}
-
-export interface GuestMemfdOptions extends Omit<FileOptions, 'shard'> {
-  /** Of the call: there are none yet, so anything but 0 is EINVAL. */
-  flags?: number;
-}
-
-/** Pages of a file, from the first one on. */
-export interface PageRange {
-  startIndex: number;
-  pageCount: number;
-}
-
-/** A file for `attachHost(...).file()` in another thread. */
-export interface FileHandle {
-  address: number;
-  shard: number;
-}
-
-/** A guest for `attachHost(...).vm()` in another thread. */
-export interface VmHandle {
-  address: number;
-  vcpus: number[];
-  shard: number;
-}
 
 /** A restrictedmem file: memory that guests see and the host does not map. */
 export class File {
@@ -70,8 +46,7 @@ export class File {
   /** Made by createRestrictedMem() of a host. */
   static create(shards: Shards, n: number, options: FileOptions): File {
     const shard = joined(shards[n]!);
-    const size = parseSize(options.size);
-    if (size % PAGE !== 0) throw new UsageError('size', `size: ${size} bytes is not a multiple of ${PAGE}`);
+    const size = restrictedMemSize(options);
     const { interleave = false, homePartition = 0, huge = false } = options;
     const created = shard.x.sysCreateFile(interleave ? 1 : 0, partition(shard, homePartition), huge ? 1 : 0);
     const address = handle('memfd_restricted', created, { ...options });
@@ -85,15 +60,18 @@ export class File {
   static ofGuest(shards: Shards, vm: Vm, options: GuestMemfdOptions): File {
     const shard = vm.live();
     const { interleave = false, homePartition = 0, huge = false, flags = 0 } = options;
-    const size = parseSize(options.size);
+    const size = guestMemfdSize(options);
     const home = partition(shard, homePartition);
-    const bits = [word('flags', flags), interleave ? 1 : 0, home, huge ? 1 : 0] as const;
+    const bits = [flags, interleave ? 1 : 0, home, huge ? 1 : 0] as const;
     const created = shard.x.sysCreateGuestMemfd(vm.address, size, ...bits);
     return new File(shards, vm.shard, handle('KVM_CREATE_GUEST_MEMFD', created, { ...options }));
   }
 
   /** The file that another thread has made. */
-  static at(shards: Shards, { address, shard }: FileHandle): File {
+  static at(shards: Shards, posted: FileHandle): File {
+    checkHandle('file', posted);
+    const { address, shard } = posted;
+    within('shard', shard, 0, shards.length - 1);
     return new File(shards, shard, address);
   }
 
@@ -101,6 +79,13 @@ export class File {
   #open(): Shard {
     if (this.#closed) throw new UsageError('file', 'file: it has been closed');
     return joined(this.#shard);
+  }
+
+  /** The address of a slot's file for its guest; 0 without one. Throws UsageError for what is no file. */
+  static addressOf(file: File | undefined, vm: Vm, shard: Shard): number {
+    if (file === undefined) return 0;
+    if (file instanceof File) return file.addressFor(vm, shard);
+    throw new UsageError('file', `file: ${shown(file)} is no file; createRestrictedMem() makes one`);
   }
 
   /** Its address for a guest of the same shard. Throws UsageError when that guest cannot reach it. */
@@ -118,11 +103,13 @@ export class File {
   }
 
   /**
-   * Frees pages [startIndex, startIndex + pageCount): invalidate, hook, free, end. With `fanout` the home workers of the partitions help with hook and freeing, where
-   * that takes less time: from 64 MiB on.
+   * Frees pages [startIndex, startIndex + pageCount): invalidate, hook, free, end. What the file does not hold is passed over. With `fanout` the home workers of the
+   * partitions help with hook and freeing, where that takes less time: from 64 MiB on. Throws KernelError: EINVAL for a range of no pages.
    */
   punchHole(range: PageRange & { fanout?: boolean }): void {
     const { startIndex, pageCount, fanout = false } = object('punchHole', range);
+    keysOf('punchHole', range, 'startIndex', 'pageCount', 'fanout');
+    flag('fanout', fanout);
     const offset = count('startIndex', startIndex) * PAGE;
     const length = count('pageCount', pageCount) * PAGE;
     const { x } = this.#open();
@@ -132,9 +119,10 @@ export class File {
     must('punch hole', error, { startIndex, pageCount });
   }
 
-  /** Allocates pages ahead of their first use. */
+  /** Allocates pages ahead of their first use. Throws KernelError: ENOSPC or ENOMEM when the host has too few, EINVAL for a range of no pages. */
   allocate(range: PageRange): void {
     const { startIndex, pageCount } = object('allocate', range);
+    keysOf('allocate', range, 'startIndex', 'pageCount');
     const offset = count('startIndex', startIndex) * PAGE;
     const length = count('pageCount', pageCount) * PAGE;
     const error = this.#open().x.sysFileFallocate(this.address, FALLOC_KEEP_SIZE, offset, length);
@@ -153,60 +141,6 @@ export class File {
     x.sysFilePut(this.address);
   }
 }
-
-/** A memslot: guest frames, and the memory behind them. */
-export interface MemslotOptions {
-  id: number;
-  startGfn: number;
-  pageCount: number;
-  file?: File;
-  /** First page of the file. */
-  startIndex?: number;
-  flags?: number;
-  addressSpace?: number;
-  /** Host virtual address of the shared half; page-aligned. */
-  hva?: number;
-}
-
-/** A memory region as user space passes it to KVM, in bytes; nothing is checked before the call. */
-export interface MemoryRegion {
-  slot: number;
-  flags?: number;
-  gpa: number;
-  /** 0 deletes the slot. */
-  size: number;
-  hva: number;
-  file?: File;
-  /** Bytes into the file. */
-  offset?: number;
-  addressSpace?: number;
-}
-
-/** Why a vCPU left to user space. */
-export interface VcpuExit {
-  reason: 'memory-fault' | 'mmio' | 'shutdown' | 'interrupted' | 'internal-error' | 'unknown';
-  /** Of a memory fault: where, and whether the guest wanted the page private. */
-  gfn?: number;
-  private?: boolean;
-}
-
-/** What a guest access gave. */
-export interface TouchResult {
-  /** The token read (reads only). */
-  value: number;
-  /** Errno of the exit to user space, if the access did not complete. */
-  error: number;
-  /** That exit. */
-  exit?: VcpuExit;
-}
-
-const EXIT_REASONS: Record<number, VcpuExit['reason']> = {
-  [kvm.KVM_EXIT_MMIO]: 'mmio',
-  [kvm.KVM_EXIT_SHUTDOWN]: 'shutdown',
-  [kvm.KVM_EXIT_INTR]: 'interrupted',
-  [kvm.KVM_EXIT_INTERNAL_ERROR]: 'internal-error',
-  [kvm.KVM_EXIT_MEMORY_FAULT]: 'memory-fault',
-};
 
 /** A guest: memslots, memory attributes, vCPUs. */
 export class Vm {
@@ -231,8 +165,8 @@ export class Vm {
   static create(shards: Shards, at: number, options: VmOptions): Vm {
     const shard = joined(shards[at]!);
     const { vcpus: vcpuCount = 1, snp = true, asid = 0, homePartition = 0 } = options;
-    within('vcpus', vcpuCount, 0, MAX_VCPUS);
-    const created = shard.x.sysCreateVm(snp ? 1 : 0, word('asid', asid), partition(shard, homePartition));
+    checkVmOptions(options);
+    const created = shard.x.sysCreateVm(snp ? 1 : 0, asid, partition(shard, homePartition));
     const vm = new Vm(shards, at, handle('KVM_CREATE_VM', created, { ...options }));
     try {
       vm.#process = equipVm(shard, vm.address, options);
@@ -246,7 +180,10 @@ export class Vm {
   }
 
   /** The guest that another thread has made. */
-  static at(shards: Shards, { address, vcpus: addresses, shard }: VmHandle): Vm {
+  static at(shards: Shards, posted: VmHandle): Vm {
+    checkHandle('vm', posted);
+    const { address, vcpus: addresses, shard } = posted;
+    within('shard', shard, 0, shards.length - 1);
     const vm = new Vm(shards, shard, address);
     vm.#vcpus.push(...addresses.map((vcpu) => new Vcpu(vm, vcpu)));
     return vm;
@@ -260,7 +197,7 @@ export class Vm {
 
   /** A guest_memfd of this guest (protocol guest-memfd): it keeps the guest alive, and no memslot keeps it. */
   createGuestMemfd(options: GuestMemfdOptions): File {
-    return File.ofGuest(this.#shards, this, object('createGuestMemfd', options));
+    return File.ofGuest(this.#shards, this, options);
   }
 
   /** Post it to another thread. A vCPU may be used by one thread at a time. */
@@ -268,13 +205,15 @@ export class Vm {
     return { address: this.address, vcpus: this.#vcpus.map((vcpu) => vcpu.address), shard: this.shard };
   }
 
-  /** Creates a memslot, or changes one; binds it to the file. All its pages become private when it has a file. */
+  /**
+   * Creates a memslot, or changes one: KVM moves shared slots and changes their flags, private ones can only be deleted. Binds it to the file. All its pages become
+   * private when it has a file. With `pageCount: 0` the slot goes. Throws KernelError: EINVAL for what KVM does not allow (an unaligned `hva`, unknown flags, a change of a
+   * private slot, a range beyond the guest's addresses, pages of the file that another slot has), EEXIST when the frames are another slot's, ENOMEM.
+   */
   setMemslot(options: MemslotOptions): Slot {
-    const { id, startGfn, pageCount, file, startIndex = 0, addressSpace = 0 } = object('setMemslot', options);
-    for (const [name, value] of Object.entries({ startGfn, pageCount, startIndex })) count(name, value);
+    checkMemslot(options);
+    const { id, startGfn, pageCount, file, startIndex = 0, addressSpace = 0 } = options;
     const { hva = 0x7f0000000000 + startGfn * PAGE, flags = file === undefined ? 0 : kvm.KVM_MEM_PRIVATE } = options;
-    count('hva', hva);
-    for (const [name, value] of Object.entries({ id, addressSpace, flags })) word(name, value);
     const values = { id, startGfn, pageCount, startIndex };
     const shard = this.live();
     const error = shard.x.sysSetMemslot(
@@ -285,7 +224,7 @@ export class Vm {
       startGfn * PAGE,
       pageCount * PAGE,
       hva,
-      file?.addressFor(this, shard) ?? 0,
+      File.addressOf(file, this, shard),
       startIndex * PAGE,
     );
     must('KVM_SET_USER_MEMORY_REGION', error, values);
@@ -308,27 +247,17 @@ export class Vm {
 
   /** KVM_SET_USER_MEMORY_REGION as it is: for traces of real VMMs. Returns 0 or -errno, and changes no attributes. */
   setUserMemoryRegion(region: MemoryRegion): number {
-    const {
-      slot,
-      flags = 0,
-      gpa,
-      size,
-      hva,
-      file,
-      offset = 0,
-      addressSpace = 0,
-    } = object('setUserMemoryRegion', region);
-    for (const [name, value] of Object.entries({ gpa, size, hva, offset })) count(name, value);
-    for (const [name, value] of Object.entries({ slot, flags, addressSpace })) word(name, value);
+    checkRegion(region);
+    const { slot, flags = 0, gpa, size, hva, file, offset = 0, addressSpace = 0 } = region;
     const shard = this.live();
-    const address = file?.addressFor(this, shard) ?? 0;
+    const address = File.addressOf(file, this, shard);
     return shard.x.sysSetMemslot(this.address, addressSpace, slot, flags, gpa, size, hva, address, offset);
   }
 
   /** Deletes a memslot: unbinds its file, which invalidates what the guest has of it. */
   deleteMemslot(id: number, addressSpace = 0): void {
-    word('id', id);
-    word('addressSpace', addressSpace);
+    within('id', id, 0, 0xffff);
+    within('addressSpace', addressSpace, 0, 0xffff);
     const error = this.live().x.sysSetMemslot(this.address, addressSpace, id, 0, 0, 0, 0, 0, 0);
     must('KVM_SET_USER_MEMORY_REGION', error, { id });
     this.#slots.delete(`${addressSpace} ${id}`);
@@ -337,6 +266,8 @@ export class Vm {
   /** Makes pages private or shared. */
   setAttributes(options: { startGfn: number; pageCount: number; private: boolean }): void {
     const { startGfn, pageCount, private: isPrivate } = object('setAttributes', options);
+    keysOf('setAttributes', options, 'startGfn', 'pageCount', 'private');
+    flag('private', isPrivate);
     count('startGfn', startGfn);
     count('pageCount', pageCount);
     const attributes = isPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
@@ -346,9 +277,9 @@ export class Vm {
 
   /** The vCPU of this index. Throws UsageError when there is none. */
   vcpu(index: number): Vcpu {
-    const vcpu = this.#vcpus[index];
+    const vcpu = typeof index === 'number' ? this.#vcpus[index] : undefined;
     if (vcpu === undefined)
-      throw new UsageError('vcpu', `vcpu: ${String(index)}: this guest has vCPUs 0 to ${this.#vcpus.length - 1}`);
+      throw new UsageError('vcpu', `vcpu: ${shown(index)}: this guest has vCPUs 0 to ${this.#vcpus.length - 1}`);
     return vcpu;
   }
 
@@ -358,35 +289,5 @@ export class Vm {
     this.#destroyed = true;
     x.sysDestroyVm(this.address);
     if (this.#process !== 0) x.processExit(this.#process);
-  }
-}
-
-/** A virtual CPU of a guest. One thread at a time may run it. */
-export class Vcpu {
-  readonly address: number;
-  readonly #vm: Vm;
-
-  constructor(vm: Vm, address: number) {
-    this.#vm = vm;
-    this.address = address;
-  }
-
-  /** One guest access: faults, assigns and maps as needed. */
-  touch(gfn: number, { write = false, private: isPrivate = true, value: token = 0 } = {}): TouchResult {
-    count('gfn', gfn);
-    word('value', token);
-    const { x, buffer } = this.#vm.live();
-    const error = x.sysTouch(this.address, gfn, (write ? 1 : 0) | (isPrivate ? 2 : 0), token);
-    const value = x.sysVcpuValue(this.address) >>> 0;
-    return error === 0 ? { value, error } : { value, error, exit: this.#exit(buffer) };
-  }
-
-  #exit(buffer: SharedArrayBuffer): VcpuExit {
-    const view = new DataView(buffer, this.address);
-    const reason = EXIT_REASONS[view.getUint32(vcpus.VCPU_EXIT_REASON, true)] ?? 'unknown';
-    if (reason !== 'memory-fault') return { reason };
-    const gfn = Number(view.getBigUint64(vcpus.VCPU_EXIT_GPA, true) >> 12n);
-    const flags = view.getUint32(vcpus.VCPU_EXIT_FLAGS, true);
-    return { reason, gfn, private: (flags & kvm.KVM_MEMORY_EXIT_FLAG_PRIVATE) !== 0 };
   }
 }

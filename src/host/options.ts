@@ -28,10 +28,10 @@ export const boolean = wanted((value) => typeof value === 'boolean', 'true or fa
 export const text = wanted((value) => typeof value === 'string', 'a text');
 export const callback = wanted((value) => typeof value === 'function', 'a function');
 /** What parseSize() reads; it has its own words for a text that is none. */
-export const size = wanted(isMeasure, 'a size such as 64GiB or a number of bytes');
+export const sizeLike = wanted(isMeasure, 'a size such as 64GiB or a number of bytes');
 /** What parseDuration() reads. */
-export const time = wanted(isMeasure, 'a duration such as 250ms or a number of seconds');
-export const seed = wanted(
+export const timeLike = wanted(isMeasure, 'a duration such as 250ms or a number of seconds');
+export const seedLike = wanted(
   (value) => typeof value === 'bigint' && value >= 0n && value < 1n << 64n,
   'a bigint from 0n to 2n ** 64n - 1n, such as 7n',
 );
@@ -43,6 +43,11 @@ export const oneOf = (known: readonly string[]): z.ZodType =>
 
 function isMeasure(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'number';
+}
+
+/** The options that were given: `undefined` means the default. */
+export function given<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 
 /** The options of a call. Throws UsageError for what is no object. */
@@ -60,12 +65,12 @@ export function unknownKey(operation: string, key: string, known: readonly strin
 }
 
 /** Looks at the options of a call as a whole. Throws UsageError with the first thing that is wrong. Not for calls that must not allocate. */
-export function checkOptions(operation: string, schema: z.ZodType, value: object): void {
+export function checkOptions(operation: string, schema: z.ZodType, value: object, prefix = ''): void {
   const { error } = schema.safeParse(object(operation, value));
   if (error === undefined) return;
   const issue = insideUnion(error.issues[0]!)[0]!;
   const { path } = issue;
   const known = knownKeys(schema);
   if (issue.code === 'unrecognized_keys' && path.length === 0) throw unknownKey(operation, issue.keys[0]!, known);
-  throw new UsageError(operation, describe(issue, known, valueAt(value, path)), { path: path.join('.') });
+  throw new UsageError(operation, prefix + describe(issue, known, valueAt(value, path)), { path: path.join('.') });
 }

@@ -2,7 +2,7 @@
 // and its files live in one shard; what concerns the whole host (stop, violations, statistics) goes over all of them.
 import * as layout from '../kernel/abi/layout.js';
 import { count } from './arguments.js';
-import { object } from './options.js';
+import { object, shown } from './options.js';
 import { UsageError, type Violation } from './errors.js';
 import type { HostLayout } from './layout-file.js';
 import { readViolations } from './oops.js';
@@ -11,7 +11,7 @@ import { joined, type Shard } from './shard.js';
 /** PFNs a shard has room for: RMP, struct page and a heap of 514 GiB fit one linear memory of 4 GiB. */
 export const MAX_SHARD_PFNS = 134_742_016;
 /** Cuts between shards are multiples of this: 1 GiB, so that no 2M page lies across one. */
-const CUT = 262_144;
+export const LEAST_SHARD_PFNS = 262_144;
 /** Memory of 16 shards is 8 TiB, more than any host of this kind has. */
 export const MAX_SHARDS = 16;
 
@@ -27,7 +27,7 @@ export interface ShardMap {
 /** Cuts a memory map into as few shards as hold it, `most` PFNs each. A shard without usable memory is left out. */
 export function splitLayout(map: HostLayout, most = MAX_SHARD_PFNS): ShardMap[] {
   if (map.pfnCount <= most) return [{ base: 0, pfnCount: map.pfnCount, usable: map.usable, rmp: map.rmp }];
-  const step = Math.max(CUT, Math.floor(most / CUT) * CUT);
+  const step = Math.max(LEAST_SHARD_PFNS, Math.floor(most / LEAST_SHARD_PFNS) * LEAST_SHARD_PFNS);
   const shards: ShardMap[] = [];
   for (let base = 0; base < map.pfnCount; base += step) {
     const end = Math.min(base + step, map.pfnCount);
@@ -48,11 +48,11 @@ function basePfn(shard: Pick<Shard, 'words'>): number {
 }
 
 /** The shard that a guest or file goes to: the one asked for, else the one whose memory is least used, the first of equals. */
-export function placeOf(shards: readonly Shard[], options: { shard?: number }): number {
-  const { shard: asked } = object('shard', options);
+export function placeOf(operation: string, shards: readonly Shard[], options: { shard?: number }): number {
+  const { shard: asked } = object(operation, options);
   if (asked !== undefined) {
-    if (shards[asked] !== undefined) return asked;
-    throw new UsageError('shard', `shard: ${String(asked)} is not a whole number from 0 to ${shards.length - 1}`);
+    if (typeof asked === 'number' && shards[asked] !== undefined) return asked;
+    throw new UsageError('shard', `shard: ${shown(asked)} is not a whole number from 0 to ${shards.length - 1}`);
   }
   if (shards.length === 1) return 0;
   const used = shards.map(({ x }) => (x.allocatedPages() >>> 0) / (x.managedPages() >>> 0));

@@ -1,5 +1,6 @@
 // A memslot as setMemslot left it: what it maps, and the ways to move and delete it.
-import type { File, MemslotOptions, Vm } from './objects.js';
+import type { MemslotOptions } from './object-options.js';
+import type { File, Vm } from './objects.js';
 
 /** A memslot as vm.setMemslot() made it. KVM replaces slots and never changes them: move() gives another one. */
 export class Slot {

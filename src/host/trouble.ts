@@ -1,6 +1,7 @@
 // What the perturbed build injects beside short delays: options, where they go in a shard's memory (src/kernel/abi/perturb.ts), and how much was injected.
+import { z } from 'zod';
 import * as perturb from '../kernel/abi/perturb.js';
-import { UsageError } from './errors.js';
+import { wanted, whole } from './options.js';
 
 /** Something that happens with a chance (0 to 1) and lasts up to a length, drawn log-uniformly from 1/64 of it on. */
 export interface Occasional {
@@ -26,6 +27,12 @@ export interface Trouble {
   slowIpi?: Occasional;
 }
 
+/** What is injected at points: a delay of up to `delayNs` after `meanPoints` of them in the mean (0: none), and rougher things. */
+export interface Perturbing extends Trouble {
+  meanPoints: number;
+  delayNs: number;
+}
+
 /** How often each kind of trouble came about. */
 export interface Injected {
   longHolds: number;
@@ -46,43 +53,61 @@ const COUNTS: Record<keyof Injected, number> = {
   leaves: perturb.PB_LEAVES,
 };
 
-function chance(name: string, share: number): number {
-  if (!(share >= 0 && share <= 1))
-    throw new UsageError('perturb', `perturb: ${name}: ${share} is no share from 0 to 1`);
-  return Math.min(0xffffffff, Math.round(share * 4294967296));
+const share = wanted(isShare, 'a share from 0 to 1');
+const length = wanted((ns) => typeof ns === 'number' && ns > 0 && ns < Infinity, 'a length in nanoseconds above 0');
+const occasionally = z.strictObject({ chance: share, lengthNs: length } satisfies Record<keyof Occasional, z.ZodType>);
+const pauses = { everyNs: length, leastNs: length, mostNs: length };
+
+/** `perturb` of a host. */
+export const perturbOptions = z.strictObject({
+  meanPoints: whole(0, 2 ** 31 - 1),
+  delayNs: wanted(
+    (ns) => typeof ns === 'number' && ns >= 0 && ns < 2 ** 32,
+    'a number of nanoseconds from 0 to 4294967295',
+  ),
+  yieldShare: share.optional(),
+  longHold: occasionally.optional(),
+  victim: z.strictObject(pauses).optional(),
+  allocationFailure: share.optional(),
+  leave: z.strictObject({ everyNs: length, awayNs: length }).optional(),
+  slowHook: occasionally.optional(),
+  slowIpi: occasionally.optional(),
+} satisfies Record<keyof Perturbing, z.ZodType>);
+
+function isShare(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value <= 1;
 }
 
-function length(name: string, ns: number): number {
-  if (!(ns > 0 && ns < Infinity))
-    throw new UsageError('perturb', `perturb: ${name}: ${ns} is no length in nanoseconds above 0`);
-  return ns;
+/** A share in 32 bits. */
+function chance(of: number): number {
+  return Math.min(0xffffffff, Math.round(of * 4294967296));
 }
 
-/** Writes the options into a shard's header. Throws UsageError for a number that makes no sense. @context before the shard boots. */
+/** Writes the options into a shard's header. @context before the shard boots. */
 export function writeTrouble(buffer: ArrayBufferLike, trouble: Trouble): void {
   const view = new DataView(buffer);
   const u32 = (at: number, value: number): void => view.setUint32(at, value, true);
   const f64 = (at: number, value: number): void => view.setFloat64(at, value, true);
   const { yieldShare = YIELD_SHARE, longHold, victim, allocationFailure = 0, leave, slowHook, slowIpi } = trouble;
-  u32(perturb.PB_YIELD_CHANCE, chance('yieldShare', yieldShare));
-  u32(perturb.PB_FAIL_CHANCE, chance('allocationFailure', allocationFailure));
+  u32(perturb.PB_YIELD_CHANCE, chance(yieldShare));
+  u32(perturb.PB_FAIL_CHANCE, chance(allocationFailure));
   u32(perturb.PB_TROUBLE, longHold === undefined && victim === undefined ? 0 : 1);
-  const occasional = (name: string, given: Occasional | undefined, chanceAt: number, lengthAt: number): void => {
+  const occasional = (given: Occasional | undefined, chanceAt: number, lengthAt: number): void => {
     if (given === undefined) return;
-    u32(chanceAt, chance(`${name}.chance`, given.chance));
-    f64(lengthAt, length(`${name}.lengthNs`, given.lengthNs));
+    u32(chanceAt, chance(given.chance));
+    f64(lengthAt, given.lengthNs);
   };
-  occasional('longHold', longHold, perturb.PB_HOLD_CHANCE, perturb.PB_HOLD_NS);
-  occasional('slowHook', slowHook, perturb.PB_HOOK_CHANCE, perturb.PB_HOOK_NS);
-  occasional('slowIpi', slowIpi, perturb.PB_IPI_CHANCE, perturb.PB_IPI_NS);
+  occasional(longHold, perturb.PB_HOLD_CHANCE, perturb.PB_HOLD_NS);
+  occasional(slowHook, perturb.PB_HOOK_CHANCE, perturb.PB_HOOK_NS);
+  occasional(slowIpi, perturb.PB_IPI_CHANCE, perturb.PB_IPI_NS);
   if (victim !== undefined) {
-    f64(perturb.PB_PAUSE_EVERY_NS, length('victim.everyNs', victim.everyNs));
-    f64(perturb.PB_PAUSE_LEAST_NS, length('victim.leastNs', victim.leastNs));
-    f64(perturb.PB_PAUSE_MOST_NS, length('victim.mostNs', Math.max(victim.leastNs, victim.mostNs)));
+    f64(perturb.PB_PAUSE_EVERY_NS, victim.everyNs);
+    f64(perturb.PB_PAUSE_LEAST_NS, victim.leastNs);
+    f64(perturb.PB_PAUSE_MOST_NS, Math.max(victim.leastNs, victim.mostNs));
   }
   if (leave !== undefined) {
-    f64(perturb.PB_LEAVE_EVERY_NS, length('leave.everyNs', leave.everyNs));
-    f64(perturb.PB_AWAY_NS, length('leave.awayNs', leave.awayNs));
+    f64(perturb.PB_LEAVE_EVERY_NS, leave.everyNs);
+    f64(perturb.PB_AWAY_NS, leave.awayNs);
   }
 }
 

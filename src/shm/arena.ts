@@ -6,7 +6,7 @@ import { LC_MAX, LC_NONE, LC_USER } from '../kernel/abi/classes.js';
 import * as layout from '../kernel/abi/layout.js';
 import { KernelError, KernelOops, RmpTortureError, UsageError } from '../host/errors.js';
 import { readViolations } from '../host/oops.js';
-import { boolean, checkOptions, shown, size, whole } from '../host/options.js';
+import { boolean, checkOptions, shown, sizeLike, whole } from '../host/options.js';
 import { attachShard, createShard, isShardHandle, type Shard, type ShardHandle } from '../host/shard.js';
 import { parseSize } from '../host/units.js';
 import { stuckTasks } from '../host/watchdog.js';
@@ -31,7 +31,7 @@ export interface ArenaHandle {
 }
 
 const arenaOptions = z.strictObject({
-  bytes: size.optional(),
+  bytes: sizeLike.optional(),
   maxThreads: whole(1, 1024).optional(),
   checked: boolean.optional(),
 } satisfies Record<keyof ArenaOptions, z.ZodType>);

@@ -8,15 +8,15 @@ import { hasTrouble } from './trouble.js';
 
 /** Everything that is wrong with a profile that its schema accepts, each with its place. */
 export function profileComplaints(profile: Profile): Complaint[] {
-  return [
-    ...thresholdComplaints(profile),
-    ...cpuComplaints(profile, cpus().length),
-    ...perturbComplaints(profile),
-    ...holdComplaints(profile),
-  ];
+  return [...thresholdComplaints(profile), ...actorComplaints(profile), ...perturbComplaints(profile)];
 }
 
-function cpuComplaints({ actors }: Profile, count: number): Complaint[] {
+/** The same of its actors alone. */
+export function actorComplaints(profile: Pick<Profile, 'actors'>): Complaint[] {
+  return [...cpuComplaints(profile, cpus().length), ...holdComplaints(profile)];
+}
+
+function cpuComplaints({ actors }: Pick<Profile, 'actors'>, count: number): Complaint[] {
   return actors.flatMap((actor, n) =>
     (actor.cpus ?? []).flatMap((cpu, at) => {
       if (cpu < count) return [];
@@ -29,7 +29,7 @@ function cpuComplaints({ actors }: Profile, count: number): Complaint[] {
 /** Longer than RMPUPDATE goes on trying (some 200 ms), an entry that is locked is an entry that fails. */
 const MOST_HOLD_NS = 50_000_000;
 
-function holdComplaints({ actors }: Profile): Complaint[] {
+function holdComplaints({ actors }: Pick<Profile, 'actors'>): Complaint[] {
   return actors.flatMap(({ hold }, n) => {
     if (hold === undefined || parseDuration(hold) <= MOST_HOLD_NS) return [];
     const path = ['actors', n, 'hold'];

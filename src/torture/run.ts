@@ -2,10 +2,10 @@
 import { dirname, resolve } from 'node:path';
 import { planShards } from '../host/boot.js';
 import type { Costs } from '../host/costs.js';
-import { Host, type HostOptions } from '../host/host.js';
+import { Host } from '../host/host.js';
+import type { HostOptions } from '../host/host-options.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
 import { KernelOops, type Violation } from '../host/errors.js';
-import type { LogLevel } from '../host/log.js';
 import { parseDuration } from '../host/units.js';
 import type { LockStatistics, PageStatistics } from '../host/statistics.js';
 import { writeActors, writeBudget, type ActorProgram } from './actors.js';
@@ -18,7 +18,7 @@ import {
   type OperationResult,
   type Progress,
 } from './results.js';
-import { Series, type OnSecond } from './series.js';
+import { Series } from './series.js';
 import type { MemslotSequence, Perturb, Profile } from './schema.js';
 import { invariantsOf, type InvariantResult } from './invariants.js';
 import { failingPlaces, type FailingPlace } from './failing-place.js';
@@ -27,9 +27,10 @@ import { drawSwarm } from './swarm.js';
 import { costsOf, hasTrouble, markVictims, troubleOf, type Perturbation } from './trouble.js';
 import { scaleWorkers } from './workers.js';
 import { missedThresholds, parseThresholds } from './thresholds.js';
-import { readTrace, startTrace, type TraceLog } from './trace.js';
+import { checkedTorture, type TortureOptions } from './torture-options.js';
+import { readTrace, startTrace } from './trace.js';
 import { judgeTrust, type Trust } from './trust.js';
-import { runWindow, type TortureProgress, type WindowEnd } from './window.js';
+import { runWindow, type WindowEnd } from './window.js';
 
 export type Verdict = 'passed' | 'violated' | 'threshold' | 'inconclusive';
 
@@ -79,31 +80,6 @@ export interface TortureResult {
   environment: Environment & { runDelayShare?: number };
 }
 
-/** A run: the profile, the seed, and who is told what meanwhile. */
-export interface TortureOptions {
-  profile: Profile;
-  profilePath: string;
-  seed: bigint;
-  /** Command line that repeats the run. */
-  again: string;
-  /** Aborting it ends the run in an orderly way; the result is partial. */
-  signal?: AbortSignal;
-  onProgress?: (progress: TortureProgress) => void;
-  /** Called each second with a row for each operation, and the state at its end. */
-  onSeries?: OnSecond;
-  /** Events of each thread to keep, the last so many; onTrace gets them at the end. Not traced without. */
-  traceEvents?: number;
-  onTrace?: (log: TraceLog) => void;
-  /** Gets the lines about the run from `info` on, whatever `logLevel` shows. */
-  onLog?: (line: string) => void;
-  /** Globs of pr_debug functions to print. */
-  debug?: string;
-  /** Threads of all actors together; as the profile says without it. */
-  workers?: number;
-  /** Least level of the lines about the run on stderr; `silent` if not said. */
-  logLevel?: LogLevel;
-}
-
 /** A run whose perturbations are drawn. */
 interface Drawn extends TortureOptions {
   profile: Profile & { perturb: Perturb };
@@ -121,7 +97,8 @@ interface Prepared {
 }
 
 /** Runs a profile on real threads. Rejects with UsageError on bad input; a violation is a result, not an error. */
-export async function runTorture(given: TortureOptions): Promise<TortureResult> {
+export async function runTorture(asked: TortureOptions): Promise<TortureResult> {
+  const given = checkedTorture(asked);
   const thresholds = parseThresholds(given.profile.thresholds);
   const sequences = given.profile.vms.map((vm) => memslotSequence(vm, given.profilePath));
   const { workers, seed } = given;

@@ -1,7 +1,7 @@
 // What a profile's `perturb` and `costs` mean for the host, who is the victim, and what came of it.
 import { dirname, resolve } from 'node:path';
 import { parseCosts, readCosts, type Costs } from '../host/costs.js';
-import type { Injected, Occasional, Trouble } from '../host/trouble.js';
+import type { Injected, Occasional, Perturbing } from '../host/trouble.js';
 import type { Shard } from '../host/shard.js';
 import { parseDuration } from '../host/units.js';
 import * as program from '../kernel/abi/program.js';
@@ -18,7 +18,7 @@ export interface Perturbation {
 }
 
 /** `perturb` as the host takes it. */
-export function troubleOf(perturb: Perturb): { meanPoints: number; delayNs: number } & Trouble {
+export function troubleOf(perturb: Perturb): Perturbing {
   const { meanPoints, delay, longHold, victim, allocationFailure, leave, slowHook, slowIpi } = perturb;
   const occasional = (given: { chance: number; length: number | string }): Occasional => ({
     chance: given.chance,

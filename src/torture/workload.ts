@@ -2,9 +2,12 @@
 import { z } from 'zod';
 import { UsageError, type Violation } from '../host/errors.js';
 import type { Host, Workload } from '../host/host.js';
-import type { Vm } from '../host/objects.js';
+import { Vm } from '../host/objects.js';
+import { callback, checkOptions, wanted } from '../host/options.js';
 import { parseDuration } from '../host/units.js';
 import { writeActors, writeBudget } from './actors.js';
+import { actorComplaints } from './complaints.js';
+
 import type { Area, Guest } from './guests.js';
 import { collectActors, collectOperations, type ActorResult, type OperationResult } from './results.js';
 import { actorSchema, budget, duration } from './schema.js';
@@ -46,12 +49,15 @@ export interface WorkloadResult {
   partial: boolean;
 }
 
-const optionsSchema = z.object({
+const optionsSchema = z.strictObject({
   actors: z.array(actorSchema).min(1),
   duration,
   warmup: duration.default('1ms'),
   operations: budget.optional(),
-});
+  vms: z.array(wanted((vm) => vm instanceof Vm, 'a guest; createVm() makes one')).min(1, 'needs at least one guest'),
+  signal: wanted((signal) => signal instanceof AbortSignal, 'an AbortSignal').optional(),
+  onProgress: callback.optional(),
+} satisfies Record<keyof WorkloadOptions, z.ZodType>);
 
 function guestOf(vm: Vm, n: number): Guest {
   const areas = vm.slots.map((slot): Area => ({
@@ -74,18 +80,20 @@ function guestOf(vm: Vm, n: number): Guest {
 
 /** A load for Host.run(). Throws UsageError when an option makes no sense. */
 export function workload(options: WorkloadOptions): Workload<WorkloadResult> {
-  const parsed = optionsSchema.safeParse(options);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new UsageError('workload', `workload: ${issue!.path.join('.')}: ${issue!.message}`);
-  }
-  const { actors, warmup, operations: most } = parsed.data;
+  checkOptions('workload', optionsSchema, options, 'workload: ');
+  const { actors, warmup, duration: length, operations: most } = optionsSchema.parse(options);
+  const [complaint] = actorComplaints({ actors });
+  if (complaint !== undefined) throw new UsageError('workload', `workload: ${complaint.message}`);
   const { vms, signal, onProgress } = options;
   return {
     async runOn(host: Host): Promise<WorkloadResult> {
+      vms.forEach((vm, n) => {
+        if (vm.live() === host.shards[vm.shard]) return;
+        throw new UsageError('workload', `workload: vms[${n}] lives on another host`);
+      });
       const programs = writeActors(host.shards, actors, vms.map(guestOf));
       if (most !== undefined) writeBudget(host.shards, programs, most);
-      const [warmupNs, durationNs] = [parseDuration(warmup), parseDuration(parsed.data.duration)];
+      const [warmupNs, durationNs] = [parseDuration(warmup), parseDuration(length)];
       const { durationMs, died, replies } = await runWindow(host, programs, {
         warmupNs,
         durationNs,
