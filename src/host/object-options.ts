@@ -25,6 +25,7 @@ export interface FileOptions {
   shard?: number;
 }
 
+/** How a guest_memfd is made. */
 export interface GuestMemfdOptions extends Omit<FileOptions, 'shard'> {
   /** Of the call: there are none yet, so anything but 0 is EINVAL. */
   flags?: number;
