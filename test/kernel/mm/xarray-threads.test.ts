@@ -9,9 +9,11 @@ const racing = (): TestKernel => bootKernel({ perturbMeanPoints: 40, perturbNs: 
 
 interface RaceArg {
   xa: number;
-  /** Word that is 1 when the writer is done. */
+  /** Word that is 1 when the writer is done; in the two behind it readers 1 and 2 count what they have seen so far. */
   done: number;
+  /** Of the writer, at least: it goes on, up to 200 times as long, until each reader has seen `least`. */
   rounds: number;
+  least: number;
 }
 
 describe('readers without the lock', () => {
@@ -22,10 +24,11 @@ describe('readers without the lock', () => {
     a.store(128, mk(1001));
     const [writer, ...readers] = await k.threads(
       3,
-      ({ x, words }, thread, { xa, done, rounds }: RaceArg): Record<string, number> => {
+      ({ x, words }, thread, { xa, done, rounds, least }: RaceArg): Record<string, number> => {
         const seen: Record<string, number> = {};
         if (thread === 0) {
-          for (let round = 0; round < rounds; round++) {
+          const late = (): boolean => [1, 2].some((reader) => Atomics.load(words, done / 4 + reader) < least);
+          for (let round = 0; round < rounds || (late() && round < 200 * rounds); round++) {
             for (let order = 1; order < 6; order++) {
               const index = BigInt(192 - 2 ** order);
               x.xaStoreOrder(xa, index, order, (order << 1) | 1);
@@ -40,10 +43,11 @@ describe('readers without the lock', () => {
             const entry = x.xaLoad(xa, 191n) >>> 0;
             seen[entry] = (seen[entry] ?? 0) + 1;
           }
+          Atomics.store(words, done / 4 + thread, Object.keys(seen).length);
         }
         return seen;
       },
-      { xa: a.xa, done: k.alloc(64), rounds: 1500 },
+      { xa: a.xa, done: k.alloc(64), rounds: 1500, least: 2 },
     );
     expect(writer).toEqual({});
     const allowed = new Set(['0', ...[1, 2, 3, 4, 5].map((order) => String(mk(order)))]);
@@ -59,12 +63,13 @@ describe('readers without the lock', () => {
     const k = racing();
     const a = newXArray(k);
     a.store(192, mk(1000));
-    const results = await k.threads(
+    const [, ...readers] = await k.threads(
       3,
-      ({ x, words }, thread, { xa, done, rounds }: RaceArg): number[] => {
+      ({ x, words }, thread, { xa, done, rounds, least }: RaceArg): number[] => {
         const seen = new Set<number>();
         if (thread === 0) {
-          for (let round = 0; round < rounds; round++) {
+          const late = (): boolean => [1, 2].some((reader) => Atomics.load(words, done / 4 + reader) < least);
+          for (let round = 0; round < rounds || (late() && round < 200 * rounds); round++) {
             x.xaStoreRange(xa, 188n, 191n, 3);
             x.xaStoreRange(xa, 184n, 191n, 5);
             x.xaStoreRange(xa, 184n, 191n, 0);
@@ -73,12 +78,16 @@ describe('readers without the lock', () => {
         }
         while (Atomics.load(words, done / 4) === 0) {
           for (let n = 0; n < 50; n++) seen.add(x.xaLoad(xa, 191n) >>> 0);
+          Atomics.store(words, done / 4 + thread, seen.size);
         }
-        return [...seen].filter((entry) => entry !== 0 && entry !== 3 && entry !== 5);
+        return [...seen];
       },
-      { xa: a.xa, done: k.alloc(64), rounds: 2500 },
+      { xa: a.xa, done: k.alloc(64), rounds: 2500, least: 2 },
     );
-    expect(results).toEqual([[], [], []]);
+    for (const seen of readers) {
+      expect(seen.filter((entry) => ![0, 3, 5].includes(entry))).toEqual([]);
+      expect(seen.length).toBeGreaterThan(1);
+    }
     k.x.xaDestroy(a.xa);
     expect(a.liveNodes()).toBe(0);
   });
@@ -87,13 +96,14 @@ describe('readers without the lock', () => {
     const k = racing();
     const a = newXArray(k);
     a.store(0, mk(7));
-    const results = await k.threads(
+    const [, ...readers] = await k.threads(
       3,
-      ({ x, words }, thread, { xa, done, rounds }: RaceArg): number => {
+      ({ x, words }, thread, { xa, done, rounds, least }: RaceArg): { missed: number; loads: number } => {
         let missed = 0;
         if (thread === 0) {
           const far = [1n, 64n, 4096n, 2n ** 30n, 2n ** 64n - 1n];
-          for (let round = 0; round < rounds; round++) {
+          const late = (): boolean => [1, 2].some((reader) => Atomics.load(words, done / 4 + reader) < least);
+          for (let round = 0; round < rounds || (late() && round < 200 * rounds); round++) {
             const index = far[round % far.length]!;
             x.xaStore(xa, index, 9);
             x.xaErase(xa, index);
@@ -102,13 +112,17 @@ describe('readers without the lock', () => {
         }
         while (Atomics.load(words, done / 4) === 0) {
           for (let n = 0; n < 50; n++) if (x.xaLoad(xa, 0n) >>> 0 !== 15) missed++;
+          Atomics.add(words, done / 4 + thread, 50);
         }
-        return missed;
+        return { missed, loads: Atomics.load(words, done / 4 + thread) };
       },
-      { xa: a.xa, done: k.alloc(64), rounds: 4000 },
+      { xa: a.xa, done: k.alloc(64), rounds: 4000, least: 1000 },
     );
     expect(mk(7)).toBe(15);
-    expect(results).toEqual([0, 0, 0]);
+    for (const { missed, loads } of readers) {
+      expect(missed).toBe(0);
+      expect(loads).toBeGreaterThanOrEqual(1000);
+    }
     a.erase(0);
     expect(a.empty()).toBe(true);
     expect(a.liveNodes()).toBe(0);
@@ -119,9 +133,9 @@ describe('readers without the lock', () => {
     const a = newXArray(k);
     const stable = [0, 5, 63, 64, 130, 4095, 4096, 70000];
     for (const index of stable) a.store(index, mk(index));
-    const results = await k.threads(
+    const [, ...readers] = await k.threads(
       3,
-      (kernel, thread, { xa, done, rounds }: RaceArg): string[] => {
+      (kernel, thread, { xa, done, rounds, least }: RaceArg): { wrong: string[]; walks: number } => {
         const { x, words } = kernel;
         if (thread === 0) {
           const blocks: [bigint, number][] = [
@@ -132,13 +146,14 @@ describe('readers without the lock', () => {
             [2n ** 20n, 1],
             [192n, 6],
           ];
-          for (let round = 0; round < rounds; round++) {
+          const late = (): boolean => [1, 2].some((reader) => Atomics.load(words, done / 4 + reader) < least);
+          for (let round = 0; round < rounds || (late() && round < 200 * rounds); round++) {
             const [index, order] = blocks[round % blocks.length]!;
             x.xaStoreOrder(xa, index, order, 0x7fffffff);
             x.xaErase(xa, index + (1n << BigInt(order)) - 1n);
           }
           Atomics.store(words, done / 4, 1);
-          return [];
+          return { wrong: [], walks: 0 };
         }
         const wrong: string[] = [];
         const indexp = done + 64 * thread;
@@ -154,12 +169,16 @@ describe('readers without the lock', () => {
             entry = x.xaFindAfter(xa, indexp, 2n ** 64n - 1n, 8) >>> 0;
           }
           if (met.join() !== '1,11,127,129,261,8191,8193,140001') wrong.push(met.join());
+          Atomics.add(words, done / 4 + thread, 1);
         }
-        return wrong.slice(0, 5);
+        return { wrong: wrong.slice(0, 5), walks: Atomics.load(words, done / 4 + thread) };
       },
-      { xa: a.xa, done: k.alloc(256), rounds: 4000 },
+      { xa: a.xa, done: k.alloc(256), rounds: 4000, least: 20 },
     );
-    expect(results).toEqual([[], [], []]);
+    for (const { wrong, walks } of readers) {
+      expect(wrong).toEqual([]);
+      expect(walks).toBeGreaterThanOrEqual(20);
+    }
     k.x.xaDestroy(a.xa);
     expect(a.liveNodes()).toBe(0);
   });
@@ -171,7 +190,7 @@ describe('writers', () => {
     const a = newXArray(k);
     const expected = await k.threads(
       3,
-      ({ x }, thread, { xa, rounds }: RaceArg): [number, number][] => {
+      ({ x }, thread, { xa, rounds }: { xa: number; rounds: number }): [number, number][] => {
         const mine = new Map<number, number>();
         for (let round = 0; round < rounds; round++) {
           const index = ((x.randomU32() >>> 0) % 3000) * 3 + thread;
@@ -185,7 +204,7 @@ describe('writers', () => {
         }
         return [...mine];
       },
-      { xa: a.xa, done: 0, rounds: 4000 },
+      { xa: a.xa, rounds: 4000 },
     );
     expected.forEach((mine, thread) => {
       const marked = [...a.forEach(0, 2 ** 20, thread)].map((f) => [Number(f.index), f.entry]);
