@@ -6,6 +6,7 @@ import { kernelInstance } from '../src/host/shard.js';
 export default function stress({ handle, task, threads, gate: buffer }: GateTask): void {
   const { x } = kernelInstance(handle);
   const gate = new Gate(threads, buffer);
+  gate.up();
   while (gate.next()) {
     x.taskBind(task);
     gate.line();

@@ -34,6 +34,8 @@ export interface StressResult {
 }
 
 const MEMORY_PAGES = 96;
+/** On a busy machine a thread takes seconds to start; one that is not there by then is met as stuck. */
+const COME_UP_MS = 60_000;
 /** A signal has its turn after so many attempts. */
 const SLICE = 50;
 
@@ -41,6 +43,7 @@ const SLICE = 50;
 export async function stress(scenario: Scenario, options: StressOptions): Promise<StressResult> {
   const rig = new Rig(scenario);
   try {
+    rig.comeUp();
     const startMs = options.nowMs();
     for (let attempts = 1; ; attempts++) {
       const failure = rig.attempt(options, attempts);
@@ -105,6 +108,11 @@ class Rig {
       if (error instanceof KernelOops) return false;
       throw error;
     }
+  }
+
+  /** Waits for the threads: that they start is none of an attempt's time. */
+  comeUp(): void {
+    this.#gate.comeUp(COME_UP_MS);
   }
 
   /** One attempt; what failed. */

@@ -15,7 +15,9 @@ const STARTED = 0;
 /** Threads that have come to the line, and that are through, over all attempts. */
 const READY = 1;
 const DONE = 2;
-const WORDS = 3;
+/** Threads that have come up. */
+const UP = 3;
+const WORDS = 4;
 /** Turns of a loop, some hundred microseconds. */
 const PATIENCE = 20_000;
 const ROUND_MS = 100;
@@ -33,22 +35,25 @@ export class Gate {
     this.#words = new Int32Array(buffer);
   }
 
+  /** The starter: whether all threads come up within the time; blocks the thread meanwhile. To start one takes longer than any attempt. */
+  comeUp(limitMs: number): boolean {
+    return this.#await(UP, this.#threads, limitMs);
+  }
+
   /** The starter: lets all threads make the next attempt. Whether all are through within the time; blocks the thread meanwhile. */
   run(limitMs: number): boolean {
     this.#open(++this.#attempt);
-    const through = this.#attempt * this.#threads;
-    for (let waitedMs = 0; waitedMs < limitMs; waitedMs += ROUND_MS) {
-      for (let done = this.#load(DONE); done < through; done = this.#load(DONE)) {
-        if (Atomics.wait(this.#words, DONE, done, ROUND_MS) === 'timed-out') break;
-      }
-      if (this.#load(DONE) >= through) return true;
-    }
-    return false;
+    return this.#await(DONE, this.#attempt * this.#threads, limitMs);
   }
 
   /** The starter: no more attempts. */
   close(): void {
     this.#open(-1);
+  }
+
+  /** A thread: has come up. */
+  up(): void {
+    this.#count(UP);
   }
 
   /** A thread: waits for the next attempt. False when no more come. */
@@ -68,8 +73,23 @@ export class Gate {
 
   /** A thread: is through. */
   through(): void {
-    Atomics.add(this.#words, DONE, 1);
-    Atomics.notify(this.#words, DONE);
+    this.#count(DONE);
+  }
+
+  #count(word: number): void {
+    Atomics.add(this.#words, word, 1);
+    Atomics.notify(this.#words, word);
+  }
+
+  /** Waits until the word has come to `least`; false when it has not within the time. */
+  #await(word: number, least: number, limitMs: number): boolean {
+    for (let waitedMs = 0; waitedMs < limitMs; waitedMs += ROUND_MS) {
+      for (let count = this.#load(word); count < least; count = this.#load(word)) {
+        if (Atomics.wait(this.#words, word, count, ROUND_MS) === 'timed-out') break;
+      }
+      if (this.#load(word) >= least) return true;
+    }
+    return false;
   }
 
   #load(word: number): number {

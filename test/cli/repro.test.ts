@@ -51,7 +51,7 @@ describe('repro', () => {
 
   it.concurrent('--stress says how long real threads took to fail', async () => {
     const cwd = folder();
-    const { code, stdout } = await run(cwd, 'repro', 'b05', '--stress', '--out', 'out');
+    const { code, stdout } = await run(cwd, 'repro', 'b05', '--stress', '--duration', '10m', '--out', 'out');
     expect(code).toBe(0);
     expect(stdout).toMatch(/^on real threads \(build perturbed\): \S+ in attempt \d+, after [\d.]+ s$/m);
     expect(documentIn(readFileSync(join(cwd, 'out/result.json'), 'utf8'))).toMatchObject({
