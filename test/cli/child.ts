@@ -20,10 +20,7 @@ actors:
 duration: 100ms
 `;
 
-export const VIOLATED = PROFILE.replace('duration: 100ms', 'duration: 15s\nvariants: [B05]').replace(
-  ', rate: 50/s',
-  '',
-);
+export const VIOLATED = PROFILE.replace('duration: 100ms', 'duration: 1h\nvariants: [B05]').replace(', rate: 50/s', '');
 
 /** The first hole punch never comes back from the hook; the watchdog has patience. */
 export const STUCK = `${PROFILE.replace('50/s', '1000/s')}hook: ./hook.mjs\nstuckAfter: 10m\n`;

@@ -98,8 +98,13 @@ describe('the server', () => {
   it('follows a run, and is gone when it has ended', async () => {
     const server = await startMetrics('0');
     const small = { host: { memory: '64MiB' }, vms: [{ name: 'g', memory: '4MiB' }], actors: [{ kind: 'vcpu' }] };
-    const profile = profileSchema.parse({ ...small, build: 'fast-stat', duration: '600ms' });
-    await runTorture({ profile, profilePath: '.', seed: 1n, again: '', onProgress: server.update });
+    const profile = profileSchema.parse({ ...small, build: 'fast-stat', duration: '1h' });
+    const end = new AbortController();
+    const onProgress = (progress: TortureProgress): void => {
+      server.update(progress);
+      if (progress.operations['touch'] !== undefined) end.abort();
+    };
+    await runTorture({ profile, profilePath: '.', seed: 1n, again: '', onProgress, signal: end.signal });
     const text = await (await fetch(server.url)).text();
     await server.close();
     expect(text).toMatch(/^rmptorture_operations_total\{operation="touch"\} [1-9]\d*$/m);

@@ -86,14 +86,14 @@ describe.each(['fast', 'perturbed'] as const)('the build %s', (build) => {
     const result = await host.run(
       workload({
         vms,
-        duration: '250ms',
+        duration: '1h',
         actors: [
-          { kind: 'vcpu', threads: 2 },
-          { kind: 'invalidator', range },
-          { kind: 'populator', range },
-          { kind: 'converter', range },
-          { kind: 'rebinder', rate: '100/s' },
-          { kind: 'memory-failure', rate: '100/s' },
+          { kind: 'vcpu', threads: 2, operations: 20_000 },
+          { kind: 'invalidator', range, operations: 500 },
+          { kind: 'populator', range, operations: 2000 },
+          { kind: 'converter', range, operations: 300 },
+          { kind: 'rebinder', rate: '100/s', operations: 40 },
+          { kind: 'memory-failure', rate: '100/s', operations: 15 },
         ],
       }),
     );

@@ -18,8 +18,11 @@ import { profileSchema } from '#src/torture/schema.js';
 const PROFILE = {
   host: { memory: '64MiB' },
   vms: [{ name: 'g', vcpus: 2, memory: '4MiB' }],
-  actors: [{ kind: 'vcpu', threads: 2 }, { kind: 'invalidator' }],
-  duration: '150ms',
+  actors: [
+    { kind: 'vcpu', threads: 2, operations: 5000 },
+    { kind: 'invalidator', operations: 300 },
+  ],
+  duration: '1h',
 };
 const out = mkdtempSync(join(tmpdir(), 'files-'));
 let result: TortureResult;

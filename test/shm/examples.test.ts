@@ -33,6 +33,6 @@ describe('docs/shm.md', () => {
 
   it.each(printed)('$title what it says', ({ title, text }) => {
     const file = path.join(folder, title.replace(' prints', ''));
-    expect(execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 15_000 })).toBe(text);
+    expect(execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 50_000 })).toBe(text);
   });
 });

@@ -87,10 +87,10 @@ describe('a closed loop', () => {
     expect(actors[0]!.pacing).toBeUndefined();
   });
 
-  it('that thinks makes at most duration / think time steps', async () => {
-    const { steps } = (await torture({ think: '5ms' })).actors[0]!;
-    expect(steps).toBeGreaterThan(0);
-    expect(steps).toBeLessThanOrEqual(41);
+  it('that thinks takes its think time between two steps, at least', async () => {
+    const { actors, durationMs } = await torture({ think: '5ms', operations: 20 }, { duration: '1h' });
+    expect(actors[0]!.steps).toBe(20);
+    expect(durationMs).toBeGreaterThanOrEqual(19 * 5);
   });
 
   it('ends after its operations', async () => {

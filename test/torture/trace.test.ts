@@ -18,12 +18,12 @@ const PROFILE = {
   host: { memory: '64MiB', partitions: 1 },
   vms: [{ name: 'g', vcpus: 2, memory: '4MiB' }],
   actors: [
-    { kind: 'vcpu', threads: 2 },
-    { kind: 'invalidator', range: { pages: [1, 64] } },
-    { kind: 'converter', range: { pages: [1, 64] } },
+    { kind: 'vcpu', threads: 2, operations: 2000 },
+    { kind: 'invalidator', range: { pages: [1, 64] }, operations: 100 },
+    { kind: 'converter', range: { pages: [1, 64] }, operations: 100 },
   ],
   warmup: '1ms',
-  duration: '80ms',
+  duration: '1h',
 };
 
 interface Entry {

@@ -90,7 +90,7 @@ describe('explore --from', () => {
     const actors = '[{ kind: vcpu }, { kind: invalidator, range: { pages: [1, 16] } }]';
     writeFileSync(
       profile,
-      `host: { memory: 64MiB }\nvms: [{ name: g, memory: 4MiB }]\nactors: ${actors}\nduration: 15s\nvariants: [B05]\n`,
+      `host: { memory: 64MiB }\nvms: [{ name: g, memory: 4MiB }]\nactors: ${actors}\nduration: 1h\nvariants: [B05]\n`,
     );
     const torture = await run('torture', profile, '--seed', '42', '--out', at('B05'));
     expect(torture.code).toBe(1);
@@ -173,7 +173,7 @@ describe('explore --from refuses in one line, with exit code 2 and nothing writt
     const profile = at('passes.yaml');
     writeFileSync(
       profile,
-      'host: { memory: 64MiB }\nvms: [{ name: g, memory: 4MiB }]\nactors: [{ kind: vcpu }]\nduration: 50ms\n',
+      'host: { memory: 64MiB }\nvms: [{ name: g, memory: 4MiB }]\nactors: [{ kind: vcpu, operations: 100 }]\n',
     );
     expect((await run('torture', profile, '--out', at('passed'))).code).toBe(0);
     const { code, stderr } = await run('explore', '--from', at('passed'), '--out', at('nothing'));
