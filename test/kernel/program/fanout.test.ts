@@ -75,12 +75,16 @@ async function punchAll(
 
 describe('a hole punch that is fanned out', () => {
   it('frees every page with one begin and one end, by the work of the home workers', async () => {
-    const rounds = 30;
-    const { jobs, begins, ends, left, violations } = await punchAll(0, PAGES, rounds);
-    expect({ begins, ends, left, violations }).toEqual({ begins: 1, ends: 1, left: 0, violations: [] });
-    // The caller stands in for one of them; one that comes late finds the job done.
-    expect(Math.max(...jobs)).toBeGreaterThan(0);
-    for (const served of jobs) expect(served).toBeLessThanOrEqual(rounds);
+    const rounds = 10;
+    // The caller stands in for one of them; one that comes late finds the job done, which on a busy machine may be each time.
+    let most = 0;
+    for (let more = 30; more > 0 && most === 0; more--) {
+      const { jobs, begins, ends, left, violations } = await punchAll(0, PAGES, rounds);
+      expect({ begins, ends, left, violations }).toEqual({ begins: 1, ends: 1, left: 0, violations: [] });
+      for (const served of jobs) expect(served).toBeLessThanOrEqual(rounds);
+      most = Math.max(...jobs);
+    }
+    expect(most).toBeGreaterThan(0);
   });
 
   it('has home workers stand by from its announcement on while its caller gets on, and no longer', async () => {
@@ -89,7 +93,7 @@ describe('a hole punch that is fanned out', () => {
     const heartbeat = k.x.taskAddress(k.x.currentId()) + TASK_HEARTBEAT;
     // Who looks while this thread has no CPU sees nothing get on, and leaves: then once more.
     let most = 0;
-    for (let round = 0; round < 5000 && most === 0; round++) {
+    for (let round = 0; round < 20_000 && most === 0; round++) {
       await new Promise((resolve) => setTimeout(resolve, 1));
       k.x.fanoutAnnounce();
       for (let n = 0; n < 20_000 && most === 0; n++) {
@@ -98,7 +102,7 @@ describe('a hole punch that is fanned out', () => {
       }
     }
     expect(most).toBeGreaterThan(0);
-    for (let n = 0; n < 1000 && k.x.homeWorkersReady() !== 0; n++)
+    for (let n = 0; n < 5000 && k.x.homeWorkersReady() !== 0; n++)
       await new Promise((resolve) => setTimeout(resolve, 5));
     expect(k.x.homeWorkersReady()).toBe(0);
     k.x.fanoutOver();
