@@ -60,6 +60,8 @@ export class Host {
   readonly #hostViolations: Violation[] = [];
   #pool: Pool | undefined;
   #homeWorkers: Promise<RunEnd> | undefined;
+  /** Threads of the pool that are home workers. */
+  #homes = 0;
   #closed = false;
   readonly #stuckMs: number;
 
@@ -157,15 +159,9 @@ export class Host {
    * every actor has attached: the moment to set their starting time.
    */
   async runActors(actors: readonly ActorOfPool[], onReady: () => void = () => this.#startNow(actors)): Promise<RunEnd> {
-    if (this.#closed) throw new UsageError('run', 'the host is closed');
     checkActors(actors, onReady, this.shards.length);
+    this.#admit(actors.length);
     this.#pool ??= createPool(this.#options.workers!);
-    if (actors.length > this.#options.workers!) {
-      throw new UsageError(
-        'run',
-        `${actors.length} actors need as many workers; this host has ${this.#options.workers}`,
-      );
-    }
     const pool = this.#pool;
     const died: string[] = [];
     const sets = this.shards.map((shard, n) =>
@@ -197,6 +193,15 @@ export class Host {
     return { replies, died };
   }
 
+  /** Throws UsageError when so many actors would not find a thread each. */
+  #admit(count: number): void {
+    if (this.#closed) throw new UsageError('run', 'the host is closed');
+    const { workers } = this.#options;
+    const serving = this.#homes === 0 ? '' : `, of which ${this.#homes} are home workers`;
+    if (count <= workers! - this.#homes) return;
+    throw new UsageError('run', `${count} actors need as many workers; this host has ${workers}${serving}`);
+  }
+
   /** What the actors of one shard share, and who looks after them. */
   #actorsOf(shard: Shard, actors: readonly ActorOfPool[], pool: Pool, died: string[]): ActorsRun {
     const presence = new SharedArrayBuffer(actors.length * 4);
@@ -218,10 +223,11 @@ export class Host {
   /**
    * Starts one home worker a partition of each shard, each on a thread of the pool. From then on `file.punchHole({ fanout: true })` spreads the pages of a large
    * range over them. Each is bound to a CPU of its own as far as there are enough (Linux, taskset): a system's scheduler may well wake all of them onto the
-   * CPU of the caller. They end with the host. Resolves when all serve.
+   * CPU of the caller. They end with the host. Resolves when all serve. Throws UsageError when the host has fewer workers than partitions in all its shards.
    */
   async startHomeWorkers(): Promise<void> {
     const partitions = this.#options.partitions ?? HOST_DEFAULTS.partitions;
+    this.#admit(partitions * this.shards.length);
     const programs = this.shards.flatMap(({ x, buffer }, shard) =>
       Array.from({ length: partitions }, (_, partition) => {
         const address = x.vmalloc(BigInt(program.PROGRAM_SIZE)) >>> 0;
@@ -233,6 +239,7 @@ export class Host {
       }),
     );
     this.#homeWorkers = this.runActors(programs);
+    this.#homes = programs.length;
     const serve = (): boolean => this.shards.every(({ x }) => x.homeWorkerCount() >= partitions);
     while (!serve() && this.violations().length === 0) {
       await new Promise((resolve) => setTimeout(resolve, 5));
