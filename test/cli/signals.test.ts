@@ -1,6 +1,6 @@
 // Signals: one ends the run in order, a second one ends the process at once.
 import type { ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { folder, PROFILE, start, STUCK } from './child.js';
@@ -17,6 +17,25 @@ async function linesOf(child: ChildProcess, count: number): Promise<void> {
     });
   });
 }
+
+/** Until the text has come on stderr. */
+async function said(child: ChildProcess, text: string): Promise<void> {
+  let seen = '';
+  await new Promise<void>((resolve) => {
+    child.stderr!.on('data', (part: string) => {
+      seen += part;
+      if (seen.includes(text)) resolve();
+    });
+  });
+}
+
+/** No thread that loads it comes up, so that the run can neither begin nor end; the process says when it has got the signal. */
+const NEVER_UP = `import { isMainThread } from 'node:worker_threads';
+import { writeSync } from 'node:fs';
+if (!isMainThread) for (;;);
+process.on('SIGINT', () => writeSync(2, 'interrupted\\n'));
+export default () => {};
+`;
 
 describe('a signal', () => {
   it.concurrent.each([
@@ -36,19 +55,19 @@ describe('a signal', () => {
   });
 
   it('SIGINT twice while the threads come up ends the process at once, in order', async () => {
-    const cwd = folder();
-    const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--log-level', 'info']);
-    await new Promise<void>((resolve) => {
-      child.stderr!.on('data', (text: string) => {
-        if (text.includes('host created')) resolve();
-      });
-    });
+    const cwd = folder(STUCK);
+    writeFileSync(join(cwd, 'hook.mjs'), NEVER_UP);
+    const { child, ended } = start(cwd, ['torture', 'small.yaml', '--log-level', 'info', '--out', 'out']);
+    await said(child, 'host created');
     child.kill('SIGINT');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await said(child, 'interrupted');
     child.kill('SIGINT');
-    const { code, stderr } = await ended;
-    expect(code).toBe(130);
+    const { code, stdout, stderr } = await ended;
+    expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
+    // By the signal itself: process.exit() aborts when it meets a thread that is just coming up.
+    expect(child.signalCode).toBe('SIGINT');
     expect(stderr).not.toContain('FATAL');
+    expect(existsSync(join(cwd, 'out'))).toBe(false);
   });
 
   it.concurrent('does not hide a violation that the last audit finds: code 1, and a partial report', async () => {
@@ -69,11 +88,7 @@ describe('a signal', () => {
     async (first, second, expected) => {
       const cwd = folder(STUCK);
       const { child, ended } = start(cwd, ['torture', 'small.yaml', '--duration', '10m', '--out', 'out']);
-      await new Promise<void>((resolve) => {
-        child.stderr!.on('data', (text: string) => {
-          if (text.includes('in the hook')) resolve();
-        });
-      });
+      await said(child, 'in the hook');
       child.kill(first);
       const early = await Promise.race([ended, new Promise((resolve) => setTimeout(() => resolve('waits'), 300))]);
       expect(early).toBe('waits');
