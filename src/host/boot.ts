@@ -15,18 +15,21 @@ export function planShards(options: {
   shardMemory?: number | string;
 }): ShardMap[] {
   const { memory = '4GiB', layout, shardMemory } = options;
-  const map = layout === undefined ? flatLayout(parseSize(memory)) : readLayout(layout);
+  const map = layout === undefined ? flatLayout(memory) : readLayout(layout);
   const most = shardMemory === undefined ? MAX_SHARD_PFNS : Math.floor(parseSize(shardMemory) / 4096);
   if (most < LEAST_SHARD_PFNS)
     throw new UsageError('shardMemory', `shardMemory: ${shardMemory} is too little for one shard; at least 1GiB`);
   const maps = splitLayout(map, Math.min(most, MAX_SHARD_PFNS));
-  if (maps.length > MAX_SHARDS) {
-    throw new UsageError('memory', `memory: ${map.pfnCount} pages are ${maps.length} shards; at most ${MAX_SHARDS}`);
-  }
-  return maps;
+  if (maps.length <= MAX_SHARDS) return maps;
+  const what = layout ?? String(memory);
+  throw new UsageError(
+    'memory',
+    `memory: ${what} is more than ${MAX_SHARDS} shards of ${shardMemory ?? '514GiB'} hold`,
+  );
 }
 
-function flatLayout(bytes: number): HostLayout {
+function flatLayout(memory: number | string): HostLayout {
+  const bytes = parseSize(memory);
   const pfnCount = Math.floor(bytes / 4096);
   if (pfnCount < FIRST_PFN * 2) throw new UsageError('memory', `memory: ${bytes} bytes are too few; at least 2MiB`);
   return { name: 'flat', usable: [{ start: FIRST_PFN, end: pfnCount }], rmp: undefined, pfnCount };

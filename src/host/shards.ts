@@ -24,22 +24,33 @@ export interface ShardMap {
   rmp: { start: number; end: number } | undefined;
 }
 
-/** Cuts a memory map into as few shards as hold it, `most` PFNs each. A shard without usable memory is left out. */
+/**
+ * Cuts a memory map into as few shards as hold it, `most` PFNs each. A shard without usable memory is left out. Of a map that is larger than a host can be it returns the
+ * first pieces, one more than MAX_SHARDS: making all of them could take for ever.
+ */
 export function splitLayout(map: HostLayout, most = MAX_SHARD_PFNS): ShardMap[] {
   if (map.pfnCount <= most) return [{ base: 0, pfnCount: map.pfnCount, usable: map.usable, rmp: map.rmp }];
   const step = Math.max(LEAST_SHARD_PFNS, Math.floor(most / LEAST_SHARD_PFNS) * LEAST_SHARD_PFNS);
   const shards: ShardMap[] = [];
-  for (let base = 0; base < map.pfnCount; base += step) {
+  for (let base = firstUsable(map, 0, step); base < map.pfnCount && shards.length <= MAX_SHARDS;) {
     const end = Math.min(base + step, map.pfnCount);
     const inside = (range: { start: number; end: number }): { start: number; end: number }[] => {
       const [from, to] = [Math.max(range.start, base), Math.min(range.end, end)];
       return from < to ? [{ start: from - base, end: to - base }] : [];
     };
-    const usable = map.usable.flatMap(inside);
-    if (usable.length === 0) continue;
-    shards.push({ base, pfnCount: end - base, usable, rmp: map.rmp === undefined ? undefined : inside(map.rmp)[0] });
+    const rmp = map.rmp === undefined ? undefined : inside(map.rmp)[0];
+    shards.push({ base, pfnCount: end - base, usable: map.usable.flatMap(inside), rmp });
+    base = firstUsable(map, end, step);
   }
   return shards;
+}
+
+/** The first multiple of `step`, from `from` on, behind which `step` PFNs have usable memory; Infinity when none has. */
+function firstUsable({ usable }: HostLayout, from: number, step: number): number {
+  const starts = usable
+    .filter(({ start, end }) => start < end && end > from)
+    .map(({ start }) => Math.floor(Math.max(start, from) / step) * step);
+  return Math.min(...starts);
 }
 
 /** PFN in the whole host of a shard's PFN 0. */

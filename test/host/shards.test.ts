@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Host } from '#src/host/host.js';
-import { MAX_SHARD_PFNS, splitLayout } from '#src/host/shards.js';
+import { MAX_SHARD_PFNS, MAX_SHARDS, splitLayout } from '#src/host/shards.js';
 import { KC_RM_ERRORS, KVM_COUNTERS } from '#src/kernel/abi/kvm.js';
 import { SH_STOP } from '#src/kernel/abi/layout.js';
 import { readDocument } from '#src/torture/document.js';
@@ -40,6 +40,20 @@ describe('a memory map', () => {
     ]);
     expect(splitLayout(map)).toHaveLength(1);
     expect(MAX_SHARD_PFNS / GIB).toBe(514);
+  });
+
+  it('that no host can have is cut no further than is needed to see that', () => {
+    const far = {
+      name: 'm',
+      usable: [{ start: 2 ** 52, end: 2 ** 52 + 512 }],
+      rmp: undefined,
+      pfnCount: 2 ** 52 + 512,
+    };
+    expect(splitLayout(far, GIB)).toEqual([
+      { base: 2 ** 52, pfnCount: 512, usable: [{ start: 0, end: 512 }], rmp: undefined },
+    ]);
+    const all = { ...far, usable: [{ start: 0, end: 2 ** 52 }] };
+    expect(splitLayout(all, GIB)).toHaveLength(MAX_SHARDS + 1);
   });
 });
 
