@@ -1,6 +1,6 @@
 // Compiles a program of the user's (AssemblyScript) together with the sync layer into a module of the controlled build. The flags are those of
 // src/build/kernel.mjs; the compiler is loaded when the first program comes.
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { SourceMapPayload } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -98,6 +98,8 @@ function complaintsText(file: string, messages: string): string {
  * access that the scheduler would not see. */
 export async function compileProgram(file: string): Promise<CompiledProgram> {
   const full = path.resolve(file);
+  if (statSync(full, { throwIfNoEntry: false })?.isDirectory() === true)
+    throw new UsageError('explore', `explore: ${file}: a folder, not a file`, { file });
   if (textOf(full) === null) throw new UsageError('explore', `explore: ${file}: there is no such file`, { file });
   const inside = !path.relative(ROOT, full).startsWith('..');
   const entry = inside ? path.relative(ROOT, full) : `${OUTSIDE}/${path.basename(full)}`;

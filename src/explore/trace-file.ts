@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { UsageError } from '../host/errors.js';
 import { PROTOCOLS } from '../host/protocols.js';
+import { unreadable } from '../host/unreadable.js';
 import type { Failure } from './explore.js';
 import { scenarioSchema } from './schema.js';
 
@@ -67,8 +68,7 @@ export function readTrace(file: string): Trace {
   try {
     value = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new UsageError('replay', `replay: ${file}: ${missing ? 'there is no such file' : (error as Error).message}`);
+    throw new UsageError('replay', `replay: ${file}: ${unreadable(error)}`);
   }
   const found = (value as { schema?: unknown } | null)?.schema;
   if (found !== SCHEMA) {

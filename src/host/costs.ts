@@ -6,6 +6,7 @@ import * as costs from '../kernel/abi/costs.js';
 import { UsageError } from './errors.js';
 import { object } from './options.js';
 import { parseDuration } from './units.js';
+import { unreadable } from './unreadable.js';
 
 const WORDS = {
   rmpupdate: costs.COST_RMPUPDATE,
@@ -63,8 +64,9 @@ export function readCosts(path: string): Costs {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
-  } catch {
-    throw new UsageError('costs', `${path}: no such file of costs`);
+  } catch (error) {
+    const why = unreadable(error);
+    throw new UsageError('costs', `${path}: ${why === 'no such file' ? 'no such file of costs' : why}`);
   }
   let content: unknown;
   try {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { parse } from 'yaml';
 import { UsageError } from './errors.js';
+import { unreadable } from './unreadable.js';
 
 const bounds = { start: z.number().int().min(0), end: z.number().int().positive() };
 const isOrdered = ({ start, end }: { start: number; end: number }): boolean => start < end;
@@ -27,8 +28,9 @@ export function readLayout(path: string): HostLayout {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
-  } catch {
-    throw new UsageError('layout', `${path}: no such layout file`);
+  } catch (error) {
+    const why = unreadable(error);
+    throw new UsageError('layout', `${path}: ${why === 'no such file' ? 'no such layout file' : why}`);
   }
   let content: unknown;
   try {

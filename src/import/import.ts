@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UsageError } from '../host/errors.js';
+import { unreadable } from '../host/unreadable.js';
 import {
   explainStacks, frameGrammar, kasanAccessGrammar, kasanGrammar, reportGrammar, stackGrammar,
 } from './call-trace.js'; // prettier-ignore
@@ -86,8 +87,7 @@ export function importLog(path: string, pageState: PageState, { explain = false 
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new UsageError('import', `${path}: ${code === 'ENOENT' ? 'no such file' : message}`);
+    throw new UsageError('import', `${path}: ${unreadable(error)}`);
   }
   const log = readLog(text, GRAMMARS);
   refuseForeign(path, log, GRAMMARS);
