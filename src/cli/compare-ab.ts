@@ -2,12 +2,12 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError, type Violation } from '../host/errors.js';
-import { profileComplaints } from '../torture/complaints.js';
 import { compareSamples, samplesOfRound, type Bounds, type Samples } from '../torture/compare.js';
-import { readDocument } from '../torture/document.js';
+import { placed, type OpenedDocument, type Override } from '../torture/document.js';
 import { runTorture, type TortureResult } from '../torture/run.js';
-import { profileSchema, type Profile } from '../torture/schema.js';
+import type { Profile } from '../torture/schema.js';
 import { oraclesOf, type Compared } from './compare.js';
+import { openProfile } from './profile.js';
 
 const QUICKSTART = fileURLToPath(new URL('../../../config/quickstart.yaml', import.meta.url));
 
@@ -17,7 +17,7 @@ export interface Settings {
   /** Each: `key=value` pairs with blanks between; empty: the profile as it is. */
   settings: [a: string, b: string];
   /** Pairs for both. */
-  set: readonly string[];
+  set: readonly Override[];
   rounds: number;
   seed: bigint;
   /** Command line that repeats the comparison. */
@@ -43,10 +43,11 @@ export async function compareSettings({
   const profilePath = resolve(profile ?? QUICKSTART);
   if (settings[0].trim() === settings[1].trim())
     throw new UsageError('--ab', `--ab: both settings are '${settings[0]}'`);
-  const profiles = settings.map((setting): Profile => {
+  const profiles: OpenedDocument<Profile>[] = [];
+  for (const setting of settings) {
     const pairs = setting.split(/\s+/).filter((pair) => pair !== '');
-    return readDocument(profilePath, profileSchema, [...set, ...pairs], profileComplaints);
-  });
+    profiles.push(await openProfile(profilePath, [...set, ...pairs]));
+  }
   const samples: [Samples, Samples] = [{}, {}];
   const runs: TortureResult[] = [];
   const violations: [Violation[], Violation[]] = [[], []];
@@ -54,11 +55,13 @@ export async function compareSettings({
     for (const side of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
       onRun(runs.length, 2 * rounds);
       const result = await runTorture({
-        profile: profiles[side]!,
+        profile: profiles[side]!.data,
         profilePath,
         seed: BigInt.asUintN(64, seed + BigInt(round)),
         again: '',
         signal,
+      }).catch((error: unknown) => {
+        throw placed(error, profiles[side]!);
       });
       // What was cut short is no sample.
       if (!result.partial) samplesOfRound(samples[side], result);

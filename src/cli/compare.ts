@@ -1,6 +1,6 @@
 // `rmptorture compare A B`: two result folders; `compare [profile] --ab X Y`: two settings of one profile, interleaved in one session. Says for each metric
 // whether B is slower or faster than A, and how sure that is.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { environmentFingerprint } from '../host/environment.js';
@@ -8,10 +8,11 @@ import { UsageError } from '../host/errors.js';
 import { compareText } from '../report/compare.js';
 import type { Bounds, MetricComparison } from '../torture/compare.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
-import { outFolder } from './out-folder.js';
+import { inFolder } from './out-folder.js';
 import { Screen } from './screen.js';
 import { readSeed } from './seed.js';
-import { interruptible } from './signals.js';
+import { shellWord } from './shell.js';
+import { interruptible, type Interrupt } from './signals.js';
 
 interface Options {
   ab?: string[];
@@ -87,34 +88,39 @@ async function compare(first: string | undefined, second: string | undefined, op
     slower: percentOption('--slower', options.slower),
     faster: percentOption('--faster', options.faster),
   };
-  const out = options.out === undefined ? undefined : outFolder(options.out, 'compare');
+  const work = (out: string | undefined, interrupt: Interrupt): Promise<number> =>
+    compareInto(out, [first, second], options, bounds, interrupt);
+  if (options.out !== undefined) return inFolder(options.out, 'compare', work);
   const interrupt = interruptible();
-  try {
-    const compared = await measure(first, second, options, bounds, interrupt.signal);
-    const verdict = overall(compared, options.allowViolations === true);
-    const document = {
-      schema: 'rmptorture/compare/1',
-      command: 'compare',
-      ...compared,
-      bounds,
-      verdict,
-      environment: environmentFingerprint(),
-    };
-    if (out !== undefined) {
-      await mkdir(out, { recursive: true });
-      await writeFile(join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
-    }
-    const { metrics } = compared;
-    const notes = [...compared.notes, ...remarks(compared)];
-    process.stdout.write(
-      options.json === true
-        ? `${JSON.stringify(document)}\n`
-        : `${compareText(compared, metrics, notes)}verdict: ${verdict}\n`,
-    );
-    return verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? EXIT_CODES[verdict]);
-  } finally {
-    interrupt.dispose();
-  }
+  return work(undefined, interrupt).finally(() => interrupt.dispose());
+}
+
+async function compareInto(
+  out: string | undefined,
+  [first, second]: readonly [string | undefined, string | undefined],
+  options: Options,
+  bounds: Bounds,
+  interrupt: Interrupt,
+): Promise<number> {
+  const compared = await measure(first, second, options, bounds, interrupt.signal);
+  const verdict = overall(compared, options.allowViolations === true);
+  const document = {
+    schema: 'rmptorture/compare/1',
+    command: 'compare',
+    ...compared,
+    bounds,
+    verdict,
+    environment: environmentFingerprint(),
+  };
+  if (out !== undefined) await writeFile(join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
+  const { metrics } = compared;
+  const notes = [...compared.notes, ...remarks(compared)];
+  process.stdout.write(
+    options.json === true
+      ? `${JSON.stringify(document)}\n`
+      : `${compareText(compared, metrics, notes)}verdict: ${verdict}\n`,
+  );
+  return verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? EXIT_CODES[verdict]);
 }
 
 async function measure(
@@ -143,7 +149,10 @@ async function measure(
   const settings = {
     profile: first,
     settings: [options.ab[0]!, options.ab[1]!] as [string, string],
-    set: [...options.set, `duration=${options.duration}`],
+    set: [
+      ...options.set.map((pair) => ({ pair, shown: `--set ${pair}` })),
+      { pair: `duration=${options.duration}`, shown: `--duration ${options.duration || "''"}` },
+    ],
     rounds: wholeOption('--rounds', options.rounds),
     seed,
     again: again(first, options, seed),
@@ -156,14 +165,13 @@ async function measure(
 /** The command line that makes the same comparison. */
 function again(profile: string | undefined, options: Options, seed: bigint): string {
   const { ab, rounds, duration, set, slower, faster, allowViolations } = options;
-  const quoted = (text: string): string => `'${text}'`;
   return [
     'npx rmptorture compare',
-    ...(profile === undefined ? [] : [profile]),
-    `--rounds ${rounds} --duration ${duration} --seed 0x${seed.toString(16)} --slower ${slower} --faster ${faster}`,
-    ...set.map((pair) => `--set ${quoted(pair)}`),
+    ...(profile === undefined ? [] : [shellWord(profile)]),
+    `--rounds ${rounds} --duration ${shellWord(duration!)} --seed 0x${seed.toString(16)} --slower ${slower} --faster ${faster}`,
+    ...set.map((pair) => `--set ${shellWord(pair)}`),
     ...(allowViolations === true ? ['--allow-violations'] : []),
-    `--ab ${ab!.map(quoted).join(' ')}`,
+    `--ab ${ab!.map(shellWord).join(' ')}`,
   ].join(' ');
 }
 

@@ -1,5 +1,5 @@
 // `rmptorture explore --from <results of a torture run>`: the scenario that reproduces the run's failure, written as a file that can be kept.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { UsageError } from '../host/errors.js';
@@ -38,7 +38,6 @@ export async function scenarioFrom(
     throw new UsageError('--from', `--from ${folder}: ${text}`);
   }
   const scenario = path.join(out, 'scenario.yaml');
-  await mkdir(out, { recursive: true });
   await writeFile(scenario, stringify(reproduced.scenario, { flowCollectionPadding: true, lineWidth: 0 }));
   const { oracle: found, executions } = reproduced;
   return { folder, oracle, message, executions, scenario, ...(found === undefined ? {} : { found }) };

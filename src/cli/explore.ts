@@ -1,5 +1,5 @@
 // `rmptorture explore <scenario or file>`: explores interleavings under the controlled scheduler.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import { nowNs } from '../host/clock.js';
@@ -13,8 +13,9 @@ import type { traceOf } from '../explore/trace-file.js';
 import type { Origin } from './explore-from.js';
 import { DEFAULTS, type Options, readOptions, resumedOptions, SEARCHES, STATEFUL } from './explore-options.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
-import { outFolder } from './out-folder.js';
-import { interruptible } from './signals.js';
+import { inFolder } from './out-folder.js';
+import { shellWord } from './shell.js';
+import type { Interrupt } from './signals.js';
 
 /** Makes the target on a worker, too. */
 const LOADER = new URL('target.js', import.meta.url).href;
@@ -64,7 +65,7 @@ export function exploreCommand(done: (code: number) => void): Command {
     .action(async (what: string | undefined, options: Options) => {
       if (options.resume !== undefined) return done(await resume(options.resume, what, options));
       if (options.from !== undefined) return done(await exploreFrom(options.from, what, options));
-      if (what !== undefined && options.list !== true) return done(await explore(what, options));
+      if (what !== undefined && options.list !== true) return done(await start(what, options));
       const { scenarioList } = await import('./target.js');
       process.stdout.write(scenarioList());
       done(EXIT_PASSED);
@@ -75,20 +76,41 @@ function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
+/** Explores into a folder of its own. */
+async function start(what: string, options: Options, from?: Stopped): Promise<number> {
+  await checkOptions(options);
+  return inFolder(options.out, 'explore', (out, interrupt) =>
+    explore(what, options, { out, interrupt, ...(from && { from }) }),
+  );
+}
+
+/** Throws UsageError for options that make no sense. */
+async function checkOptions(options: Options): Promise<void> {
+  const { STRATEGIES } = await import('../explore/strategies/named.js');
+  readOptions(options);
+  const known = [...STRATEGIES, ...STATEFUL];
+  const { strategy } = options;
+  if (known.includes(strategy)) return;
+  throw new UsageError('--strategy', `--strategy ${strategy}: unknown strategy; known are ${known.join(', ')}`);
+}
+
 /** Finds the scenario of a torture run's failure, then explores it as any other. */
 async function exploreFrom(folder: string, what: string | undefined, options: Options): Promise<number> {
   if (what !== undefined)
     throw new UsageError('--from', `--from ${folder}: the scenario is made from it, so leave out ${what}`);
   const { scenarioFrom } = await import('./explore-from.js');
+  await checkOptions(options);
   const { executions, seed, target, overrides, durationMs } = readOptions(options);
-  const out = outFolder(options.out, 'explore');
-  const interrupt = interruptible();
-  const startNs = nowNs();
-  const over = (): boolean => interrupt.signal.aborted || (nowNs() - startNs) / 1e6 >= durationMs;
-  const strategy = SEARCHES.has(options.strategy) ? 'portfolio' : options.strategy;
-  const find = { executions, seed, strategy, target, over };
-  const origin = await scenarioFrom(folder, out, overrides, find).finally(() => interrupt.dispose());
-  return interrupt.exitCode ?? explore(origin.scenario, { ...options, out, seed: String(seed) }, { origin });
+  return inFolder(options.out, 'explore', async (out, interrupt) => {
+    const startNs = nowNs();
+    const over = (): boolean => interrupt.signal.aborted || (nowNs() - startNs) / 1e6 >= durationMs;
+    const strategy = SEARCHES.has(options.strategy) ? 'portfolio' : options.strategy;
+    const find = { executions, seed, strategy, target, over };
+    const origin = await scenarioFrom(folder, out, overrides, find);
+    return (
+      interrupt.exitCode ?? explore(origin.scenario, { ...options, seed: String(seed) }, { out, interrupt, origin })
+    );
+  });
 }
 
 /** Goes on where an exploration was stopped. */
@@ -97,16 +119,22 @@ async function resume(folder: string, what: string | undefined, options: Options
     throw new UsageError('--resume', `--resume ${folder}: what is explored stands there, so leave out ${what}`);
   const { readCheckpoint } = await import('../explore/checkpoint.js');
   const from = readCheckpoint(folder);
-  return explore(from.checkpoint.what, resumedOptions(options, from.checkpoint), { from });
+  return start(from.checkpoint.what, resumedOptions(options, from.checkpoint), from);
 }
 
-/** Where an exploration comes from: the failure of a torture run, or one that was stopped. */
-interface Before {
+/** Where an exploration writes to and who ends it; and where it comes from: the failure of a torture run, or one that was stopped. */
+interface Surroundings {
+  out: string;
+  interrupt: Interrupt;
   origin?: Origin;
   from?: Stopped;
 }
 
-async function explore(what: string, options: Options, { origin, from }: Before = {}): Promise<number> {
+async function explore(
+  what: string,
+  options: Options,
+  { out, interrupt, origin, from }: Surroundings,
+): Promise<number> {
   const { loadTarget } = await import('./target.js');
   const { exploreDocument } = await import('../report/explore-document.js');
   const { exploreText } = await import('../report/explore.js');
@@ -114,56 +142,48 @@ async function explore(what: string, options: Options, { origin, from }: Before 
   const { runJob, keep, drawsProgress } = await import('./explore-run.js');
   const read = readOptions(options);
   const targetOptions = { ...read.target, frozenClock: STATEFUL.has(options.strategy) };
-  if (!STATEFUL.has(options.strategy)) (await import('../explore/strategies/named.js')).strategyNamed(options.strategy);
-  const out = outFolder(options.out, 'explore');
   const target = await loadTarget(what, targetOptions, read.overrides);
-  const interrupt = interruptible();
-  try {
-    const startNs = nowNs();
-    const elapsedMs = (): number => (nowNs() - startNs) / 1e6;
-    const course = {
-      over: () => interrupt.signal.aborted || elapsedMs() >= read.durationMs,
-      elapsedMs,
-      endMs: read.durationMs,
-      draw: drawsProgress(options),
-    };
-    const only = origin?.found === undefined ? {} : { only: origin.found };
-    const { strategy } = options;
-    const job = {
-      loader: LOADER,
-      what: originOf(what),
-      target: targetOptions,
-      overrides: read.overrides,
-      strategy,
-      seed: read.seed,
-    };
-    const explored = await runJob(target, { ...job, ...read, target: targetOptions, ...only }, from, course);
-    const { result } = explored;
-    const tookMs = (from?.checkpoint.done.wallMs ?? 0) + elapsedMs();
-    await mkdir(out, { recursive: true });
-    const traceFile = path.join(out, 'trace.json');
-    const how = { target: job.what, ...targetOptions, ...read.overrides, points: target.points };
-    const small = await smallFailure(target, result, traceFile, how);
-    const smallest = small?.scenario && (await writeScenario(path.join(out, 'smallest.yaml'), small.scenario));
-    const document = exploreDocument(target, result, small, {
-      tookMs,
-      partial: interrupt.signal.aborted,
-      traceFile,
-      bound: { points: target.points, stepLimit: targetOptions.stepLimit },
-      ...(origin === undefined ? {} : { origin }),
-    });
-    await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
-    const ended = course.over() || explored.schedules !== undefined;
-    const isKept = ended && (await keep(path.join(out, 'checkpoint'), target, job, explored, tookMs));
-    process.stdout.write(
-      options.json === true
-        ? `${JSON.stringify(document)}\n`
-        : `${originText(origin)}${exploreText(target, result, small, { wallMs: tookMs, isInterrupted: interrupt.signal.aborted })}${smallest ?? ''}results: ${out}\n${isKept ? `to go on: rmptorture explore --resume ${out}\n` : ''}`,
-    );
-    return interrupt.exitCode ?? exitCode(result);
-  } finally {
-    interrupt.dispose();
-  }
+  const startNs = nowNs();
+  const elapsedMs = (): number => (nowNs() - startNs) / 1e6;
+  const isInterrupted = (): boolean => interrupt.signal.aborted;
+  const course = {
+    over: () => isInterrupted() || elapsedMs() >= read.durationMs,
+    elapsedMs,
+    endMs: read.durationMs,
+    draw: drawsProgress(options),
+  };
+  const only = origin?.found === undefined ? {} : { only: origin.found };
+  const job = {
+    loader: LOADER,
+    what: originOf(what),
+    target: targetOptions,
+    overrides: read.overrides,
+    strategy: options.strategy,
+    seed: read.seed,
+  };
+  const explored = await runJob(target, { ...job, ...read, target: targetOptions, ...only }, from, course);
+  const { result } = explored;
+  const tookMs = (from?.checkpoint.done.wallMs ?? 0) + elapsedMs();
+  const traceFile = path.join(out, 'trace.json');
+  const how = { target: job.what, ...targetOptions, ...read.overrides, points: target.points };
+  const small = await smallFailure(target, result, traceFile, how);
+  const smallest = small?.scenario && (await writeScenario(path.join(out, 'smallest.yaml'), small.scenario));
+  const document = exploreDocument(target, result, small, {
+    tookMs,
+    partial: isInterrupted(),
+    traceFile,
+    bound: { points: target.points, stepLimit: targetOptions.stepLimit },
+    ...(origin === undefined ? {} : { origin }),
+  });
+  await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
+  const ended = course.over() || explored.schedules !== undefined;
+  const isKept = ended && (await keep(path.join(out, 'checkpoint'), target, job, explored, tookMs));
+  process.stdout.write(
+    options.json === true
+      ? `${JSON.stringify(document)}\n`
+      : `${originText(origin)}${exploreText(target, result, small, { wallMs: tookMs, isInterrupted: isInterrupted() })}${smallest ?? ''}results: ${out}\n${isKept ? `to go on: rmptorture explore --resume ${shellWord(out)}\n` : ''}`,
+  );
+  return interrupt.exitCode ?? exitCode(result);
 }
 
 /** The failure made small, its trace written to `traceFile`; undefined when nothing failed. */

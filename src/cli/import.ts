@@ -1,6 +1,6 @@
 // `rmptorture import <log>`: memslot sequences and host layouts from the logs of real machines; or what such a log shows.
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
@@ -8,6 +8,7 @@ import { createShard } from '../host/shard.js';
 import type { ImportResult } from '../import/import.js';
 import { importText } from '../report/import.js';
 import { EXIT_PASSED } from './exit-codes.js';
+import { writableFolder } from './out-folder.js';
 
 interface Options {
   json?: boolean;
@@ -33,12 +34,15 @@ async function run(path: string, { json, out, explain }: Options): Promise<numbe
   // The kernel's own decoder names the page states: a small shard to ask.
   const { x } = createShard({ build: 'fast', pfnCount: 1024, maxTasks: 1, memoryPages: 1024 });
   const result = importLog(path, (lo, hi) => x.pageState(lo, hi), { explain: explain === true });
-  const written = explain === true ? [] : await writeDocuments(result, resolve(out ?? '.'));
+  const written = explain === true ? [] : await writeDocuments(result, out ?? '.');
   process.stdout.write(json === true ? `${JSON.stringify({ ...result, written })}\n` : importText(result, written));
+  if (written.length === 0 && explain !== true)
+    process.stderr.write(`import: ${path}: nothing in it that a document can be made of; no file was written\n`);
   return EXIT_PASSED;
 }
 
-async function writeDocuments(result: ImportResult, folder: string): Promise<string[]> {
+async function writeDocuments(result: ImportResult, out: string): Promise<string[]> {
+  const folder = resolve(out);
   const paths = result.documents.map(({ fileName }) => join(folder, fileName));
   const there = paths.find((path) => existsSync(path));
   if (there !== undefined)
@@ -46,7 +50,7 @@ async function writeDocuments(result: ImportResult, folder: string): Promise<str
       'import',
       `${there}: there is such a file already; move it, or name another folder with --out`,
     );
-  if (paths.length > 0) await mkdir(folder, { recursive: true });
+  if (paths.length > 0) writableFolder(out, '--out');
   for (const [n, { text }] of result.documents.entries()) await writeFile(paths[n]!, text, { flag: 'wx' });
   return paths;
 }

@@ -1,5 +1,5 @@
 // `repro --stress`: bugs of the catalogue on real threads.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Bug, scenarioOf } from '../catalogue/bug.js';
 import { stress, type StressOptions } from '../catalogue/stress.js';
@@ -35,7 +35,6 @@ export async function stressBugs(bugs: readonly Bug[], { out, json, ...options }
       };
     }),
   };
-  await mkdir(out, { recursive: true });
   await writeFile(path.join(out, 'result.json'), `${JSON.stringify(document, null, 2)}\n`);
   process.stdout.write(json ? `${JSON.stringify(document)}\n` : `${stressText(done)}results: ${out}\n`);
   return exitCode(done);

@@ -4,13 +4,14 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Command } from 'commander';
 import type { Bug } from '../catalogue/bug.js';
-import type { Half, Reproduction } from '../catalogue/reproduce.js';
+import type { Half, ReproduceOptions, Reproduction } from '../catalogue/reproduce.js';
 import { nowNs } from '../host/clock.js';
 import { UsageError } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_VIOLATION } from './exit-codes.js';
-import { outFolder } from './out-folder.js';
-import { interruptible } from './signals.js';
+import { STATEFUL } from './explore-options.js';
+import { inFolder, writableFolder } from './out-folder.js';
+import type { Interrupt } from './signals.js';
 import { wholeNumber } from './whole-number.js';
 
 interface Options {
@@ -93,45 +94,70 @@ async function bugNamed(id: string): Promise<Bug> {
 }
 
 async function show(bugs: readonly Bug[], all: boolean, options: Options): Promise<number> {
-  const { reproduce } = await import('../catalogue/reproduce.js');
-  const { allText, failingText, fixedText } = await import('../report/repro.js');
-  const out = outFolder(options.out, 'repro');
   const seed = wholeNumber('--seed', options.seed, 0, 2 ** 32 - 1);
   const how = {
     executions: wholeNumber('--executions', options.executions, 1, Number.MAX_SAFE_INTEGER),
     milliseconds: parseDuration(options.duration) / 1e6,
     states: STATES,
     seed,
-    strategy: options.strategy,
+    strategy: await knownStrategy(options.strategy, bugs[0]!),
     minimise: options.pages === undefined ? MINIMISE : MINIMISE_BY_TRIES,
     nowMs: () => nowNs() / 1e6,
   };
-  const json = options.json === true;
-  const interrupt = interruptible();
-  try {
+  const release = options.pages === undefined ? undefined : writableFolder(options.pages, '--pages');
+  return inFolder(options.out, 'repro', async (out, interrupt) => {
+    if (options.stress !== true) return explain(bugs, all, options, { ...how, out, interrupt });
+    const { stressBugs } = await import('./repro-stress.js');
     const stop = (): boolean => interrupt.signal.aborted;
-    if (options.stress === true) {
-      const { stressBugs } = await import('./repro-stress.js');
-      const code = await stressBugs(bugs, { ...how, stuckMs: STUCK_MS, out, json, stop });
-      return interrupt.exitCode ?? code;
-    }
-    const done: Reproduction[] = [];
-    for (const bug of bugs) {
-      // Between bugs a signal has its turn.
-      await setImmediate();
-      if (stop()) break;
-      // What fails is shown while the fixed scenario is still being explored.
-      const print = (buggy: Half): void => void process.stdout.write(failingText(bug, buggy));
-      done.push(reproduce(bug, { ...how, stop }, all || json ? undefined : print));
-    }
-    const document = await writeResults(out, done, { seed, partial: done.length < bugs.length });
-    if (options.pages !== undefined && done.length === bugs.length) await writePages(options.pages, done);
-    const text = all ? allText(done) : done.map(fixedText).join('\n');
-    process.stdout.write(json ? `${JSON.stringify(document)}\n` : `${text}results: ${out}\n`);
-    return interrupt.exitCode ?? exitCode(done);
-  } finally {
-    interrupt.dispose();
+    const code = await stressBugs(bugs, { ...how, stuckMs: STUCK_MS, out, json: options.json === true, stop });
+    return interrupt.exitCode ?? code;
+  }).finally(() => release?.());
+}
+
+/** Throws UsageError for a strategy that is none, or none for here. */
+async function knownStrategy(name: string, { id, variants }: Bug): Promise<string> {
+  const { STRATEGIES } = await import('../explore/strategies/named.js');
+  if (STRATEGIES.includes(name)) return name;
+  const what = STATEFUL.has(name)
+    ? `goes with explore, as in rmptorture explore ${id} --variant ${variants[0]} --strategy ${name}`
+    : 'unknown strategy';
+  throw new UsageError('--strategy', `--strategy ${name || "''"}: ${what}; known here are ${STRATEGIES.join(', ')}`);
+}
+
+interface How extends Omit<ReproduceOptions, 'stop'> {
+  out: string;
+  interrupt: Interrupt;
+}
+
+/** Explores each bug with and without its mistake. */
+async function explain(
+  bugs: readonly Bug[],
+  all: boolean,
+  { pages, json = false }: Options,
+  { out, interrupt, ...how }: How,
+): Promise<number> {
+  const { reproduce } = await import('../catalogue/reproduce.js');
+  const { allText, failingText, fixedText } = await import('../report/repro.js');
+  const stop = (): boolean => interrupt.signal.aborted;
+  const done: Reproduction[] = [];
+  for (const bug of bugs) {
+    // Between bugs a signal has its turn.
+    await setImmediate();
+    if (stop()) break;
+    // What fails is shown while the fixed scenario is still being explored.
+    const print = (buggy: Half): void => void process.stdout.write(failingText(bug, buggy));
+    done.push(reproduce(bug, { ...how, stop }, all || json ? undefined : print));
   }
+  // A signal that came during the last bug.
+  await setImmediate();
+  const partial = done.length < bugs.length || stop();
+  const document = await writeResults(out, done, { seed: how.seed, partial });
+  if (pages !== undefined && !partial) await writePages(pages, done);
+  const text = all
+    ? allText(done, partial ? bugs.length : undefined)
+    : done.map((one) => fixedText(one, partial)).join('\n');
+  process.stdout.write(json ? `${JSON.stringify(document)}\n` : `${text}results: ${out}\n`);
+  return interrupt.exitCode ?? exitCode(done);
 }
 
 /** Writes result.json, and a trace of each failure, which `replay` runs again. Returns the document. */
@@ -143,7 +169,6 @@ async function writeResults(
   const { STEP_LIMIT } = await import('../catalogue/reproduce.js');
   const { exploreDocument } = await import('../report/explore-document.js');
   const { traceOf } = await import('../explore/trace-file.js');
-  await mkdir(out, { recursive: true });
   const half = async (bug: Bug, { target, result, counterexample, tookMs }: Half, variants: readonly string[]) => {
     const traceFile = path.join(out, `${bug.id}.trace.json`);
     const bound = { points: target.points, stepLimit: STEP_LIMIT };

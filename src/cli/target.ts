@@ -6,7 +6,7 @@ import { scenarioOf as scenarioOfBug } from '../catalogue/bug.js';
 import { BUGS } from '../catalogue/index.js';
 import { UsageError } from '../host/errors.js';
 import type { Protocol } from '../host/protocols.js';
-import { readDocument } from '../torture/document.js';
+import { openDocument, placed, type OpenedDocument } from '../torture/document.js';
 import { compileProgram } from '../explore/compile.js';
 import { programTarget } from '../explore/program-target.js';
 import type { Scenario } from '../explore/scenario.js';
@@ -30,7 +30,12 @@ export async function loadTarget(what: string, options: TargetOptions, overrides
       throw new UsageError('explore', `explore: ${what} is a program: variants and protocols belong to scenarios`);
     return programTarget(await compileProgram(what), { ...racesByDefault(options), name: path.basename(what, '.ts') });
   }
-  return scenarioTarget({ ...(await loadScenario(what, extension)), ...overrides }, options);
+  const { data, opened } = await loadScenario(what, extension);
+  try {
+    return scenarioTarget({ ...data, ...overrides }, options);
+  } catch (error) {
+    throw opened === undefined ? inFile(what, extension, error) : placed(error, opened);
+  }
 }
 
 /** What `explore` can be given by name, a line each. */
@@ -40,16 +45,30 @@ export function scenarioList(): string {
   return `${[...lines, `${BUGS[0]!.id} ...`.padEnd(width) + "  the scenario of a bug of the catalogue ('rmptorture repro' lists them)"].join('\n')}\n`;
 }
 
-async function loadScenario(what: string, extension: string): Promise<Scenario> {
-  if (['.yaml', '.yml', '.json'].includes(extension))
-    return readDocument(path.resolve(what), scenarioSchema, [], (data) =>
+/** An error about a scenario that a module exports names the module. */
+function inFile(what: string, extension: string, error: unknown): unknown {
+  if (extension === '' || !(error instanceof UsageError) || error.values['path'] === undefined) return error;
+  return new UsageError('explore', `explore: ${what}: default export: ${error.message}`);
+}
+
+interface LoadedScenario {
+  data: Scenario;
+  /** Of a document: where its values stand. */
+  opened?: OpenedDocument<unknown>;
+}
+
+async function loadScenario(what: string, extension: string): Promise<LoadedScenario> {
+  if (['.yaml', '.yml', '.json'].includes(extension)) {
+    const opened = openDocument(path.resolve(what), scenarioSchema, [], (data) =>
       scenarioComplaints(data as Scenario).map((each) => ({ ...each, inKey: false })),
-    ) as Scenario;
-  if (extension === '.js' || extension === '.mjs') return scenarioOf(what);
+    );
+    return { data: opened.data as Scenario, opened };
+  }
+  if (extension === '.js' || extension === '.mjs') return { data: await scenarioOf(what) };
   const found = SCENARIOS.find(({ name }) => name === what);
-  if (found !== undefined) return found;
+  if (found !== undefined) return { data: found };
   const bug = BUGS.find(({ id }) => id === what.toUpperCase());
-  if (bug !== undefined) return scenarioOfBug(bug, false);
+  if (bug !== undefined) return { data: scenarioOfBug(bug, false) };
   const known = SCENARIOS.map(({ name }) => name).join(', ');
   throw new UsageError(
     'explore',

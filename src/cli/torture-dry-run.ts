@@ -5,7 +5,6 @@ import { scaled } from '../torture/run.js';
 import { profileSources, resolvedYaml, withAbsolutePaths } from '../torture/resolved.js';
 import type { Profile } from '../torture/schema.js';
 import { drawSwarm } from '../torture/swarm.js';
-import { costsOf } from '../torture/trouble.js';
 
 /** What the command line says besides `--set`. */
 export interface CommandLine {
@@ -49,7 +48,6 @@ export function storedProfile(used: Profile, opened: OpenedDocument<Profile>, li
 export function dryRun(opened: OpenedDocument<Profile>, line: CommandLine, json: boolean): string {
   const { data } = opened;
   const sequences = data.vms.map((vm) => memslotSequence(vm, line.profilePath));
-  costsOf(data, line.profilePath);
   const drawn = drawSwarm(data, line.seed);
   const used = line.workers === undefined ? drawn : scaled(drawn, line.profilePath, line.workers, sequences);
   if (!json) return storedProfile(used, opened, line);

@@ -6,16 +6,18 @@ import { UsageError } from '../host/errors.js';
 import { createLog, LOG_LEVELS, type LogLevel } from '../host/log.js';
 import type { LiveAbout } from '../report/live.js';
 import { tortureText } from '../report/torture.js';
+import type { OpenedDocument, Override } from '../torture/document.js';
 import type { TortureResult } from '../torture/run.js';
 import type { Profile } from '../torture/schema.js';
 import type { TortureOptions } from '../torture/torture-options.js';
 import type { TraceLog } from '../torture/trace.js';
 import type { TortureProgress } from '../torture/window.js';
 import { EXIT_INCONCLUSIVE, EXIT_PASSED, EXIT_THRESHOLD, EXIT_VIOLATION } from './exit-codes.js';
-import { claimFolder, outFolder } from './out-folder.js';
+import { inFolder } from './out-folder.js';
 import { readSeed } from './seed.js';
 import { SeriesFiles } from './series-files.js';
-import { interruptible } from './signals.js';
+import { shellWord } from './shell.js';
+import type { Interrupt } from './signals.js';
 import type { CommandLine } from './torture-dry-run.js';
 import { liveView } from './torture-live.js';
 import { writeTortureFiles } from './torture-files.js';
@@ -74,40 +76,62 @@ function collect(value: string, before: string[]): string[] {
 }
 
 async function torture(profileArgument: string | undefined, options: Options): Promise<number> {
-  const { openDocument } = await import('../torture/document.js');
-  const { profileSchema } = await import('../torture/schema.js');
-  const { profileComplaints } = await import('../torture/complaints.js');
-  const { runTorture } = await import('../torture/run.js');
-  const { startMetrics } = await import('./metrics-server.js');
-  const { dryRun, storedProfile } = await import('./torture-dry-run.js');
+  const { openProfile } = await import('./profile.js');
+  const { dryRun } = await import('./torture-dry-run.js');
   const profilePath = resolve(profileArgument ?? QUICKSTART);
   const override = overrides(options);
-  const opened = openDocument(profilePath, profileSchema, override, profileComplaints);
-  const profile = opened.data;
-  const seed = readSeed(options.seed ?? profile.seed);
-  const workers: { workers?: number } = options.workers === undefined ? {} : { workers: readWorkers(options.workers) };
-  const logLevel = readLogLevel(options.logLevel);
-  const traceEvents = readTraceEvents(options.trace);
-  const line: CommandLine = { profilePath, seed, seedOption: options.seed, workers: workers.workers };
+  const opened = await openProfile(profilePath, override);
+  const seed = readSeed(options.seed ?? opened.data.seed);
+  const workers = options.workers === undefined ? undefined : readWorkers(options.workers);
+  const line: CommandLine = { profilePath, seed, seedOption: options.seed, workers };
+  const asked: Asked = {
+    opened,
+    line,
+    again: again(profilePath, override, seed, options.workers),
+    logLevel: readLogLevel(options.logLevel),
+    traceEvents: readTraceEvents(options.trace),
+  };
   if (options.dryRun === true) {
     process.stdout.write(dryRun(opened, line, options.json === true));
     return EXIT_PASSED;
   }
-  const out = outFolder(options.out, 'torture');
+  return inFolder(options.out, 'torture', (out, interrupt) => runInFolder(out, interrupt, asked, options));
+}
+
+/** What the command line asks for, read and checked. */
+interface Asked {
+  opened: OpenedDocument<Profile>;
+  line: CommandLine;
+  again: string;
+  logLevel: LogLevel;
+  traceEvents: number | undefined;
+}
+
+async function runInFolder(
+  out: string,
+  interrupt: Interrupt,
+  { opened, line, again: repeat, logLevel, traceEvents }: Asked,
+  options: Options,
+): Promise<number> {
+  const { placed } = await import('../torture/document.js');
+  const { runTorture } = await import('../torture/run.js');
+  const { startMetrics } = await import('./metrics-server.js');
+  const { storedProfile } = await import('./torture-dry-run.js');
+  const { profilePath, seed, workers } = line;
+  const profile = opened.data;
   const series = new SeriesFiles(out);
   let trace: TraceLog | undefined;
   const log: string[] = [];
   const metrics = options.metrics === undefined ? undefined : await startMetrics(options.metrics);
   if (metrics !== undefined) createLog(logLevel, (text) => log.push(text)).info({ url: metrics.url }, 'metrics served');
-  const interrupt = interruptible(claimFolder(out));
   const view = showsView(options, logLevel) ? liveView(process.stderr, about(line, profile), logLevel) : undefined;
   try {
     const result = await runTorture({
       profile,
       profilePath,
       seed,
-      again: again(profilePath, override, seed, options.workers),
-      ...workers,
+      again: repeat,
+      ...(workers === undefined ? {} : { workers }),
       // The view shows the lines itself, above.
       logLevel: view === undefined ? logLevel : 'silent',
       signal: interrupt.signal,
@@ -127,9 +151,10 @@ async function torture(profileArgument: string | undefined, options: Options): P
       options.json === true ? `${JSON.stringify(result)}\n` : `${tortureText(result)}results: ${out}\n`,
     );
     return result.verdict === 'violated' ? EXIT_VIOLATION : (interrupt.exitCode ?? exitCode(result));
+  } catch (error) {
+    throw placed(error, opened);
   } finally {
     view?.close();
-    interrupt.dispose();
     await metrics?.close();
   }
 }
@@ -152,11 +177,13 @@ function about({ profilePath, seed, workers }: CommandLine, { build, protocol, h
 }
 
 /** The keys of the profile that the command line overrides. */
-function overrides({ set, duration, protocol }: Options): string[] {
+function overrides({ set, duration, protocol }: Options): Override[] {
+  const option = (key: string, value: string | undefined): Override[] =>
+    value === undefined ? [] : [{ pair: `${key}=${value || "''"}`, shown: `--${key} ${value || "''"}` }];
   return [
-    ...set,
-    ...(duration === undefined ? [] : [`duration=${duration}`]),
-    ...(protocol === undefined ? [] : [`protocol=${protocol}`]),
+    ...set.map((pair) => ({ pair, shown: `--set ${pair}` })),
+    ...option('duration', duration),
+    ...option('protocol', protocol),
   ];
 }
 
@@ -166,10 +193,10 @@ function watchers(...each: (((progress: TortureProgress) => void) | undefined)[]
   return there.length === 0 ? {} : { onProgress: (progress) => there.forEach((watcher) => watcher(progress)) };
 }
 
-function again(profilePath: string, override: readonly string[], seed: bigint, workers: string | undefined): string {
-  const sets = override.map((pair) => ` --set '${pair}'`).join('');
+function again(profilePath: string, override: readonly Override[], seed: bigint, workers: string | undefined): string {
+  const sets = override.map(({ pair }) => ` --set ${shellWord(pair)}`).join('');
   const threads = workers === undefined ? '' : ` --workers ${workers}`;
-  return `npx rmptorture torture ${profilePath} --seed 0x${seed.toString(16)}${sets}${threads}`;
+  return `npx rmptorture torture ${shellWord(profilePath)} --seed 0x${seed.toString(16)}${sets}${threads}`;
 }
 
 function readWorkers(text: string): number {

@@ -1,5 +1,6 @@
 // What is wrong with a scenario that its schema accepts: objects that are not there, and threads that are missing. Each complaint knows its place, so that a file's
 // line and column can be said.
+import { variantNames } from '../host/variants.js';
 import type { Expectation, Operation, Scenario } from './scenario.js';
 
 type Path = readonly (string | number)[];
@@ -12,11 +13,12 @@ export interface ScenarioComplaint {
 
 /** Everything that is wrong, in the order of the document. */
 export function scenarioComplaints(scenario: Scenario): ScenarioComplaint[] {
-  const { setup = [], threads, expect = [] } = scenario;
+  const { setup = [], threads, expect = [], variants = [] } = scenario;
   const names = Object.keys(threads);
   const none = names.length === 0 ? [complaint(['threads'], 'threads: expected one at least')] : [];
   return [
     ...none,
+    ...variants.flatMap((name, n) => unknown(['variants', n], 'variant', name, variantNames())),
     ...setup.flatMap((operation, n) => ofObjects(scenario, operation, ['setup', n])),
     ...names.flatMap((thread) =>
       threads[thread]!.flatMap((operation, n) => ofObjects(scenario, operation, ['threads', thread, n])),

@@ -24,9 +24,14 @@ const DEFAULT_PAGES = 64;
 const GUEST_GFNS = 512;
 const NAMES = 64;
 
-function handle(what: string, value: number): number {
+/** An error that knows the place in the scenario (see placed() of documents). */
+function setupError(path: readonly (string | number)[], what: string): UsageError {
+  return new UsageError('setup', `set-up: ${what}`, { path });
+}
+
+function handle(path: readonly (string | number)[], what: string, value: number): number {
   const address = value >>> 0;
-  if (address >= 0xfffff000) throw new UsageError('setup', `set-up: ${what}: ${errnoName(value)}`);
+  if (address >= 0xfffff000) throw setupError(path, `${what}: ${errnoName(value)}`);
   return address;
 }
 
@@ -44,7 +49,10 @@ export function bootScenario({ x, words }: ScenarioMemory, scenario: Scenario, m
   });
   words[layout.SH_NAMES_MAX / 4] = NAMES;
   const error = x.bootKernel();
-  if (error !== 0) throw new UsageError('host', `host: ${pages} pages: the kernel does not boot: ${errnoName(error)}`);
+  if (error !== 0)
+    throw new UsageError('host', `host: ${pages} pages: the kernel does not boot: ${errnoName(error)}`, {
+      path: ['host'],
+    });
   const table = scenario.host?.rmpTable;
   if (table === undefined) return x.addHostMemory(FIRST_PFN, FIRST_PFN + pages);
   const [start, end] = [table.start, table.start + table.pages];
@@ -52,6 +60,7 @@ export function bootScenario({ x, words }: ScenarioMemory, scenario: Scenario, m
     throw new UsageError(
       'host',
       `host.rmpTable: pages ${start} to ${end} are not among ${FIRST_PFN} to ${FIRST_PFN + pages}`,
+      { path: ['host', 'rmpTable'] },
     );
   x.rmpSetFirmwareRange(start, end);
   x.addHostMemory(FIRST_PFN, start);
@@ -72,8 +81,8 @@ export function setUpScenario(memory: ScenarioMemory, scenario: Scenario): Objec
 function createObjects(x: KernelExports, scenario: Scenario): ObjectTable {
   const files = new Map<string, number>();
   for (const [name, { pages, huge = false, stacked = false }] of Object.entries(scenario.files ?? {})) {
-    const file = handle(`file '${name}'`, x.sysCreateFile(0, 0, huge ? 1 : 0));
-    handle(`size of file '${name}'`, x.sysFileSetSize(file, pages * 4096));
+    const file = handle(['files', name], `file '${name}'`, x.sysCreateFile(0, 0, huge ? 1 : 0));
+    handle(['files', name, 'pages'], `size of file '${name}'`, x.sysFileSetSize(file, pages * 4096));
     if (stacked) x.stackFile(file);
     files.set(name, file);
   }
@@ -81,11 +90,13 @@ function createObjects(x: KernelExports, scenario: Scenario): ObjectTable {
   for (const [name, { vcpus = 1, snp = true, irqchip = false, process = false, gfns = GUEST_GFNS }] of Object.entries(
     scenario.vms ?? {},
   )) {
-    const address = handle(`guest '${name}'`, x.sysCreateVm(snp ? 1 : 0, 0, 0));
-    handle(`shadow of guest '${name}'`, x.sysGuestShadow(address, gfns));
-    const processAddress = process ? handle(`process of guest '${name}'`, x.processCreate(address)) : 0;
+    const address = handle(['vms', name], `guest '${name}'`, x.sysCreateVm(snp ? 1 : 0, 0, 0));
+    handle(['vms', name], `shadow of guest '${name}'`, x.sysGuestShadow(address, gfns));
+    const processAddress = process ? handle(['vms', name], `process of guest '${name}'`, x.processCreate(address)) : 0;
     if (irqchip) x.kvmCreateIrqchip(address);
-    const made = Array.from({ length: vcpus }, () => handle(`vCPU of guest '${name}'`, x.sysCreateVcpu(address)));
+    const made = Array.from({ length: vcpus }, () =>
+      handle(['vms', name], `vCPU of guest '${name}'`, x.sysCreateVcpu(address)),
+    );
     vms.set(name, { address, vcpus: made, process: processAddress });
   }
   const xarrays = new Map<string, number>();
@@ -99,7 +110,8 @@ function createObjects(x: KernelExports, scenario: Scenario): ObjectTable {
 /** Writes a list of calls into the state; its address. */
 function writeCalls({ x, words }: ScenarioMemory, operations: readonly Operation[], objects: ObjectTable): number {
   const list = x.vmalloc(BigInt((operations.length + 1) * calls.CALL_SIZE)) >>> 0;
-  if (list === 0) throw new UsageError('threads', 'threads: the scenario does not fit into its host');
+  if (list === 0)
+    throw new UsageError('threads', 'threads: the scenario does not fit into its host', { path: ['threads'] });
   const view = new DataView(words.buffer);
   operations.forEach((operation, n) => {
     const at = list + n * calls.CALL_SIZE;
@@ -117,10 +129,10 @@ function runSetup(memory: ScenarioMemory, operations: readonly Operation[], obje
   words[((x.taskAddress(0) >>> 0) + layout.TASK_PROGRAM) / 4] = list;
   if (!quietly(() => x.runOperations())) {
     const found = readViolations(words.buffer as SharedArrayBuffer);
-    throw new UsageError('setup', `set-up: ${found[0]?.message ?? 'the kernel stopped'}`);
+    throw setupError(['setup'], found[0]?.message ?? 'the kernel stopped');
   }
   operations.forEach(({ op }, n) => {
     const result = words[(list + n * calls.CALL_SIZE + calls.CALL_RESULT) / 4]!;
-    if (result < 0) throw new UsageError('setup', `set-up: operation ${n + 1} (${op}): ${errnoName(result)}`);
+    if (result < 0) throw setupError(['setup', n], `operation ${n + 1} (${op}): ${errnoName(result)}`);
   });
 }

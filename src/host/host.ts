@@ -1,14 +1,14 @@
 // The public API's host: one or more shards with their kernels, a worker pool, oracles and statistics.
 import { cpus } from 'node:os';
-import { pathToFileURL } from 'node:url';
 import * as layout from '../kernel/abi/layout.js';
 import { checkActors, runActor, type ActorOfPool, type ActorsRun } from './actor-run.js';
 import { nowNs } from './clock.js';
 import * as program from '../kernel/abi/program.js';
-import type { HostHandle, UserHook } from './attach.js';
+import type { HostHandle } from './attach.js';
 import { parseCosts, readCosts } from './costs.js';
 import { enableDebug, prDebug } from './debug.js';
 import { KernelOops, UsageError, type Violation } from './errors.js';
+import { loadHook } from './hook.js';
 import { HOST_DEFAULTS, hostOptions, type HostOptions } from './host-options.js';
 import { createLog, type Log } from './log.js';
 import { checkOptions, given, shown } from './options.js';
@@ -306,17 +306,4 @@ export class Host {
     this.#pool = undefined;
     for (const shard of this.shards) shard.left = true;
   }
-}
-
-async function loadHook(path: string): Promise<UserHook> {
-  try {
-    const module = (await import(pathToFileURL(path).href)) as { default?: unknown };
-    if (typeof module.default === 'function') return module.default as UserHook;
-  } catch (error) {
-    throw new UsageError('hook', `hook: ${path}: ${(error as Error).message}`);
-  }
-  throw new UsageError(
-    'hook',
-    `hook: ${path} has no function as its default export; write none, snp, or such a module`,
-  );
 }

@@ -29,11 +29,19 @@ export function describe(issue: z.core.$ZodIssue, known: readonly string[], valu
   const key = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const name = issue.keys[0]!;
-    const near = nearest(name, known);
+    const near = nearest(
+      name,
+      known.filter((each) => each !== name),
+    );
     return `${key === '' ? '' : `${key}: `}unknown key '${name}'${near === undefined ? '' : `; did you mean '${near}'?`}`;
   }
   const near = typeof value === 'string' ? nearest(value, wordsOf(issue)) : undefined;
-  const what = near === undefined ? issue.message : `'${value as string}' is not known; did you mean '${near}'?`;
+  const what =
+    near !== undefined
+      ? `'${value as string}' is not known; did you mean '${near}'?`
+      : value === undefined && issue.code === 'invalid_type'
+        ? `missing; expected ${issue.expected}`
+        : issue.message;
   return `${key === '' ? 'document' : key}: ${what}`;
 }
 
@@ -67,14 +75,18 @@ export function nearestWords(word: string, known: readonly string[]): string[] {
     .map(({ candidate }) => candidate);
 }
 
+/** Letters to add, to leave out, to change, or to swap with their neighbour. */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, n) => n);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (swapped) next[j] = Math.min(next[j]!, before[j - 2]! + 1);
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row[b.length]!;
 }

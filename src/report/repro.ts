@@ -77,7 +77,7 @@ export function failingText(bug: Bug, buggy: Half): string {
 }
 
 /** What came of the fixed scenario, and the verdict. */
-export function fixedText({ bug, fixed, confirmed }: Reproduction): string {
+export function fixedText({ bug, fixed, confirmed }: Reproduction, isInterrupted: boolean): string {
   const lines = ['', `without it: ${outcome(fixed)}`];
   if (fixed.counterexample !== undefined) {
     const { target, failure, constraints } = fixed.counterexample;
@@ -85,13 +85,17 @@ export function fixedText({ bug, fixed, confirmed }: Reproduction): string {
   }
   lines.push(
     '',
-    confirmed ? 'SUCCESS' : `FAILURE: expected ${bug.verdicts.join(' or ')}, and nothing once it is fixed`,
+    isInterrupted
+      ? 'INTERRUPTED'
+      : confirmed
+        ? 'SUCCESS'
+        : `FAILURE: expected ${bug.verdicts.join(' or ')}, and nothing once it is fixed`,
   );
   return `${lines.join('\n')}\n`;
 }
 
-/** A row a bug: both halves. */
-export function allText(reproductions: readonly Reproduction[]): string {
+/** A row a bug: both halves. `interruptedOf` is how many there were to be, of a run that was interrupted. */
+export function allText(reproductions: readonly Reproduction[], interruptedOf?: number): string {
   const rows = reproductions.map(({ bug, buggy, fixed, confirmed }) => [
     bug.id,
     outcome(buggy),
@@ -99,10 +103,12 @@ export function allText(reproductions: readonly Reproduction[]): string {
     confirmed ? '' : 'NOT CONFIRMED',
   ]);
   const wrong = reproductions.filter(({ confirmed }) => !confirmed).length;
+  const verdict =
+    wrong === 0 ? `SUCCESS: ${reproductions.length} bugs` : `FAILURE: ${wrong} of ${reproductions.length} bugs`;
   return [
     ...leftTable([['bug', 'with the mistake', 'without it', ''], ...rows]),
     '',
-    wrong === 0 ? `SUCCESS: ${reproductions.length} bugs` : `FAILURE: ${wrong} of ${reproductions.length} bugs`,
+    interruptedOf === undefined ? verdict : `INTERRUPTED: ${reproductions.length} of ${interruptedOf} bugs`,
     '',
   ].join('\n');
 }

@@ -2,13 +2,52 @@
 import { cpus } from 'node:os';
 import type { Complaint } from './document.js';
 import { parseDuration } from '../host/units.js';
+import { variantNames } from '../host/variants.js';
+import { nearestWords } from '../host/issues.js';
 import type { Perturb, Profile } from './schema.js';
 import { thresholdComplaints } from './thresholds.js';
 import { hasTrouble } from './trouble.js';
 
 /** Everything that is wrong with a profile that its schema accepts, each with its place. */
 export function profileComplaints(profile: Profile): Complaint[] {
-  return [...thresholdComplaints(profile), ...actorComplaints(profile), ...perturbComplaints(profile)];
+  return [
+    ...thresholdComplaints(profile),
+    ...actorComplaints(profile),
+    ...perturbComplaints(profile),
+    ...variantComplaints(profile),
+    ...timeComplaints(profile),
+  ];
+}
+
+function variantComplaints({ variants, build }: Profile): Complaint[] {
+  if (variants.length > 0 && build !== 'perturbed') {
+    const message = `variants: the ${build} build has none; use build: perturbed`;
+    return [{ path: ['variants'], inKey: false, message }];
+  }
+  const known = variantNames();
+  return variants.flatMap((name, n) => {
+    if (known.includes(name) || known.includes(name.toUpperCase())) return [];
+    const near = nearestWords(name, known);
+    const advice = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `known are ${known.join(', ')}`;
+    return [{ path: ['variants', n], inKey: false, message: `variants.${n}: '${name}' is unknown; ${advice}` }];
+  });
+}
+
+/** Ends of time that a double of nanoseconds no longer counts up to. */
+const MOST_NS = 9e17;
+const LEAST_STUCK_NS = 1e6;
+
+function timeComplaints({ warmup, duration, stuckAfter }: Profile): Complaint[] {
+  const complain = (key: string, given: string | number, text: string): Complaint[] => [
+    { path: [key], inKey: false, message: `${key}: ${given} ${text}` },
+  ];
+  return [
+    ...(parseDuration(warmup) > MOST_NS ? complain('warmup', warmup, 'is too long; at most 250000h') : []),
+    ...(parseDuration(duration) > MOST_NS ? complain('duration', duration, 'is too long; at most 250000h') : []),
+    ...(parseDuration(stuckAfter) < LEAST_STUCK_NS
+      ? complain('stuckAfter', stuckAfter, 'is too short; at least 1ms')
+      : []),
+  ];
 }
 
 /** The same of its actors alone. */
@@ -55,6 +94,8 @@ function perturbComplaints({ perturb, build, stuckAfter }: Profile): Complaint[]
   if (victim !== undefined && parseDuration(victim.pause[0]) > parseDuration(victim.pause[1])) {
     found.push(complain(['victim', 'pause'], 'the first duration must not be longer than the second'));
   }
+  // One that is too short at all is told of by itself.
+  if (parseDuration(stuckAfter) < LEAST_STUCK_NS) return found;
   for (const { path, time } of lengths(perturb)) {
     if (parseDuration(time) * 2 <= parseDuration(stuckAfter)) continue;
     found.push(

@@ -1,9 +1,10 @@
 // Guests of a profile: files, VMs, vCPUs, and the memslots of a real VMM's log replayed with the logged return value compared with ours.
 import { dirname, resolve } from 'node:path';
-import { UsageError } from '../host/errors.js';
+import { errnoName, UsageError } from '../host/errors.js';
 import type { Log } from '../host/log.js';
 import type { Shard } from '../host/shard.js';
 import { parseSize } from '../host/units.js';
+import * as errno from '../kernel/abi/errno.js';
 import * as kvm from '../kernel/abi/kvm.js';
 import { PROTOCOL_GUEST_MEMFD, SH_PROTOCOL } from '../kernel/abi/layout.js';
 import { readDocument } from './document.js';
@@ -61,12 +62,12 @@ export interface ReplayDifference {
   actual: number;
 }
 
-/** The sequence of a VM: its file, or one private slot when the profile gives only a size. */
+/** The sequence of a VM: its file, or one private slot when the profile gives only a size. Throws UsageError for a file that is wrong, and a size that cannot be. */
 export function memslotSequence(vm: VmProfile, profilePath: string): MemslotSequence {
   if (vm.memslots !== undefined) return readDocument(resolve(dirname(profilePath), vm.memslots), memslotsSchema);
   const size = parseSize(vm.memory ?? '1GiB');
   if (size % PAGE !== 0)
-    throw new UsageError('profile', `vms.${vm.name}.memory: ${size} bytes is not a multiple of 4096`);
+    throw new UsageError('profile', `${size} bytes are no whole pages; expected a multiple of 4096`);
   const step = { slot: 0, flags: kvm.KVM_MEM_PRIVATE, gpa: 0, size, hva: 0x7f0000000000, file: 0, offset: 0, ret: 0 };
   return { name: vm.name, files: [{ id: 0, size }], steps: [step] };
 }
@@ -87,7 +88,7 @@ export function createGuest(
 ): Guest {
   const shard = shards[shardNumber]!;
   const files = createFiles(shard, sequence, home);
-  const vm = handle('create VM', shard.x.sysCreateVm(1, profile.asid === 'auto' ? 0 : profile.asid, home));
+  const vm = createVm(shard, profile.asid, home);
   if (process) handle('create process', shard.x.processCreate(vm));
   if (irqchip) shard.x.kvmCreateIrqchip(vm);
   const areas = new Map<number, Area>();
@@ -114,6 +115,7 @@ export function createGuest(
       });
   });
   const kept = [...areas.values()];
+  if (kept.length === 0) throw new UsageError('memslots', 'its memslots leave no memory');
   const highestId = Math.max(...sequence.steps.map((step) => step.slot));
   if (window && kept.length > 0 && kept.every((area) => area.file !== 0)) {
     kept.push(addWindow(shard, vm, kept, highestId + 1));
@@ -138,6 +140,13 @@ export function createGuest(
 
 function expectedOf({ words }: Shard, { ret, retGuestMemfd = ret }: MemslotSequence['steps'][number]): number {
   return words[SH_PROTOCOL / 4] === PROTOCOL_GUEST_MEMFD ? retGuestMemfd : ret;
+}
+
+function createVm(shard: Shard, asid: VmProfile['asid'], home: number): number {
+  const vm = shard.x.sysCreateVm(1, asid === 'auto' ? 0 : asid, home);
+  if (vm !== -errno.EBUSY) return handle('create VM', vm);
+  const free = 'set asid: auto, or list this guest before those that have auto';
+  throw new UsageError('create VM', `ASID ${asid} is that of another guest already; ${free}`);
 }
 
 /** The sequence's files, by its ids. */
@@ -183,10 +192,10 @@ function roundUp(value: number, align: number): number {
 /** Object handles are kernel addresses; the last 4096 values are negative errno. */
 function handle(operation: string, value: number): number {
   const address = value >>> 0;
-  if (address >= 0xfffff000) throw new UsageError(operation, `${operation}: error ${value | 0}`);
+  if (address >= 0xfffff000) throw new UsageError(operation, `${operation}: ${errnoName(value | 0)}`);
   return address;
 }
 
 function check(operation: string, error: number): void {
-  if (error < 0) throw new UsageError(operation, `${operation}: error ${error}`);
+  if (error < 0) throw new UsageError(operation, `${operation}: ${errnoName(error)}`);
 }

@@ -1,5 +1,4 @@
 // One torture run: host, guests, actors, the time window, the audit, the verdict.
-import { dirname, resolve } from 'node:path';
 import { planShards } from '../host/boot.js';
 import type { Costs } from '../host/costs.js';
 import { Host } from '../host/host.js';
@@ -20,6 +19,8 @@ import {
 } from './results.js';
 import { Series } from './series.js';
 import type { MemslotSequence, Perturb, Profile } from './schema.js';
+import { about } from './document.js';
+import { hookOf, memoryOf } from './files.js';
 import { invariantsOf, type InvariantResult } from './invariants.js';
 import { failingPlaces, type FailingPlace } from './failing-place.js';
 import { recentWindow, type RecentWindow } from './recent.js';
@@ -147,17 +148,6 @@ export function scaled(
   return scaleWorkers(profile, workers, sequences, Math.min(guests, shards));
 }
 
-function memoryOf(
-  { host: { memory, layout, shardMemory } }: Profile,
-  profilePath: string,
-): Pick<HostOptions, 'memory' | 'layout' | 'shardMemory'> {
-  return {
-    memory,
-    ...(shardMemory === undefined ? {} : { shardMemory }),
-    ...(layout === undefined ? {} : { layout: resolve(dirname(profilePath), layout) }),
-  };
-}
-
 async function createHost(options: Drawn): Promise<Host> {
   const { profile, profilePath } = options;
   const costs = costsOf(profile, profilePath);
@@ -170,7 +160,7 @@ async function createHost(options: Drawn): Promise<Host> {
     workers: options.workers ?? profile.actors.reduce((sum, actor) => sum + actor.threads, 0),
     protocol: profile.protocol,
     inUseWritable: profile.host.inUseWritable,
-    hook: /^(none|snp)$/.test(profile.hook) ? profile.hook : resolve(dirname(profilePath), profile.hook),
+    hook: hookOf(profile, profilePath),
     build: profile.build,
     stuckAfter: profile.stuckAfter,
     seed: options.seed,
@@ -202,12 +192,13 @@ function prepare(
         const name = vm.count === 1 ? vm.name : `${vm.name}-${n}`;
         const home = prepared.guests.length % profile.host.partitions;
         const shard = prepared.guests.length % host.shards.length;
-        prepared.guests.push(
-          createGuest(host.shards, shard, name, vm, sequences[kind]!, home, prepared.differences, guestOptions),
-        );
+        const create = (): Guest =>
+          createGuest(host.shards, shard, name, vm, sequences[kind]!, home, prepared.differences, guestOptions);
+        prepared.guests.push(about(['vms', kind], create));
       }
     });
-    prepared.programs = writeActors(host.shards, profile.actors, prepared.guests, profile.stutter);
+    const write = (): ActorProgram[] => writeActors(host.shards, profile.actors, prepared.guests, profile.stutter);
+    prepared.programs = about(['actors'], write);
     if (profile.operations !== undefined) writeBudget(host.shards, prepared.programs, profile.operations);
     prepared.victims = markVictims(host.shards, prepared.programs, profile.perturb, seed);
   } catch (error) {

@@ -3,20 +3,37 @@ import { z } from 'zod';
 import { COST_NAMES, type CostName } from '../host/costs.js';
 import { PROTOCOLS } from '../host/protocols.js';
 
+/** Before the number of a text: it is above 0. */
+const ABOVE_0 = '(?=[0.]*[1-9])';
+const SIZE = 'expected a size above 0, such as 64GiB';
 /** A size in bytes: a number, or text such as `64GiB`. */
-const size = z.union([
-  z.number().int().positive(),
-  z.string().regex(/^\d+(\.\d+)?\s*(B|[KMGT]i?B)?$/i, 'a size such as 64GiB'),
-]);
-export const duration = z.union([
-  z.number().positive().max(1e9),
-  z.string().regex(/^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$/, 'a duration such as 250ms, 15s or 1h'),
-]);
-const rate = z.union([
-  z.number().positive(),
-  z.string().regex(/^\d+(\.\d+)?\s*[kM]?(\/(s|m))?$/, 'a rate such as 2000/s or 5k/s'),
-]);
-const rateOrNone = z.union([z.number().min(0), rate.options[1]]);
+const size = z.union(
+  [
+    z.number().int().positive(),
+    z.string().regex(new RegExp(`^${ABOVE_0}\\d+(\\.\\d+)?\\s*(B|[KMGT]i?B)?$`, 'i'), SIZE),
+  ],
+  SIZE,
+);
+const DURATION = 'expected a duration such as 250ms, 15s or 1h';
+export const duration = z.union(
+  [z.number().positive().max(1e9), z.string().regex(/^\d+(\.\d+)?\s*(ns|us|ms|s|m|h)$/, DURATION)],
+  DURATION,
+);
+const LASTING = 'expected a duration above 0, such as 250ms, 15s or 1h';
+/** A duration in which something is to happen. */
+const lasting = z.union(
+  [duration.options[0], z.string().regex(new RegExp(`^${ABOVE_0}\\d+(\\.\\d+)?\\s*(ns|us|ms|s|m|h)$`), LASTING)],
+  LASTING,
+);
+const RATE = 'expected a rate above 0, such as 2000/s or 5k/s';
+const rate = z.union(
+  [z.number().positive(), z.string().regex(new RegExp(`^${ABOVE_0}\\d+(\\.\\d+)?\\s*[kM]?(/(s|m))?$`), RATE)],
+  RATE,
+);
+const rateOrNone = z.union(
+  [z.number().min(0), z.string().regex(/^\d+(\.\d+)?\s*[kM]?(\/(s|m))?$/, 'expected a rate such as 2000/s or 5k/s')],
+  'expected a rate such as 2000/s or 5k/s',
+);
 const fraction = z.number().min(0).max(1);
 /** A number of operations. */
 export const budget = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
@@ -229,6 +246,13 @@ const costsSchema = z.strictObject(
   Object.fromEntries(COST_NAMES.map((name) => [name, cost.optional()])) as Record<CostName, z.ZodOptional<typeof cost>>,
 );
 
+const SEED = 'expected a whole number below 2^64, decimal or 0x, in quotes from 2^53 on';
+const SEED_TEXT = /^(0x[0-9a-f]{1,16}|\d{1,20})$/i;
+
+function isSeed(text: string): boolean {
+  return SEED_TEXT.test(text) && BigInt(text) < 2n ** 64n;
+}
+
 export const profileSchema = z
   .strictObject({
     host: z
@@ -261,18 +285,27 @@ export const profileSchema = z
     vms: z.array(vm).min(1),
     actors: z.array(actorSchema).min(1),
     stutter: z
-      .strictObject({ run: duration, pause: duration })
+      .strictObject({ run: lasting, pause: duration })
       .optional()
       .describe('all actors run for a time, pause for a time, and so on'),
     warmup: duration.default('1ms'),
-    duration: duration.default('15s'),
+    duration: lasting.default('15s'),
     operations: budget
       .optional()
       .describe('recorded operations of all threads together after which the run ends, if its time is not over before'),
     stuckAfter: duration
       .default('20s')
       .describe('a thread without progress for so long fails the run; one that does not leave then is terminated'),
-    seed: z.union([z.number().int().min(0), z.string().regex(/^(0x[0-9a-f]+|\d+)$/i)]).optional(),
+    seed: z
+      .union(
+        [
+          z.number().int(SEED).min(0, SEED),
+          z.string().regex(SEED_TEXT, { error: SEED, abort: true }).refine(isSeed, SEED),
+        ],
+        SEED,
+      )
+      .optional()
+      .describe('decimal or 0x, below 2^64; in quotes from 2^53 on'),
     trust: z
       .strictObject({
         runDelay: fraction.optional().describe('most that a thread may wait for a CPU, as a share of its time'),

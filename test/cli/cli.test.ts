@@ -60,7 +60,11 @@ describe('a mistake on the command line', () => {
     ['a missing profile', ['torture', 'nowhere.yaml'], /^\S+\/nowhere\.yaml: no such file\n$/],
     ['an unknown key', ['torture', 'small.yaml', '--set', 'durtion=1s'], /^.*: unknown key 'durtion'.*'duration'\?\n$/],
     ['a seed that is no number', ['torture', 'small.yaml', '--seed', 'seven'], /^--seed seven: expected a number.*\n$/],
-    ['a variant that does not exist', ['torture', 'small.yaml', '--set', 'variants=[B99]'], /^variants: 'B99' .*\n$/],
+    [
+      'a variant that does not exist',
+      ['torture', 'small.yaml', '--set', 'variants=[B99]'],
+      /^--set variants=\[B99\]: variants\.0: 'B99' .*\n$/,
+    ],
     [
       'a layout that does not exist',
       ['torture', 'small.yaml', '--set', 'host.layout=no.yaml'],
@@ -94,7 +98,7 @@ describe('a mistake on the command line', () => {
       await vi.waitFor(() => expect(existsSync(join(cwd, 'out/.running'))).toBe(true), 30_000);
       const second = await run(cwd, 'torture', 'small.yaml', '--out', 'out');
       expect(second).toMatchObject({ code: 2, stdout: '' });
-      expect(second.stderr).toMatch(/^--out \S+out: another run writes there now; name another folder\n$/);
+      expect(second.stderr).toMatch(/^--out out: another run writes there now; name another folder\n$/);
       first.child.kill('SIGKILL');
       await first.ended;
       expect(existsSync(join(cwd, 'out/.running'))).toBe(true);

@@ -148,6 +148,8 @@ describe('the nearest known word', () => {
   it('is found when a letter is missing, wrong or swapped', () => {
     expect(nearest('tread', ['threads', 'rate'])).toBe('threads');
     expect(nearest('seeed', ['seed', 'vms'])).toBe('seed');
+    // Two letters the wrong way round are one mistake.
+    expect(nearest('falgs', ['files', 'flags'])).toBe('flags');
   });
 
   it('is not offered when nothing is close', () => {

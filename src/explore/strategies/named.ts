@@ -41,13 +41,13 @@ const MAKERS: Record<string, (target?: Target) => Strategy> = {
   dpor: () => new Dpor(),
 };
 
+/** Every name that `strategyNamed` understands. */
+export const STRATEGIES: readonly string[] = Object.keys(MAKERS);
+
 /** A fresh strategy; `target` is for those that look at more than addresses. Throws UsageError for a name there is not. */
 export function strategyNamed(name: string, target?: Target): Strategy {
   const make = MAKERS[name];
-  if (make === undefined)
-    throw new UsageError(
-      '--strategy',
-      `--strategy ${name}: unknown strategy; known are ${[...Object.keys(MAKERS), 'states', 'shortest'].join(', ')}`,
-    );
-  return make(target);
+  if (make !== undefined) return make(target);
+  const what = /^(states|shortest)$/.test(name) ? 'goes over states, not executions' : 'unknown strategy';
+  throw new UsageError('--strategy', `--strategy ${name}: ${what}; known here are ${STRATEGIES.join(', ')}`);
 }
