@@ -76,9 +76,14 @@ export function makeDocument(command: string, { effort, results, goals }: Runner
   };
 }
 
-function fileOf(name: string): string {
+/** Throws UsageError for what cannot be the name of a saved run. */
+export function checkName(name: string): void {
   if (!/^[\w.-]+$/.test(name))
     throw new UsageError('bench', `"${name}" is not a name; use letters, digits, "-", "_" and "."`);
+}
+
+function fileOf(name: string): string {
+  checkName(name);
   return path.join(FOLDER, `${name}.json`);
 }
 

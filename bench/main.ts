@@ -2,7 +2,14 @@
 // and the tests call this.
 import { machineDifferences } from '../src/host/environment.js';
 import { UsageError } from '../src/host/errors.js';
-import { compareDocuments, loadDocument, makeDocument, saveDocument, type BenchDocument } from './document.js';
+import {
+  checkName,
+  compareDocuments,
+  loadDocument,
+  makeDocument,
+  saveDocument,
+  type BenchDocument,
+} from './document.js';
 import { Runner, type Effort } from './runner.js';
 import { builds } from './suites/builds.js';
 import { clear } from './suites/clear.js';
@@ -64,6 +71,7 @@ export async function runBench(options: BenchOptions = {}): Promise<BenchOutcome
   if (unknown.length > 0) {
     throw new UsageError('bench', `no suite "${unknown.join('", "')}"; there are: ${Object.keys(SUITES).join(', ')}`);
   }
+  if (options.save !== undefined) checkName(options.save);
   const before = options.compare === undefined ? undefined : loadDocument(options.compare);
   const runner = new Runner(effort, (measured) => print(line(measured)));
   const differences =

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { machineDifferences } from '../host/environment.js';
 import { UsageError } from '../host/errors.js';
+import { unreadable } from '../host/unreadable.js';
 import { parseSeriesCsv } from '../report/series.js';
 import { compareSamples, profileDifferences, samplesOfSeries, type Bounds } from '../torture/compare.js';
 import type { TortureResult } from '../torture/run.js';
@@ -19,8 +20,10 @@ function readFolder(folder: string): Folder {
     try {
       return readFileSync(join(folder, name), 'utf8');
     } catch (error) {
-      const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message;
-      throw new UsageError('compare', `${join(folder, name)}: ${why}; name the result folder of a torture run`);
+      throw new UsageError(
+        'compare',
+        `${join(folder, name)}: ${unreadable(error)}; name the result folder of a torture run`,
+      );
     }
   };
   let result: TortureResult;
@@ -30,10 +33,11 @@ function readFolder(folder: string): Folder {
     if (error instanceof UsageError) throw error;
     throw new UsageError('compare', `${join(folder, 'result.json')}: ${(error as Error).message}`);
   }
-  if (result.schema !== 'rmptorture/torture/1') {
+  const { schema } = (result ?? {}) as { schema?: unknown };
+  if (schema !== 'rmptorture/torture/1') {
     throw new UsageError(
       'compare',
-      `${join(folder, 'result.json')}: no result of torture, but ${String(result.schema)}`,
+      `${join(folder, 'result.json')}: no result of torture, but ${typeof schema === 'string' ? schema : 'a document without a schema'}`,
     );
   }
   return { result, rows: parseSeriesCsv(read('series.csv'), join(folder, 'series.csv')) };

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../host/errors.js';
+import { unreadable } from '../host/unreadable.js';
 import { tortureHtml } from '../report/html/torture.js';
 import { parseSeriesCsv, parseStateCsv } from '../report/series.js';
 import type { TortureResult } from '../torture/run.js';
@@ -10,6 +11,8 @@ import { EXIT_PASSED } from './exit-codes.js';
 
 interface Options {
   out?: string;
+  json?: boolean;
+  quiet?: boolean;
 }
 
 /** Builds the command; `done` receives the exit code. */
@@ -18,6 +21,9 @@ export function reportCommand(done: (code: number) => void): Command {
     .description('write the HTML report of a torture run, one file for any browser')
     .argument('<folder>', 'result folder of the run')
     .option('--out <file>', 'where to write it (default: report.html in the folder)')
+    .option('--json', 'print the result document on stdout, nothing else')
+    .option('--quiet', 'say nothing')
+    .option('--no-color', 'no colours')
     .action((folder: string, options: Options) => done(report(folder, options)));
 }
 
@@ -26,8 +32,10 @@ function report(folder: string, options: Options): number {
     try {
       return readFileSync(join(folder, name), 'utf8');
     } catch (error) {
-      const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message;
-      throw new UsageError('report', `${join(folder, name)}: ${why}; name the result folder of a torture run`);
+      throw new UsageError(
+        'report',
+        `${join(folder, name)}: ${unreadable(error)}; name the result folder of a torture run`,
+      );
     }
   };
   const result = parseResult(read('result.json'), join(folder, 'result.json'));
@@ -41,9 +49,11 @@ function report(folder: string, options: Options): number {
   try {
     writeFileSync(out, html);
   } catch (error) {
-    throw new UsageError('--out', `${out}: ${(error as Error).message}`);
+    throw new UsageError('--out', `--out ${out}: ${unreadable(error)}; name a file that can be written`);
   }
-  process.stdout.write(`${out}\n`);
+  const document = { schema: 'rmptorture/report/1', command: 'report', folder, file: out };
+  if (options.json === true) process.stdout.write(`${JSON.stringify(document)}\n`);
+  else if (options.quiet !== true) process.stdout.write(`${out}\n`);
   return EXIT_PASSED;
 }
 
@@ -54,8 +64,12 @@ function parseResult(text: string, file: string): TortureResult {
   } catch (error) {
     throw new UsageError('report', `${file}: ${(error as Error).message}`);
   }
-  if (result.schema !== 'rmptorture/torture/1')
-    throw new UsageError('report', `${file}: no result of torture, but ${String(result.schema)}`);
+  const { schema } = (result ?? {}) as { schema?: unknown };
+  if (schema !== 'rmptorture/torture/1')
+    throw new UsageError(
+      'report',
+      `${file}: no result of torture, but ${typeof schema === 'string' ? schema : 'a document without a schema'}`,
+    );
   if (result.invariants === undefined)
     throw new UsageError('report', `${file}: written by an older version; run it again: ${result.again}`);
   return result;

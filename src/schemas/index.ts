@@ -6,7 +6,7 @@ import { traceSchema } from '../explore/trace-file.js';
 import { tortureResultSchema } from './torture.js';
 import { profileJsonSchema } from '../torture/schema.js';
 import { exploreSchema, replaySchema, reproSchema } from './explore.js';
-import { benchSchema, compareSchema, dryRunSchema, importSchema } from './load.js';
+import { benchSchema, compareSchema, dryRunSchema, importSchema, reportSchema } from './load.js';
 
 /** Documents by the name of their schema's file. */
 export const DOCUMENTS: Readonly<Record<string, z.ZodType>> = {
@@ -20,6 +20,7 @@ export const DOCUMENTS: Readonly<Record<string, z.ZodType>> = {
   compare: compareSchema,
   bench: benchSchema,
   import: importSchema,
+  report: reportSchema,
 };
 
 /** JSON Schema of a document. It lets through what it does not know: later versions have more. */

@@ -105,3 +105,12 @@ export const dryRunSchema = z
     sources: z.record(text, text).describe('where each value comes from, by its path'),
   })
   .describe('What rmptorture torture --dry-run --json prints');
+
+export const reportSchema = z
+  .strictObject({
+    schema: z.literal('rmptorture/report/1'),
+    command: z.literal('report'),
+    folder: text.describe('result folder of the run'),
+    file: text.describe('the page that was written'),
+  })
+  .describe('The result document of rmptorture report');
