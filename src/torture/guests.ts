@@ -91,6 +91,40 @@ export function createGuest(
   const vm = createVm(shard, profile.asid, home);
   if (process) handle('create process', shard.x.processCreate(vm));
   if (irqchip) shard.x.kvmCreateIrqchip(vm);
+  const kept = replaySteps(shard, vm, name, sequence, files, differences, log);
+  if (kept.length === 0) throw new UsageError('memslots', 'its memslots leave no memory');
+  const highestId = Math.max(...sequence.steps.map((step) => step.slot));
+  if (window && kept.length > 0 && kept.every((area) => area.file !== 0)) {
+    kept.push(addWindow(shard, vm, kept, highestId + 1));
+  }
+  placeMoves(kept);
+  const highestGfn = Math.max(...kept.map((area) => (area.gpa + area.size) / PAGE));
+  check('shadow memory', shard.x.sysGuestShadow(vm, highestGfn));
+  for (const area of kept.filter((each) => each.file !== 0)) {
+    check(
+      'make private',
+      shard.x.sysSetMemoryAttributes(vm, area.gpa / PAGE, area.size / PAGE, kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE),
+    );
+  }
+  const vcpus = Array.from({ length: profile.vcpus }, () => handle('create vCPU', shard.x.sysCreateVcpu(vm)));
+  log?.info(
+    { guest: name, shard: shardNumber, home, vcpus: vcpus.length, slots: kept.map(describeSlot) },
+    'guest created',
+  );
+  const spareId = Math.max(LEAST_SPARE_ID, highestId + 2);
+  return { name, shard: shardNumber, vm, vcpus, areas: kept, files: [...files.values()], highestGfn, spareId };
+}
+
+/** Makes the sequence's memslot calls; the areas that they leave. */
+function replaySteps(
+  shard: Shard,
+  vm: number,
+  name: string,
+  sequence: MemslotSequence,
+  files: ReadonlyMap<number, number>,
+  differences: ReplayDifference[],
+  log: Log | undefined,
+): Area[] {
   const areas = new Map<number, Area>();
   sequence.steps.forEach((step, index) => {
     const file = step.file === undefined ? 0 : (files.get(step.file) ?? 0);
@@ -114,28 +148,7 @@ export function createGuest(
         offset: step.offset,
       });
   });
-  const kept = [...areas.values()];
-  if (kept.length === 0) throw new UsageError('memslots', 'its memslots leave no memory');
-  const highestId = Math.max(...sequence.steps.map((step) => step.slot));
-  if (window && kept.length > 0 && kept.every((area) => area.file !== 0)) {
-    kept.push(addWindow(shard, vm, kept, highestId + 1));
-  }
-  placeMoves(kept);
-  const highestGfn = Math.max(...kept.map((area) => (area.gpa + area.size) / PAGE));
-  check('shadow memory', shard.x.sysGuestShadow(vm, highestGfn));
-  for (const area of kept.filter((each) => each.file !== 0)) {
-    check(
-      'make private',
-      shard.x.sysSetMemoryAttributes(vm, area.gpa / PAGE, area.size / PAGE, kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE),
-    );
-  }
-  const vcpus = Array.from({ length: profile.vcpus }, () => handle('create vCPU', shard.x.sysCreateVcpu(vm)));
-  log?.info(
-    { guest: name, shard: shardNumber, home, vcpus: vcpus.length, slots: kept.map(describeSlot) },
-    'guest created',
-  );
-  const spareId = Math.max(LEAST_SPARE_ID, highestId + 2);
-  return { name, shard: shardNumber, vm, vcpus, areas: kept, files: [...files.values()], highestGfn, spareId };
+  return [...areas.values()];
 }
 
 function expectedOf({ words }: Shard, { ret, retGuestMemfd = ret }: MemslotSequence['steps'][number]): number {

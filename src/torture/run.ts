@@ -2,7 +2,6 @@
 import { planShards } from '../host/boot.js';
 import type { Costs } from '../host/costs.js';
 import { Host } from '../host/host.js';
-import type { HostOptions } from '../host/host-options.js';
 import { environmentFingerprint, type Environment } from '../host/environment.js';
 import { KernelOops, type Violation } from '../host/errors.js';
 import { parseDuration } from '../host/units.js';
