@@ -39,8 +39,8 @@ export function describe(issue: z.core.$ZodIssue, known: readonly string[], valu
   const what =
     near !== undefined
       ? `'${value as string}' is not known; did you mean '${near}'?`
-      : value === undefined && issue.code === 'invalid_type'
-        ? `missing; expected ${issue.expected}`
+      : value === undefined && issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
+        ? `missing; expected ${issue.expected}` // the schema has no words of its own
         : issue.message;
   return `${key === '' ? 'document' : key}: ${what}`;
 }
