@@ -75,7 +75,7 @@ export function about<R>(path: Complaint['path'], work: () => R): R {
     return work();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(error.operation, error.message, { ...error.values, path });
+    throw new UsageError(error.operation, named(path, error.message), { ...error.values, path });
   }
 }
 
@@ -84,9 +84,14 @@ export function placed<T>(error: unknown, { place }: OpenedDocument<T>, path?: C
   if (!(error instanceof UsageError)) return error;
   const at = path ?? error.values['path'];
   if (!Array.isArray(at)) return error;
-  const name = at.join('.');
-  const rest = error.message.startsWith(`${name}: `) ? '' : `${name}: `;
-  return new UsageError(error.operation, `${place(at as (string | number)[])}: ${rest}${error.message}`);
+  const message = named(at as (string | number)[], error.message);
+  return new UsageError(error.operation, `${place(at as (string | number)[])}: ${message}`);
+}
+
+/** The message, which says what it is about. */
+function named(path: Complaint['path'], message: string): string {
+  const name = path.join('.');
+  return message.startsWith(`${name}: `) ? message : `${name}: ${message}`;
 }
 
 function readText(path: string): string {

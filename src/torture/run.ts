@@ -100,7 +100,9 @@ interface Prepared {
 export async function runTorture(asked: TortureOptions): Promise<TortureResult> {
   const given = checkedTorture(asked);
   const thresholds = parseThresholds(given.profile.thresholds);
-  const sequences = given.profile.vms.map((vm) => memslotSequence(vm, given.profilePath));
+  const sequences = given.profile.vms.map((vm, n) =>
+    about(['vms', n, vm.memslots === undefined ? 'memory' : 'memslots'], () => memslotSequence(vm, given.profilePath)),
+  );
   const { workers, seed } = given;
   const drawn = drawSwarm(given.profile, seed);
   const profile =

@@ -184,7 +184,9 @@ describe('rmptorture compare --ab', () => {
       a: 'hook=none build=fast',
       violated: [expect.arrayContaining(['one-owner']), []],
     });
-    expect(document.metrics.find(({ name }) => name === 'touch.rate')!.samples).toEqual([5, 5]);
+    const [broken, sound] = document.metrics.find(({ name }) => name === 'touch.rate')!.samples;
+    // A round that its violation ended early is no sample.
+    expect([sound, [1, 2, 3, 4, 5].includes(broken!)]).toEqual([5, true]);
     expect(JSON.parse(readFileSync(join(cwd, 'out', 'result.json'), 'utf8'))).toEqual(document);
     const allowed = await runHere(
       cwd,

@@ -168,7 +168,7 @@ describe('the verdict', () => {
       'actors: no actor has anything to work on',
     );
     await expect(torture({ ...SMALL, vms: [{ name: 'g', memory: '5000' }] })).rejects.toThrow(
-      'vms.g.memory: 5000 bytes is not a multiple of 4096',
+      'vms.0.memory: 5000 bytes are no whole pages; expected a multiple of 4096',
     );
   });
 });
