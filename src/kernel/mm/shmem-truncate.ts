@@ -3,9 +3,8 @@
 // kernel: mm/shmem.c shmem_undo_range, mm/filemap.c delete_from_page_cache_batch.
 import { PTRS_PER_FOLIO, SHMEM_FLAGS, SHMEM_GMEM, SHMEM_I_PAGES } from '../abi/mm';
 import { cpuRelax, load32, loadStatic32, loadStatic64, store32, store64 } from '../point';
-import { parkShortly } from '../snp/helpers';
 import { rcuReclaim } from '../sync/rcu';
-import { spinTurns } from '../sync/word';
+import { nap, spinTurns } from '../sync/word';
 import { stackPop, stackPush } from '../task';
 import { gmemTruncateRange } from './guest-memfd-folio';
 import { CLAIM_BUSY, CLAIM_TAKEN, claimUnused, pageUptodate, putPage, putPages, setPageContent, unfreezeFolio } from './page';
@@ -26,8 +25,9 @@ const PATIENCE: i32 = 12;
 const ALL: bool = false;
 const NOT_UPTODATE: bool = true;
 const NOT_YET: u32 = 0xffffffff;
-/** Looks at a page that somebody holds while a fallocate is undone: first spinning, then 50 us apart. Then it stays in the file. */
+/** Looks at a page that somebody holds while a fallocate is undone: first spinning, then with naps between. Then it stays in the file. */
 const BUSY_SPINS: u32 = 256;
+const BUSY_NAP_NS: i64 = 50_000;
 const BUSY_LOOKS: u32 = 512;
 
 /** A batch's bounds and cursor, on the task's stack. */
@@ -91,7 +91,7 @@ function awaitHolder(t: usize, looks: u32): u32 {
     return 0;
   }
   if (looks < BUSY_SPINS) cpuRelax();
-  else parkShortly();
+  else nap(BUSY_NAP_NS);
   return looks + 1;
 }
 

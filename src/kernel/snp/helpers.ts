@@ -1,7 +1,7 @@
 // The kernel's wrappers around the RMP instructions: retries, the host's direct map, counters. Only FAIL_INUSE and FAIL_OVERLAP are worth a retry, and
 // only while another CPU is in the middle of something: RFC v8 retried every failure, upstream retries an overlap without end.
 // kernel: arch/x86/virt/svm/sev.c rmpupdate, psmash, rmp_make_private, rmp_make_shared.
-import { PTRS_PER_2M, SH_MAX_TASKS, TASK_BARRIER } from '../abi/layout';
+import { PTRS_PER_2M, SH_MAX_TASKS } from '../abi/layout';
 import { EEXIST, EFAULT, EINVAL, ENODEV } from '../abi/errno';
 import {
   PG_LEVEL_2M, RMP_ALREADY_ASSIGNED, RMP_ENTRY_SIZE, RMP_FAIL_INUSE, RMP_FAIL_OVERLAP, RMP_HI, RMP_OK, SNP_COUNTERS, SNP_ENABLED,
@@ -9,8 +9,8 @@ import {
 } from '../abi/snp';
 import { EV_PSMASH, EV_RMPUPDATE } from '../abi/trace';
 import { V_B14, V_B16 } from '../abi/variants';
-import { atomicLoad64, checkStop, cpuRelax, current, futexWait, load32, loadStatic32, loadStatic64, store64, variant } from '../point';
-import { heartbeat } from '../task';
+import { atomicLoad64, cpuRelax, current, load32, loadStatic64, store64, variant } from '../point';
+import { nap } from '../sync/word';
 import { traceBegin, traceEnd } from '../trace';
 import { directMapRestore, directMapSplit } from './direct-map';
 import { psmashInsn, rmpupdateInsn } from './instructions';
@@ -30,18 +30,6 @@ export function snpCount(counter: usize, n: u32): void {
   store64(p, loadStatic64(p) + <u64>n);
 }
 
-/** Gives the CPU away for a time: nobody wakes this word. */
-function park(ns: i64): void {
-  heartbeat();
-  futexWait(current + TASK_BARRIER, loadStatic32(current + TASK_BARRIER), ns);
-  checkStop();
-}
-
-/** For loops that wait for another CPU in the middle of something short, once they have spun. */
-export function parkShortly(): void {
-  park(FIRST_WAIT_NS);
-}
-
 /** Notes a refusal and waits a little. False when trying again is pointless. */
 function waitForRetry(pfn: u32, is2m: bool, code: i32, tries: u32): bool {
   if (code == RMP_FAIL_INUSE) snpCount(SNPC_IN_USE, 1);
@@ -55,7 +43,7 @@ function waitForRetry(pfn: u32, is2m: bool, code: i32, tries: u32): bool {
   }
   const waits = tries - spins;
   if (waits >= MAX_WAITS || refusalLasts(pfn, is2m, code)) return false;
-  park(FIRST_WAIT_NS << <i64>waits);
+  nap(FIRST_WAIT_NS << <i64>waits);
   return true;
 }
 

@@ -19,10 +19,11 @@ import { slotLoad, slotOf, XA_CHUNK_MASK } from '../mm/xarray-node';
 import { xaWarmSiblings } from '../mm/xarray-warm';
 import { atomicLoadStatic64, cpuRelax, load32, load64, loadStatic32, store32, store64, variant } from '../point';
 import { rcuReadLock, rcuReadUnlock } from '../sync/rcu';
+import { nap } from '../sync/word';
 import { stackPop, stackPush } from '../task';
 import { snpMakePageShared } from './convert';
 import { rmpRegionAssigned } from './access';
-import { parkShortly, snpCount } from './helpers';
+import { snpCount } from './helpers';
 import { rmpUnassignFollower, rmpUnassignHead, rmpUncount } from './instructions';
 import { rmpAssigned, rmpEntry, rmpHeadEntry, rmpIsHead, rmpLevel, rmpState } from './rmp';
 
@@ -37,6 +38,7 @@ export const ON_FAILURE_STOP: u32 = 2;
 const LEAFS_PER_SECTION: u32 = 8;
 const FOLIO_MASK: u64 = 511;
 const HOLD_SPINS: u32 = 256;
+const HOLD_NAP_NS: i64 = 50_000;
 
 // The walk's local struct, on the task's stack.
 const W_WHOLE: usize = 0; // u32 the page cache entry at which the walk has stopped because it needs whole instructions, or 0
@@ -292,7 +294,7 @@ function holdEntry(cache: usize, offset: u64): u32 {
       putPage(value & ~(<u32>SHMEM_FOLIO));
     }
     if (tries < HOLD_SPINS) cpuRelax();
-    else parkShortly();
+    else nap(HOLD_NAP_NS);
   }
   return NO_PFN;
 }

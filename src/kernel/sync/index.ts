@@ -11,3 +11,4 @@ export * from './rwlock';
 export * from './rwsem';
 export * from './spinlock';
 export * from './srcu';
+export { nap } from './word';

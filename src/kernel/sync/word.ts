@@ -17,7 +17,7 @@
 // again before it sleeps: a release that came too early to see the bit has arrived by then. And because it looks behind its store, the lock must live on
 // until the release returns, as with the kernel's mutex_unlock(): it may not guard the life of the object it lies in.
 // owner (+4)  task id + 1, 0 when free. reserved (+12) task id + 1 of the waiter that asked for the hand-off, 0: none.
-import { TASK_WAIT_LOCK, WAIT_SPIN } from '../abi/layout';
+import { TASK_BARRIER, TASK_WAIT_LOCK, WAIT_SPIN } from '../abi/layout';
 import { LOCK_OWNER, LOCK_EXTRA } from '../abi/sync';
 import { atomicCas32, atomicLoad32, atomicLoad8, atomicStore32, checkStop, cpuRelax, current, futexWait, futexWake, loadStatic32, store32, storeRelease8 } from '../point';
 import { currentId, heartbeat, waitBegin, waitEnd } from '../task';
@@ -62,6 +62,13 @@ export function park(p: usize, expected: u32, limitNs: i64 = PARK_LIMIT_NS): i32
   const result = futexWait(p, expected, CONTROLLED && limitNs == PARK_LIMIT_NS ? -1 : limitNs);
   checkStop();
   return result;
+}
+
+/** Gives the CPU away for a time: nobody wakes it. For loops that wait for another CPU in the middle of something short, once they have spun. @context sleeps. */
+export function nap(ns: i64): void {
+  heartbeat();
+  futexWait(current + TASK_BARRIER, loadStatic32(current + TASK_BARRIER), ns);
+  checkStop();
 }
 
 /** Takes the lock if nobody has it and nobody waits. @context never waits. */

@@ -67,7 +67,7 @@ describe.each(BUILDS)('a stay in the kernel (%s)', (build) => {
       },
     ],
     ['a look', (k) => k.x.rcuAllQs()],
-    ['a sleep', (k) => k.x.parkShortly()],
+    ['a sleep', (k) => k.x.nap(50_000n)],
     ['a grace period of its own', (k) => k.x.synchronizeRcu()],
     ['the end of the stay', (k) => k.x.rcuUserEnter()],
   ])('holds a grace period up until %s', async (_, letGo) => {
